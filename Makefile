@@ -1,0 +1,53 @@
+# Everything a newcomer needs: `make demo` shows the main job, `make test` proves it. Both set themselves up.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PY     := $(BIN)/python
+SOURCES := $(shell find connector -name '*.py' -o -name py.typed 2>/dev/null)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check unit bench docs e2e-test clean
+
+help:  ## show this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+
+$(VENV)/.dependencies: pyproject.toml
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(PY) -m pip install --quiet --disable-pip-version-check '.[dev]'
+	@touch $@
+
+$(VENV)/.package: $(VENV)/.dependencies $(SOURCES) README.md
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall .
+	@touch $@
+
+setup: $(VENV)/.package  ## create .venv and install the package into it (not editable: tests meet what users get)
+
+demo: setup  ## simulator, real client, live tree, scripted storm; CAPTURE=file replays a recording
+	$(PY) examples/supervision_tree.py $(if $(CAPTURE),--capture $(CAPTURE)) $(DEMO_ARGS)
+
+check: setup  ## ruff, mypy --strict, import contracts, supervision statements
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy connector
+	$(BIN)/mypy --strict tests/typing/consumer.py
+	$(BIN)/lint-imports
+	$(PY) tests/tools/statements.py
+
+unit: setup  ## tests alone: random order, warnings are errors
+	$(BIN)/pytest -n 2 --dist loadfile
+
+test: check unit  ## everything a change has to pass
+
+bench: setup  ## messages a second and CPU per message, floors in the same run: build/bench.json
+	$(PY) tests/benchmarks/run.py
+
+docs: setup  ## build the documentation into site/
+	$(PY) -m pip install --quiet --disable-pip-version-check '.[docs]'
+	$(BIN)/mkdocs build --strict
+
+e2e-test: setup  ## the whole client against the simulator, over real sockets
+	$(BIN)/pytest tests/system
+
+clean:  ## remove everything the other targets made
+	rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

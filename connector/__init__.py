@@ -1,0 +1,1 @@
+"""Exchange connectivity that never lies and never stays down."""

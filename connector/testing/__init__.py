@@ -1,0 +1,1 @@
+"""Test kit for users of the library: fakes we ship, never mocks."""
