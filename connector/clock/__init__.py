@@ -1,0 +1,1 @@
+"""Where time comes from, and how far the venue's clock is from ours."""

@@ -1,0 +1,172 @@
+"""What can be traded and under which rules. Values only; checking an order against them is the work of `orders`."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
+from difflib import get_close_matches
+
+import msgspec
+
+from connector.domain.symbols import Product, Symbol
+from connector.errors import UnknownSymbol
+
+__all__ = [
+    "AmountFilter",
+    "CountFilter",
+    "Filter",
+    "Instrument",
+    "InstrumentStatus",
+    "InstrumentTable",
+    "NotionalFilter",
+    "OtherFilter",
+    "PriceBandFilter",
+    "PriceFilter",
+    "TrailingFilter",
+]
+
+
+class InstrumentStatus(enum.Enum):
+    """OTHER keeps the venue's text in `Instrument.status_text`; nothing is concluded from it."""
+
+    TRADING = "trading"
+    CANCEL_ONLY = "cancel_only"
+    HALTED = "halted"
+    OTHER = "other"
+
+
+class PriceFilter(msgspec.Struct, frozen=True, tag="price"):
+    """Prices lie in [minimum, maximum] and are multiples of `tick`. A bound of None does not bind."""
+
+    minimum: Decimal | None
+    maximum: Decimal | None
+    tick: Decimal | None
+
+
+class AmountFilter(msgspec.Struct, frozen=True, tag="amount"):
+    """Quantities lie in [minimum, maximum] and are multiples of `step`. `market_only`: binds market orders, in addition."""
+
+    minimum: Decimal | None
+    maximum: Decimal | None
+    step: Decimal | None
+    market_only: bool = False
+
+
+class NotionalFilter(msgspec.Struct, frozen=True, tag="notional"):
+    """price x quantity lies in [minimum, maximum]; each bound says whether it binds market orders too."""
+
+    minimum: Decimal | None
+    maximum: Decimal | None
+    minimum_binds_market: bool
+    maximum_binds_market: bool
+    average_minutes: int = 0
+
+
+class PriceBandFilter(msgspec.Struct, frozen=True, tag="price_band"):
+    """Prices lie within multiples of a reference price, for buys and sells apart."""
+
+    buy_up: Decimal
+    buy_down: Decimal
+    sell_up: Decimal
+    sell_down: Decimal
+    average_minutes: int = 0
+
+
+class TrailingFilter(msgspec.Struct, frozen=True, tag="trailing"):
+    """Trailing distances in basis points: `above` for stop buys and take-profit sells, `below` for the other two."""
+
+    minimum_above: int
+    maximum_above: int
+    minimum_below: int
+    maximum_below: int
+
+
+class CountFilter(msgspec.Struct, frozen=True, tag="count"):
+    """At most `limit` of something, `name` being the venue's word, e.g. "MAX_NUM_ORDERS"."""
+
+    name: str
+    limit: Decimal
+
+
+class OtherFilter(msgspec.Struct, frozen=True, tag="other"):
+    """A filter this version does not know; kept as the venue sent it."""
+
+    name: str
+    text: str
+
+
+Filter = PriceFilter | AmountFilter | NotionalFilter | PriceBandFilter | TrailingFilter | CountFilter | OtherFilter
+
+
+class Instrument(msgspec.Struct, frozen=True):
+    """One thing that can be traded at one venue.
+
+    Attributes:
+        venue_name: the venue's own spelling, e.g. "BTCUSDT".
+        status_text: the venue's own word for `status`.
+        base_decimals, quote_decimals: digits after the point the venue keeps of each asset.
+        order_types: the venue's words.
+        contract_size: base units (linear) or quote units (inverse) per contract; 1 on spot.
+    """
+
+    venue: str
+    symbol: Symbol
+    venue_name: str
+    status: InstrumentStatus
+    status_text: str
+    base_decimals: int
+    quote_decimals: int
+    order_types: tuple[str, ...]
+    filters: tuple[Filter, ...]
+    contract_size: Decimal = Decimal(1)
+    permissions: tuple[str, ...] = ()
+
+    @property
+    def product(self) -> Product:
+        return self.symbol.product
+
+    @property
+    def price_tick(self) -> Decimal | None:
+        return next((f.tick for f in self.filters if isinstance(f, PriceFilter)), None)
+
+    @property
+    def quantity_step(self) -> Decimal | None:
+        return next((f.step for f in self.filters if isinstance(f, AmountFilter) and not f.market_only), None)
+
+
+class InstrumentTable(Mapping[Symbol, Instrument]):
+    """All instruments of one venue, found by symbol or by the venue's own name. Immutable, safe on any thread."""
+
+    def __init__(self, venue: str, instruments: Iterable[Instrument]) -> None:
+        self.venue = venue
+        self._by_symbol = {instrument.symbol: instrument for instrument in instruments}
+        self._by_name = {instrument.venue_name: instrument for instrument in self._by_symbol.values()}
+
+    def __getitem__(self, symbol: Symbol) -> Instrument:
+        return self._by_symbol[symbol]
+
+    def __iter__(self) -> Iterator[Symbol]:
+        return iter(self._by_symbol)
+
+    def __len__(self) -> int:
+        return len(self._by_symbol)
+
+    def require(self, symbol: Symbol) -> Instrument:
+        """The instrument of a symbol.
+
+        Raises:
+            UnknownSymbol: with up to three names that look alike.
+        """
+        found = self._by_symbol.get(symbol)
+        if found is None:
+            near = get_close_matches(str(symbol), map(str, self._by_symbol), n=3)
+            raise UnknownSymbol(str(symbol), self.venue, tuple(near))
+        return found
+
+    def by_name(self, venue_name: str) -> Instrument | None:
+        """The instrument the venue calls so; None when it lists none, which is not an error in lists of everything."""
+        return self._by_name.get(venue_name)
+
+    def __repr__(self) -> str:
+        return f"<InstrumentTable {self.venue} {len(self)} instruments>"

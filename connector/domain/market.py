@@ -1,0 +1,232 @@
+"""Market data as immutable values. Made by drivers from the wire's text, never through a float; compared by value.
+
+Every value names its venue and symbol and carries two times: `event_time_ns`, what the venue wrote (None where the venue
+writes none, as on some best-price streams), and `received_ns`, what our clock read when the bytes arrived.
+"""
+
+from __future__ import annotations
+
+import enum
+from datetime import datetime
+from decimal import Decimal
+
+import msgspec
+
+from connector.domain.symbols import Symbol
+from connector.domain.times import datetime_from_ns
+
+__all__ = [
+    "AggTrade",
+    "BookDelta",
+    "BookState",
+    "BookTicker",
+    "Candle",
+    "Freshness",
+    "Gap",
+    "Level",
+    "MarketEvent",
+    "OrderBook",
+    "Price",
+    "Side",
+    "Ticker",
+    "Trade",
+]
+
+Level = tuple[Decimal, Decimal]
+
+
+class Side(enum.Enum):
+    """BUY lifts asks, SELL hits bids. On a public trade: the side of the taker."""
+
+    BUY = "buy"
+    SELL = "sell"
+
+
+class _Timed(msgspec.Struct, frozen=True, kw_only=False):
+    venue: str
+    symbol: Symbol
+    event_time_ns: int | None
+    received_ns: int
+
+    @property
+    def time(self) -> datetime:
+        """The venue's time, or ours where the venue wrote none, as an aware UTC datetime."""
+        return datetime_from_ns(self.received_ns if self.event_time_ns is None else self.event_time_ns)
+
+
+class Trade(_Timed, frozen=True):
+    """One public trade.
+
+    Attributes:
+        trade_id: as the venue counts, rising by one per symbol where it is an int.
+        quantity: in base units.
+        side: the taker's side.
+        recovered: True when it was fetched after an outage instead of seen live.
+    """
+
+    trade_id: int | str
+    price: Decimal
+    quantity: Decimal
+    side: Side
+    recovered: bool = False
+
+
+class AggTrade(_Timed, frozen=True):
+    """Trades of one taker order at one price, added up by the venue. `first_trade_id`..`last_trade_id` inclusive."""
+
+    agg_id: int
+    price: Decimal
+    quantity: Decimal
+    side: Side
+    first_trade_id: int
+    last_trade_id: int
+    recovered: bool = False
+
+
+class Ticker(_Timed, frozen=True):
+    """Statistics of the last 24 hours.
+
+    Thirteen fields every venue gives in some form; `price_change` and the rest are None where a venue has none.
+    """
+
+    last: Decimal
+    bid: Decimal
+    bid_quantity: Decimal
+    ask: Decimal
+    ask_quantity: Decimal
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    volume: Decimal
+    quote_volume: Decimal
+    last_quantity: Decimal | None = None
+    weighted_average: Decimal | None = None
+    price_change: Decimal | None = None
+    price_change_percent: Decimal | None = None
+    trade_count: int | None = None
+    open_time_ns: int | None = None
+    close_time_ns: int | None = None
+
+
+class BookTicker(_Timed, frozen=True):
+    """Best bid and ask. `update_id` counts as the book does; None where the venue gives none."""
+
+    bid: Decimal
+    bid_quantity: Decimal
+    ask: Decimal
+    ask_quantity: Decimal
+    update_id: int | None = None
+
+
+class Price(_Timed, frozen=True):
+    """Last traded price, as the price endpoints tell it."""
+
+    last: Decimal
+
+
+class Candle(_Timed, frozen=True):
+    """One candle. Only `closed` ones never change again.
+
+    Attributes:
+        interval: e.g. "1m", "1h", "1d", "1M"; case matters.
+        open_time_ns, close_time_ns: first and last nanosecond that count, both inclusive as venues write them (…999 ms).
+    """
+
+    interval: str
+    open_time_ns: int
+    close_time_ns: int
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+    closed: bool
+    quote_volume: Decimal | None = None
+    trade_count: int | None = None
+    taker_buy_volume: Decimal | None = None
+    taker_buy_quote_volume: Decimal | None = None
+    recovered: bool = False
+
+
+class BookDelta(_Timed, frozen=True):
+    """Changes of an order book: absolute quantities, zero removes the level.
+
+    Attributes:
+        first_update_id, last_update_id: the range of updates it covers, inclusive.
+        previous_update_id: last id of the delta before, on venues that link deltas that way; None elsewhere.
+    """
+
+    first_update_id: int
+    last_update_id: int
+    bids: tuple[Level, ...]
+    asks: tuple[Level, ...]
+    previous_update_id: int | None = None
+
+
+class BookState(enum.Enum):
+    """SYNCING waits for a snapshot; VALID equals the venue's book at its update id; INVALID was seen to be wrong."""
+
+    SYNCING = "syncing"
+    VALID = "valid"
+    INVALID = "invalid"
+
+
+class OrderBook(_Timed, frozen=True):
+    """A copy of a book at one update, best level first. Made by a snapshot call, a partial-depth frame, or a valid book.
+
+    Attributes:
+        update_id: the venue's last update in it.
+        bids, asks: (price, quantity in base units), at most as many levels as were asked for.
+    """
+
+    update_id: int
+    bids: tuple[Level, ...]
+    asks: tuple[Level, ...]
+
+    @property
+    def best_bid(self) -> Level | None:
+        return self.bids[0] if self.bids else None
+
+    @property
+    def best_ask(self) -> Level | None:
+        return self.asks[0] if self.asks else None
+
+
+class Freshness(msgspec.Struct, frozen=True):
+    """How far an answer can be trusted to be now.
+
+    Attributes:
+        stale: True when the value may be wrong by now.
+        age_s: seconds since the bytes behind it arrived; None when nothing ever did.
+        reason: why it is stale, in words; "" when it is not.
+    """
+
+    stale: bool
+    age_s: float | None
+    reason: str = ""
+
+
+class Gap(msgspec.Struct, frozen=True):
+    """Part of a stream that was not delivered, or was delivered late by REST.
+
+    Attributes:
+        topic: as text, e.g. "trades BTC/USDT".
+        first_missing, last_missing: venue ids, inclusive; None where the stream has none.
+        missing: how many; None when that cannot be known.
+        began_ns, ended_ns: our clock, last value before and first value after.
+        filled: how many of the missing were fetched afterwards and delivered marked `recovered`.
+        reason: "connection lost", "consumer too slow", …
+    """
+
+    venue: str
+    topic: str
+    began_ns: int
+    ended_ns: int
+    reason: str
+    first_missing: int | None = None
+    last_missing: int | None = None
+    missing: int | None = None
+    filled: int = 0
+
+
+MarketEvent = Trade | AggTrade | Ticker | BookTicker | Candle | BookDelta | OrderBook

@@ -1,0 +1,99 @@
+"""Orders and fills as immutable values. What may follow what is decided in `orders`; nothing here changes a state."""
+
+from __future__ import annotations
+
+import enum
+from decimal import Decimal
+
+import msgspec
+
+from connector.domain.market import Side
+from connector.domain.symbols import Symbol
+
+__all__ = ["Fill", "Order", "OrderStatus", "OrderType", "TimeInForce"]
+
+
+class OrderType(enum.Enum):
+    LIMIT = "limit"
+    MARKET = "market"
+    LIMIT_MAKER = "limit_maker"
+    STOP = "stop"
+    STOP_LIMIT = "stop_limit"
+    TAKE_PROFIT = "take_profit"
+    TAKE_PROFIT_LIMIT = "take_profit_limit"
+    OTHER = "other"
+
+
+class TimeInForce(enum.Enum):
+    GTC = "gtc"
+    IOC = "ioc"
+    FOK = "fok"
+    OTHER = "other"
+
+
+class OrderStatus(enum.Enum):
+    """UNKNOWN: it may or may not exist at the venue. Final: FILLED, CANCELED, REJECTED, EXPIRED; they never change again."""
+
+    UNKNOWN = "unknown"
+    NEW = "new"
+    PARTIALLY_FILLED = "partially_filled"
+    FILLED = "filled"
+    CANCELED = "canceled"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+
+    @property
+    def is_final(self) -> bool:
+        return self in _FINAL
+
+
+_FINAL = frozenset({OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.REJECTED, OrderStatus.EXPIRED})
+
+
+class Order(msgspec.Struct, frozen=True):
+    """What is known of one order.
+
+    Attributes:
+        client_id: ours, unique for ever.
+        venue_id: the venue's; None until it told us.
+        status_text: the venue's own word; "" until it told us.
+        quantity, filled: base units. price: None on market orders. average_price: None before the first fill.
+        event_time_ns: the venue's time of this state; None until it told us.
+        received_ns: our clock when we learned of this state.
+    """
+
+    venue: str
+    symbol: Symbol
+    event_time_ns: int | None
+    received_ns: int
+    client_id: str
+    venue_id: str | None
+    side: Side
+    type: OrderType
+    time_in_force: TimeInForce
+    status: OrderStatus
+    status_text: str
+    quantity: Decimal
+    filled: Decimal
+    price: Decimal | None = None
+    average_price: Decimal | None = None
+    recovered: bool = False
+
+
+class Fill(msgspec.Struct, frozen=True):
+    """One execution of one of our orders; counted exactly once, by (symbol, trade_id)."""
+
+    venue: str
+    symbol: Symbol
+    event_time_ns: int
+    received_ns: int
+    trade_id: str
+    client_id: str
+    venue_id: str
+    side: Side
+    price: Decimal
+    quantity: Decimal
+    fee: Decimal
+    fee_asset: str | None
+    is_maker: bool
+    recovered: bool = False

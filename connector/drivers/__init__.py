@@ -1,0 +1,1 @@
+"""One folder per exchange: pure translators between its wire and the domain."""

@@ -1,0 +1,237 @@
+"""What a driver is: an exchange's language as a value made of pure functions.
+
+A driver answers where, how much, and how to say and read things. It opens nothing, waits for nothing, reads no clock and
+knows no actor, so everything it does can be tested with bytes. What the venue cannot do raises `Unsupported`, and is
+absent from `capabilities`, from which the table in the docs is printed.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from connector.books.rule import BookRule
+from connector.domain.instruments import Instrument, InstrumentTable
+from connector.domain.market import MarketEvent
+from connector.domain.queries import Query
+from connector.domain.symbols import Product, Symbol
+from connector.domain.topics import Topic
+from connector.domain.wire import BudgetLimit, HttpRequest, HttpResponse
+from connector.errors import ConnectorError
+
+__all__ = [
+    "Ack",
+    "Capability",
+    "ConnectionEnding",
+    "Control",
+    "Driver",
+    "Environment",
+    "Hosts",
+    "Noise",
+    "Refusal",
+    "RestLanguage",
+    "StreamLanguage",
+    "StreamLimits",
+    "TopicReader",
+    "VenueInfo",
+]
+
+
+class Environment(enum.Enum):
+    """LIVE moves real money; TESTNET and DEMO are the venue's own practice grounds."""
+
+    LIVE = "live"
+    TESTNET = "testnet"
+    DEMO = "demo"
+
+
+@dataclass(frozen=True, slots=True)
+class Hosts:
+    """Roots without a trailing slash: "https://…" for REST, "wss://…" for public streams."""
+
+    rest: str
+    public_stream: str
+
+
+@dataclass(frozen=True, slots=True)
+class VenueInfo:
+    """Answer to InstrumentsQuery."""
+
+    instruments: InstrumentTable
+    limits: tuple[BudgetLimit, ...]
+    server_time_ns: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """One thing a driver can do, for the table: e.g. Capability("stream", "trades"), Capability("query", "candles")."""
+
+    area: str
+    name: str
+    note: str = ""
+
+
+# ---------------------------------------------------------------- REST
+
+
+class RestLanguage(Protocol):
+    """Requests out, answers in."""
+
+    def request(self, query: Query) -> HttpRequest:
+        """The request that asks it.
+
+        Raises:
+            InvalidRequest: a parameter is outside what the venue accepts (names the bounds).
+            Unsupported: the venue has no such question.
+        """
+
+    def read(self, query: Query, response: HttpResponse, instruments: InstrumentTable | None) -> Any:
+        """The answer as the query's docstring says; `instruments` turns the venue's names into symbols in lists.
+
+        Raises:
+            ConnectorError: what `failure` says, when the response is an error.
+            WireFormatError: it is no error and cannot be read.
+        """
+
+    def failure(self, response: HttpResponse, *, write: bool) -> ConnectorError | None:
+        """None when the response is a success; otherwise the error, classed by what the caller must do."""
+
+    def used(self, response: HttpResponse) -> Mapping[str, int]:
+        """Points used in the current window by budget name, as the venue's headers tell; empty when they do not."""
+
+
+# ---------------------------------------------------------------- streams
+
+
+@dataclass(frozen=True, slots=True)
+class StreamLimits:
+    """What one connection and one address may do.
+
+    Attributes:
+        topics_per_connection: more topics need another connection.
+        names_per_frame: topics in one subscribe frame.
+        frame_spacing_s: seconds between two frames we send.
+        connects: attempts per `connects_window_s` and address.
+        max_age_s: the venue ends a connection of this age; a successor is opened `rollover_before_s` earlier.
+        server_ping_s: how often the venue pings; None when it does not. Bounds how long silence can be normal.
+        source: document and month.
+    """
+
+    topics_per_connection: int
+    names_per_frame: int
+    frame_spacing_s: float
+    connects: int
+    connects_window_s: float
+    max_age_s: float | None
+    rollover_before_s: float
+    server_ping_s: float | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """The venue accepted the frame with this request id."""
+
+    request_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The venue refused the frame with this id (None: it did not say which).
+
+    Attributes:
+        error: classed: InvalidRequest/VenueRejected will be refused again, RateLimited later may pass.
+    """
+
+    request_id: int | None
+    error: ConnectorError
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionEnding:
+    """The venue announced that it will close this connection: open a successor now."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """A frame of no use to us, or of a kind this version does not know: counted and reported once per `kind`.
+
+    Attributes:
+        known: True when it is expected and harmless.
+    """
+
+    kind: str
+    known: bool
+
+
+Control = Ack | Refusal | ConnectionEnding | Noise
+
+TopicReader = Callable[[bytes, int], MarketEvent]
+"""(frame, received_ns) -> event of that topic. Raises WireFormatError. Called on the hot path: one decode, no dict walking."""
+
+
+class StreamLanguage(Protocol):
+    """Frames out, frames in."""
+
+    limits: StreamLimits
+
+    def url(self, hosts: Hosts) -> str:
+        """Where to connect; topics are subscribed on the open connection."""
+
+    def name(self, topic: Topic) -> str:
+        """The venue's name of a topic. Two equal names are one venue subscription.
+
+        Raises:
+            InvalidRequest: interval, depth or speed the venue does not have (names the ones it has).
+            Unsupported: the venue has no such stream.
+        """
+
+    def subscribe(self, names: Sequence[str], request_id: int) -> bytes: ...
+
+    def unsubscribe(self, names: Sequence[str], request_id: int) -> bytes: ...
+
+    def route(self, frame: bytes) -> bytes | None:
+        """The topic name a data frame belongs to, as the bytes of `name`; None when it is a control frame.
+
+        Costs a few hundred nanoseconds and decodes nothing. Never raises: what it cannot tell is None.
+        """
+
+    def reader(self, topic: Topic, instrument: Instrument) -> TopicReader:
+        """The function that reads this topic's frames."""
+
+    def control(self, frame: bytes) -> Control:
+        """What a frame without a topic says. Never raises: a frame it cannot read is `Noise(kind, known=False)`."""
+
+
+# ---------------------------------------------------------------- the driver
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """One exchange's language for one or more products.
+
+    Attributes:
+        name: e.g. "binance"; used in symbols of events, thread names and paths.
+        hosts: by environment; a missing one is unsupported.
+        limits: fallbacks until the venue tells its own in VenueInfo.
+        book_rule: None when the venue has no full book stream.
+        error_codes: every code the driver has a reaction to, for the conformance suite.
+    """
+
+    name: str
+    products: frozenset[Product]
+    hosts: Mapping[Environment, Hosts]
+    rest: RestLanguage
+    streams: StreamLanguage
+    limits: tuple[BudgetLimit, ...]
+    book_rule: BookRule | None
+    capabilities: frozenset[Capability]
+    wire_name: Callable[[Symbol], str]
+    error_codes: Mapping[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"<Driver {self.name} {'/'.join(sorted(p.value for p in self.products))}>"

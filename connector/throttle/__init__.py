@@ -1,0 +1,1 @@
+"""Request budgets and connection budgets: counted here, waited for by the caller."""

@@ -1,0 +1,1 @@
+"""Bytes in and out: WebSocket links and HTTP, each behind one contract."""
