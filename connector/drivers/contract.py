@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from connector.books.rule import BookRule
-from connector.domain.instruments import Instrument, InstrumentTable
+from connector.domain.instruments import Filter, Instrument, InstrumentTable
 from connector.domain.market import MarketEvent
 from connector.domain.queries import Query
 from connector.domain.symbols import Product, Symbol
@@ -32,6 +32,7 @@ __all__ = [
     "Noise",
     "Refusal",
     "RestLanguage",
+    "SkippedInstrument",
     "StreamLanguage",
     "StreamLimits",
     "TopicReader",
@@ -56,12 +57,33 @@ class Hosts:
 
 
 @dataclass(frozen=True, slots=True)
+class SkippedInstrument:
+    """One entry of the venue's list that was left out because it cannot be read; the others are not touched by it.
+
+    Attributes:
+        venue_name: the venue's spelling; "" when not even that could be read.
+        reason: why, in words.
+    """
+
+    venue_name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class VenueInfo:
-    """Answer to InstrumentsQuery."""
+    """Answer to InstrumentsQuery.
+
+    Attributes:
+        limits: what the venue told; budgets it did not name keep the driver's fallbacks.
+        skipped: entries of the list (instruments or limits) that could not be read: to be reported, not to be traded.
+        filters: rules over all instruments of an account together, e.g. a cap on open orders.
+    """
 
     instruments: InstrumentTable
     limits: tuple[BudgetLimit, ...]
     server_time_ns: int | None
+    skipped: tuple[SkippedInstrument, ...] = ()
+    filters: tuple[Filter, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +192,12 @@ class Noise:
 
 Control = Ack | Refusal | ConnectionEnding | Noise
 
-TopicReader = Callable[[bytes, int], MarketEvent]
-"""(frame, received_ns) -> event of that topic. Raises WireFormatError. Called on the hot path: one decode, no dict walking."""
+TopicReader = Callable[[bytes, int], MarketEvent | None]
+"""(frame, received_ns) -> event of that topic, or None when a frame is well-formed and carries nothing to deliver.
+
+Raises WireFormatError and nothing else, whatever the bytes. Called on the hot path: one decode, no dict walking. Safe on
+any thread: it keeps nothing between frames.
+"""
 
 
 class StreamLanguage(Protocol):

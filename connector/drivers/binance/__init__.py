@@ -1,0 +1,38 @@
+"""Binance spot, public side: hosts, limits, questions, streams, books. A value made of pure functions; see `drivers.contract`."""
+
+from __future__ import annotations
+
+from connector.domain.symbols import Product
+from connector.drivers.binance import books, facts, streams
+from connector.drivers.binance.instruments import wire_name
+from connector.drivers.binance.rest import QUESTIONS, REST
+from connector.drivers.binance.streams import STREAMS
+from connector.drivers.contract import Capability, Driver
+
+__all__ = ["DRIVERS", "SPOT"]
+
+_NOTES = {
+    "candles": ", ".join(facts.INTERVALS),
+    "partial_book": "depth 5, 10, 20; every 100 or 1000 ms",
+    "book": "every 100 or 1000 ms",
+    "depth": f"up to {facts.DEPTH_LIMIT} levels a side",
+}
+
+SPOT = Driver(
+    name=facts.VENUE,
+    products=frozenset({Product.SPOT}),
+    hosts=facts.HOSTS,
+    rest=REST,
+    streams=STREAMS,
+    limits=facts.LIMITS,
+    book_rule=books.RULE,
+    capabilities=frozenset(
+        [Capability("query", question.name, _NOTES.get(question.name, "")) for question in QUESTIONS.values()]
+        + [Capability("stream", kind.value, _NOTES.get(kind.value, "")) for kind in streams.READERS]
+        + [Capability("environment", environment.value) for environment in facts.HOSTS]
+    ),
+    wire_name=wire_name,
+    error_codes={code: reaction.value for code, reaction in facts.ERRORS.items()},
+)
+
+DRIVERS = (SPOT,)
