@@ -41,6 +41,7 @@ class LinkSettings:
         idle_timeout_s: the link ends itself when no byte arrived for so long; pings and pongs count as bytes.
         ping_every_s: own protocol ping, to see a half-open connection; None sends none. `idle_timeout_s` is the judge.
         close_timeout_s: how long the closing handshake may take.
+        send_timeout_s: the link ends itself when the peer took no byte of what we sent for so long.
         max_message_bytes: a longer message ends the link with code 1009.
     """
 
@@ -54,6 +55,7 @@ class LinkSettings:
     idle_timeout_s: float = 12.0
     ping_every_s: float | None = 5.0
     close_timeout_s: float = 1.0
+    send_timeout_s: float = 5.0
     max_message_bytes: int = 16 * 1024 * 1024
 
     @property
@@ -123,10 +125,14 @@ class Link(Protocol):
         """Monotonic seconds when a byte (frame, ping or pong) last arrived; None before the first."""
 
     def send(self, text: bytes) -> None:
-        """Send one text message; never blocks on the reader.
+        """Send one text message. Never blocks: not on the reader, not on a full socket.
+
+        Returning means that the message was handed over, in one piece and in order with this thread's earlier ones. Only an
+        answer of the venue says that it arrived.
 
         Raises:
-            NotConnected: the link is not open (nothing was sent).
+            NotConnected: the link is not open, or takes no more bytes; nothing of this message was sent.
+            LinkError: the connection broke while sending; whether the message left is not known.
         """
 
     def close(self, code: int = 1000, reason: str = "") -> None:
