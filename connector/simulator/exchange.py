@@ -1,0 +1,256 @@
+"""One simulated exchange without its sockets: clock, limits, ledger, topics, faults in force, and the source of its data.
+
+The server owns one and calls it from its loop thread; nothing here blocks, sleeps or starts anything.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from connector.simulator.dialect import Dialect, Source, load_dialect
+from connector.simulator.flow import Flow
+from connector.simulator.hub import Connection, Hub, text_frame
+from connector.simulator.instruments import SCALE
+from connector.simulator.ledger import BookLevels, Records, TradeRecord
+from connector.simulator.limits import AddressLimits
+from connector.simulator.market import Level, Market
+from connector.simulator.settings import Live, Replay, SimulatorSettings
+
+__all__ = ["Exchange", "Plan", "SimClock", "Use"]
+
+
+class SimClock:
+    """The exchange's time in UTC: the given clock, moved by a skew, or a time set by a replay."""
+
+    def __init__(self, base: Callable[[], int]) -> None:
+        self._base = base
+        self.skew_ns = 0
+
+    def now_ns(self) -> int:
+        """UTC nanoseconds as the exchange believes."""
+        return self._base() + self.skew_ns
+
+    def now_us(self) -> int:
+        """UTC microseconds."""
+        return self.now_ns() // 1_000
+
+    def now_ms(self) -> int:
+        """UTC milliseconds."""
+        return self.now_ns() // 1_000_000
+
+    def now_s(self) -> float:
+        """UTC seconds."""
+        return self.now_ns() / 1e9
+
+    def follow(self, base: Callable[[], int]) -> None:
+        """Take the time from elsewhere from now on."""
+        self._base = base
+
+
+@dataclass
+class Use:
+    """A fault that is used up: by a count of uses, or at a moment on the loop's clock (None: never)."""
+
+    count: int | None = 1
+    until_s: float | None = None
+
+    def take(self, now_s: float) -> bool:
+        """Use it once; False when it is spent."""
+        if (self.until_s is not None and now_s >= self.until_s) or self.count == 0:
+            return False
+        if self.count is not None:
+            self.count -= 1
+        return True
+
+
+@dataclass
+class RestError:
+    """Answer matching requests with a status and a body."""
+
+    use: Use
+    status: int
+    path: str | None
+    body: bytes | None
+    headers: dict[str, str]
+
+
+@dataclass
+class UpgradeRefusal:
+    """Answer upgrades with a status; None leaves them unanswered."""
+
+    use: Use
+    status: int | None
+    headers: dict[str, str]
+
+
+@dataclass
+class Plan:
+    """Faults in force that concern requests, upgrades and control frames."""
+
+    rest_errors: list[RestError] = field(default_factory=list)
+    rest_delay_s: float = 0.0
+    rest_cuts: list[tuple[Use, int]] = field(default_factory=list)
+    upgrades: list[UpgradeRefusal] = field(default_factory=list)
+    close_on_open: Use | None = None
+    ack_drops: Use | None = None
+    ack_delay_s: float = 0.0
+    rejections: list[tuple[Use, int, str]] = field(default_factory=list)
+    stale_snapshots: dict[str, tuple[Use, int]] = field(default_factory=dict)
+
+
+class Exchange:
+    """Everything of one exchange that is not a socket."""
+
+    def __init__(self, settings: SimulatorSettings) -> None:
+        self.settings = settings
+        self.clock = SimClock(settings.clock)
+        self.records = Records(settings.keep)
+        self.plan = Plan()
+        self.rng = random.Random(f"{settings.seed}:faults")
+        self.limits: dict[str, AddressLimits] = {}
+        self.loop_s: Callable[[], float] = lambda: 0.0
+        self.close: Callable[[Connection, int, str], None] = _no_close
+        self.later: Callable[[float, Callable[[], None]], object] = _no_loop
+        now_us = self.clock.now_us()
+        live = isinstance(settings.source, Live)
+        self.markets: dict[str, Market] = {
+            entry.symbol: Market(entry, settings.seed, now_us, settings.keep)
+            for entry in (settings.listings() if live else ())
+        }
+        self.dialect: Dialect = load_dialect(settings.dialect)(self)
+        self.hub = Hub(self.records, self.dialect.parse_stream)
+        self.source: Source = LiveSource(self) if live else self.dialect.replay()
+
+    def reply(self, connection: Connection, payload: bytes) -> None:
+        """Answer a control frame, unless a fault eats or delays the answer."""
+        plan = self.plan
+        if plan.ack_drops is not None and plan.ack_drops.take(self.loop_s()):
+            return
+        frame = text_frame(payload)
+        if plan.ack_delay_s:
+            self.later(plan.ack_delay_s, lambda: connection.send_now(frame))
+        else:
+            connection.send_now(frame)
+
+    def rejected(self) -> tuple[int, str] | None:
+        """(code, message) when a fault refuses the next subscription."""
+        now_s = self.loop_s()
+        return next(((code, text) for use, code, text in self.plan.rejections if use.take(now_s)), None)
+
+    def limits_of(self, address: str) -> AddressLimits:
+        """The counters of one client address."""
+        limits = self.limits.get(address)
+        if limits is None:
+            chosen = self.settings
+            limits = self.limits[address] = AddressLimits(
+                chosen.request_weight_per_minute,
+                chosen.raw_requests_per_5min,
+                chosen.connects_per_5min,
+                chosen.ignored_429s,
+                chosen.ban_s,
+                enforced=chosen.enforce_limits,
+            )
+        return limits
+
+
+def _no_loop(delay_s: float, action: Callable[[], None]) -> None:
+    raise RuntimeError("this exchange has no loop yet; the simulator gives it one when it starts")
+
+
+def _no_close(connection: Connection, code: int, reason: str) -> None:
+    raise RuntimeError("this exchange has no server yet; the simulator gives it one when it starts")
+
+
+class LiveSource:
+    """The seeded crowd and the markets it trades on."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._markets = exchange.markets
+        source = exchange.settings.source
+        assert not isinstance(source, Replay)
+        self._warm = source.warm_up
+        self._owed = 0.0
+        self._events = 0
+        self._flow = Flow(list(self._markets.values()), exchange.settings.seed, source.resting_orders)
+
+    def wake(self, now_us: int) -> None:
+        if self._warm:
+            self._flow.warm_up(now_us)
+
+    def advance(self, elapsed_s: float) -> None:
+        rate = self._exchange.settings.events_per_s
+        self._owed = min(self._owed + rate * elapsed_s, rate / 2 + 1)  # after a stall, half a second is made up for
+        whole = int(self._owed)
+        self._owed -= whole
+        self.step(whole)
+
+    def step(self, count: int) -> int:
+        dialect, clock = self._exchange.dialect, self._exchange.clock
+        for done in range(count):
+            event = self._flow.step()
+            if event is None:
+                return done
+            market, outcome = event
+            now_us = clock.now_us()
+            dialect.publish(market, outcome, market.apply(outcome, now_us), now_us)
+        self._events += count
+        return count
+
+    def resume(self) -> None:
+        pass  # pausing is the server's; a live market has nothing else to wait for
+
+    def finished(self) -> bool:
+        return False
+
+    def status(self) -> str:
+        return f"live symbols={len(self._markets)} events={self._events}"
+
+    def tick(self, now_us: int, force: bool = False) -> None:
+        self._exchange.dialect.publish_timed(now_us, force)
+
+    # the truth
+
+    def symbols(self) -> list[str]:
+        return list(self._markets)
+
+    def _market(self, symbol: str) -> Market:
+        market = self._markets.get(symbol)
+        if market is None:
+            raise LookupError(f"{symbol} is not listed here; listed are {', '.join(self._markets)}")
+        return market
+
+    def book_update_id(self, symbol: str) -> int:
+        return self._market(symbol).update_id
+
+    def book(self, symbol: str, update_id: int) -> tuple[BookLevels, BookLevels]:
+        market = self._market(symbol)
+        market.log.prepare(market.engine)
+
+        def decimals(levels: list[Level]) -> BookLevels:
+            listing = market.listing
+            return [
+                (Decimal(price * listing.tick_e8) / SCALE, Decimal(lots * listing.step_e8) / SCALE)
+                for price, lots in levels
+            ]
+
+        bids, asks = market.log.at(update_id)
+        return decimals(bids), decimals(asks)
+
+    def trades(self, symbol: str) -> list[TradeRecord]:
+        market = self._market(symbol)
+        tick, step = market.listing.tick_e8, market.listing.step_e8
+        return [
+            TradeRecord(
+                trade.trade_id,
+                Decimal(trade.price * tick) / SCALE,
+                Decimal(trade.quantity * step) / SCALE,
+                trade.time_us,
+                trade.buyer_is_maker,
+                trade.agg_id,
+            )
+            for trade in market.trades
+        ]

@@ -1,0 +1,536 @@
+"""Run a simulated exchange: one thread, one event loop, real sockets on loopback.
+
+`Simulator` is the handle tests and programs hold; its methods may be called from any thread and act on the loop thread
+between two steps. HTTP and WebSocket share one port. Below HTTP sits `wire`, where bytes can be bent; beside it `exchange`,
+which decides what is true and what is answered. Only this module opens sockets, and only its thread touches the exchange.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import json
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import msgspec
+from aiohttp import WSMsgType, web
+
+from connector.simulator.dialect import Request
+from connector.simulator.exchange import Exchange
+from connector.simulator.faults import Faults
+from connector.simulator.hub import Connection, control_frame
+from connector.simulator.ledger import ConnectionRecord, Ledger, RequestRecord
+from connector.simulator.settings import SimulatorSettings
+from connector.simulator.wire import Front, Wire
+
+__all__ = ["Simulator", "SimulatorError"]
+
+T = TypeVar("T")
+
+TICK_S = 0.005
+CALL_DEADLINE_S = 30.0
+
+
+class SimulatorError(RuntimeError):
+    """The simulator cannot do what was asked: not started, already stopped, or its loop does not answer."""
+
+
+class Simulator:
+    """A simulated exchange on loopback. Use it as a context manager, or `start` and `stop` it."""
+
+    def __init__(self, settings: SimulatorSettings | None = None) -> None:
+        self.settings = settings or SimulatorSettings()
+        self.exchange = Exchange(self.settings)
+        self.front = Front(self.exchange.rng)
+        self.faults = Faults(self)
+        self.ledger = Ledger(self.on_loop, self.exchange.records, self.exchange.source)
+        self.port = self.settings.port
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._started = threading.Event()
+        self._failure: BaseException | None = None
+        self._ended = False
+        self._stop: asyncio.Event | None = None
+        self._paused = False
+        self._finished = threading.Event()
+        self._listener: asyncio.Server | None = None
+        self._placeholder: socket.socket | None = None
+        self._listen_again: asyncio.TimerHandle | None = None
+        self._factory: Callable[[], Wire] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # life
+
+    def start(self) -> Self:
+        """Listen and let the flow run. Returns when clients can connect.
+
+        Raises:
+            SimulatorError: started before.
+            OSError: the address cannot be listened on.
+        """
+        if self._thread is not None:
+            raise SimulatorError("this simulator was started before; make a new one")
+        self._thread = threading.Thread(target=self._run, name="simulator", daemon=True)
+        self._thread.start()
+        self._started.wait(CALL_DEADLINE_S)
+        if self._failure is not None:
+            self._thread.join(CALL_DEADLINE_S)
+            raise self._failure
+        return self
+
+    def stop(self) -> None:
+        """Close everything; returns when the thread is gone. The ledger stays readable. May be called twice."""
+        thread, loop, stop = self._thread, self._loop, self._stop
+        if thread is None or loop is None or stop is None:
+            return
+        with contextlib.suppress(RuntimeError):  # the loop may have ended by itself
+            loop.call_soon_threadsafe(stop.set)
+        thread.join(CALL_DEADLINE_S)
+        if thread.is_alive():
+            raise SimulatorError(f"the simulator's thread did not end within {CALL_DEADLINE_S:.0f} s")
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def rest_url(self) -> str:
+        """Where HTTP is answered, without a path."""
+        return f"{'https' if self.settings.tls else 'http'}://{self._host}:{self.port}"
+
+    @property
+    def ws_url(self) -> str:
+        """Where WebSocket connections are taken, without a path."""
+        return f"{'wss' if self.settings.tls else 'ws'}://{self._host}:{self.port}"
+
+    @property
+    def _host(self) -> str:
+        return f"[{self.settings.host}]" if ":" in self.settings.host else self.settings.host
+
+    # flow
+
+    def pause(self) -> None:
+        """Stop the flow; connections, pings and requests go on."""
+        self.on_loop(lambda: setattr(self, "_paused", True))
+
+    def resume(self) -> None:
+        """Let the flow run again; starts a replay that waits for it."""
+
+        def act() -> None:
+            self._paused = False
+            self.exchange.source.resume()
+
+        self.on_loop(act)
+
+    def step(self, count: int = 1) -> int:
+        """Do the next `count` events now, with everything they cause on timed streams, and write it out.
+
+        Returns:
+            How many events there were; fewer only when every symbol is halted or a replay has ended.
+        """
+
+        def act() -> int:
+            done = self.exchange.source.step(count)
+            self.exchange.source.tick(self.exchange.clock.now_us(), True)
+            self.exchange.hub.flush()
+            return done
+
+        return self.on_loop(act)
+
+    def wait_finished(self, timeout_s: float) -> bool:
+        """Wait until a replay has sent its last frame; False when it has not by then. A live flow never ends."""
+        return self._finished.wait(timeout_s)
+
+    def on_loop(self, action: Callable[[], T]) -> T:
+        """Run something on the simulator's thread and wait for its result.
+
+        Raises:
+            SimulatorError: the loop did not answer in time.
+        """
+        loop = self._loop
+        if loop is None or self._ended or threading.current_thread() is self._thread:
+            return action()
+        answer: concurrent.futures.Future[T] = concurrent.futures.Future()
+
+        def run() -> None:
+            try:
+                answer.set_result(action())
+            except BaseException as error:  # noqa: BLE001 - handed to the caller, whatever it is
+                answer.set_exception(error)
+
+        try:
+            loop.call_soon_threadsafe(run)
+        except RuntimeError:  # closed between the check and the call; the thread touches nothing any more
+            return action()
+        try:
+            return answer.result(CALL_DEADLINE_S)
+        except TimeoutError as late:
+            if answer.done():
+                raise
+            raise SimulatorError(f"the simulator's loop did not answer within {CALL_DEADLINE_S:.0f} s") from late
+
+    def __repr__(self) -> str:
+        state = "new" if self._thread is None else "stopped" if self._ended else "paused" if self._paused else "running"
+        hub = self.exchange.hub
+        return (
+            f"<Simulator {self.settings.dialect} {self._host}:{self.port} {state} {self.exchange.source.status()} "
+            f"connections={len(hub.connections)} requests={self.exchange.records.request_count} "
+            f"violations={self.exchange.records.violation_count}>"
+        )
+
+    # the loop thread
+
+    def _run(self) -> None:
+        try:
+            with asyncio.Runner() as runner:
+                self._loop = runner.get_loop()
+                runner.run(self._main())
+        except BaseException as error:  # noqa: BLE001 - kept for whoever holds the simulator
+            self._failure = error
+        finally:
+            self._ended = True
+            self._started.set()
+
+    async def _main(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        exchange = self.exchange
+        exchange.loop_s, exchange.later, exchange.close = loop.time, loop.call_later, self._close
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self._handle)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        await runner.setup()
+        assert runner.server is not None
+        self._factory = self.front.accept(runner.server)
+        try:
+            exchange.source.wake(exchange.clock.now_us())
+            await self._listen()
+            flow = loop.create_task(self._flow())
+            care = loop.create_task(self._care())
+            stop = loop.create_task(self._stop.wait())
+            self._started.set()
+            tasks: set[asyncio.Task[Any]] = {flow, care, stop}
+            done, running = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in running:
+                task.cancel()
+            for task in done:
+                if not task.cancelled() and (error := task.exception()) is not None:
+                    raise error
+        finally:
+            self._shut()
+            await runner.cleanup()
+
+    async def _listen(self) -> None:
+        settings = self.settings
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            if not hasattr(socket, "SO_EXCLUSIVEADDRUSE"):  # on Windows reuse means theft
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((settings.host, self.port))
+            self.port = sock.getsockname()[1]
+            context = None
+            if settings.tls is not None:
+                context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+                context.load_cert_chain(*settings.tls)
+            assert self._factory is not None
+            self._listener = await asyncio.get_running_loop().create_server(
+                self._factory, sock=sock, backlog=1024, ssl=context
+            )
+        except BaseException:
+            sock.close()
+            raise
+
+    def refuse_connections(self, for_s: float | None) -> None:
+        """Stop listening; loop thread only. The port stays reserved where the system lets us."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+            holder = socket.socket(socket.AF_INET6 if ":" in self.settings.host else socket.AF_INET)
+            try:
+                if not hasattr(socket, "SO_EXCLUSIVEADDRUSE"):
+                    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    holder.bind((self.settings.host, self.port))
+                self._placeholder = holder
+            except OSError:
+                holder.close()  # then the port is merely free; nobody listens either way
+        if self._listen_again is not None:
+            self._listen_again.cancel()
+            self._listen_again = None
+        if for_s is not None:
+            self._listen_again = asyncio.get_running_loop().call_later(for_s, self.accept_connections)
+
+    def accept_connections(self) -> None:
+        """Listen again; loop thread only."""
+        if self._listen_again is not None:
+            self._listen_again.cancel()
+            self._listen_again = None
+        if self._listener is None:
+            if self._placeholder is not None:
+                self._placeholder.close()
+                self._placeholder = None
+            self._spawn(self._listen())
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _shut(self) -> None:
+        if self._listen_again is not None:
+            self._listen_again.cancel()
+        if self._placeholder is not None:
+            self._placeholder.close()
+        if self._listener is not None:
+            self._listener.close()
+        for task in self._tasks:
+            task.cancel()
+        for wire in self.front.select("all"):
+            wire.reset()
+
+    async def _flow(self) -> None:
+        loop, source, hub, clock = (
+            asyncio.get_running_loop(),
+            self.exchange.source,
+            self.exchange.hub,
+            self.exchange.clock,
+        )
+        last = loop.time()
+        while True:
+            await asyncio.sleep(TICK_S)
+            now = loop.time()
+            if not self._paused:
+                source.advance(now - last)
+                if source.finished():
+                    self._finished.set()
+            last = now
+            source.tick(clock.now_us())
+            hub.flush()
+
+    async def _care(self) -> None:
+        """Ping, and let go of connections that do not answer, are too old or too slow."""
+        loop, settings, records = asyncio.get_running_loop(), self.settings, self.exchange.records
+        pause = min(1.0, settings.ping_every_s / 4, settings.pong_within_s / 4, settings.max_age_s / 4)
+        while True:
+            await asyncio.sleep(pause)
+            now = loop.time()
+            for connection in list(self.exchange.hub.connections):
+                if connection.closing:
+                    continue
+                unanswered = connection.unanswered_s
+                if unanswered is not None and now - unanswered > settings.pong_within_s:
+                    records.violation(self.exchange.clock.now_ns(), "pong", f"connection {connection.record.number}")
+                    self._close(connection, 1008, "Pong timeout")
+                elif now - connection.opened_s > settings.max_age_s:
+                    self._close(connection, 1001, "Connection has reached its maximum age")
+                elif connection.wire.backlog > settings.max_backlog_bytes:
+                    records.violation(self.exchange.clock.now_ns(), "backlog", f"connection {connection.record.number}")
+                    connection.wire.reset()
+                elif now - connection.last_ping_s >= settings.ping_every_s:
+                    connection.ping(now, str(self.exchange.clock.now_ms()).encode())
+
+    def _close(self, connection: Connection, code: int, reason: str) -> None:
+        if not connection.closing:
+            connection.flush()
+            connection.closing = True
+            self._spawn(self._close_soon(connection, code, reason))
+
+    async def _close_soon(self, connection: Connection, code: int, reason: str) -> None:
+        await connection.ws.close(code=code, message=reason.encode()[:120])
+        connection.wire.close()
+
+    # requests
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        path = request.rel_url.raw_path
+        if path.startswith("/simulator/"):
+            return await self._control(request, path.removeprefix("/simulator/"))
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            return await self._socket(request)
+        return await self._rest(request, path)
+
+    async def _rest(self, request: web.Request, path: str) -> web.Response:
+        exchange, loop = self.exchange, asyncio.get_running_loop()
+        plan = exchange.plan
+        if plan.rest_delay_s:
+            await asyncio.sleep(plan.rest_delay_s)
+        weight = used = 0
+        for error in plan.rest_errors:
+            if (error.path is None or error.path in path) and error.use.take(loop.time()):
+                status, headers = error.status, dict(error.headers)
+                body = exchange.dialect.error(status) if error.body is None else error.body
+                break
+        else:
+            answer = exchange.dialect.answer(
+                Request(
+                    method=request.method,
+                    path=path,
+                    query=request.rel_url.raw_query_string,
+                    headers={name.lower(): value for name, value in request.headers.items()},
+                    address=request.remote or "",
+                )
+            )
+            status, headers, body = answer.status, answer.headers, answer.body
+            weight, used = answer.weight, answer.used_weight
+        for use, at_byte in plan.rest_cuts:
+            if use.take(loop.time()):
+                _wire(request).reset_after(at_byte)
+                break
+        records = exchange.records
+        records.request_count += 1
+        query = request.rel_url.raw_query_string
+        records.requests.append(
+            RequestRecord(exchange.clock.now_ns(), request.method, path, query, weight, used, status)
+        )
+        content_type = "text/html" if body[:1] == b"<" else "application/json"
+        return web.Response(status=status, body=body, headers=headers, content_type=content_type)
+
+    # connections
+
+    async def _socket(self, request: web.Request) -> web.StreamResponse:
+        exchange, loop = self.exchange, asyncio.get_running_loop()
+        path = request.rel_url.raw_path
+        if not exchange.dialect.socket_path(path):
+            return web.Response(status=404, body=exchange.dialect.error(404), content_type="application/json")
+        wire = _wire(request)
+        refusal = exchange.dialect.refuse_connect(request.remote or "")
+        if refusal is not None:
+            return web.Response(
+                status=refusal.status, body=refusal.body, headers=refusal.headers, content_type=refusal.content_type
+            )
+        for upgrade in exchange.plan.upgrades:
+            if upgrade.use.take(loop.time()):
+                if upgrade.status is not None:
+                    body = exchange.dialect.error(upgrade.status)
+                    return web.Response(status=upgrade.status, body=body, headers=upgrade.headers)
+                while request.transport is not None and not request.transport.is_closing():  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+                return web.Response(status=500)
+        ws = web.WebSocketResponse(autoping=False, timeout=1.0, max_msg_size=4 * 1024 * 1024, compress=False)
+        await ws.prepare(request)
+        wire.upgraded = True
+        records = exchange.records
+        records.connection_count += 1
+        record = ConnectionRecord(records.connection_count, exchange.clock.now_ns(), request.rel_url.raw_path_qs)
+        records.connections.append(record)
+        connection = Connection(record, wire, ws, loop.time())
+        exchange.hub.connections[connection] = None
+        try:
+            exchange.dialect.open(connection, path, request.rel_url.raw_query_string)
+            if exchange.plan.close_on_open is not None and exchange.plan.close_on_open.take(loop.time()):
+                self._close(connection, 1001, "")
+            await self._listen_to(connection)
+        finally:
+            exchange.hub.remove(connection)
+            connection.closing = True
+            record.closed_ns = exchange.clock.now_ns()
+            record.close_code = ws.close_code or 1006
+        return ws
+
+    async def _listen_to(self, connection: Connection) -> None:
+        loop, exchange, record = asyncio.get_running_loop(), self.exchange, connection.record
+        while True:
+            message = await connection.ws.receive()
+            if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PING, WSMsgType.PONG):
+                return
+            if connection.closing:
+                continue
+            record.frames_in += 1
+            if connection.messages.add(loop.time()) > self.settings.ws_messages_per_s:
+                exchange.records.violation(exchange.clock.now_ns(), "messages", f"connection {record.number}")
+                if self.settings.enforce_limits:
+                    self._close(connection, 1008, "Too many requests")
+                    continue
+            if message.type is WSMsgType.PING:
+                record.pings += 1
+                connection.send_now(control_frame(10, bytes(message.data)))
+            elif message.type is WSMsgType.PONG:
+                record.pongs += 1
+                connection.pong(bytes(message.data))
+            else:
+                text = message.data if isinstance(message.data, str) else bytes(message.data).decode(errors="replace")
+                exchange.records.control.append((record.number, text))
+                exchange.dialect.text(connection, text)
+
+    # control from outside
+
+    async def _control(self, request: web.Request, path: str) -> web.Response:
+        asked = dict(request.query)
+        try:
+            if request.method == "POST":
+                body = await request.text()
+                arguments = json.loads(body) if body else {}
+                if not isinstance(arguments, dict):
+                    raise ValueError("the body must be a JSON object of arguments")
+                result = self._command(path, arguments)
+            else:
+                result = self._question(path, asked)
+        except (LookupError, TypeError, ValueError) as wrong:
+            return web.json_response({"error": str(wrong)}, status=400)
+        return web.Response(body=msgspec.json.encode(result), content_type="application/json")
+
+    def _command(self, path: str, arguments: dict[str, Any]) -> Any:
+        if path.startswith("faults/"):
+            name = path.removeprefix("faults/")
+            fault = getattr(self.faults, name, None)
+            if name.startswith("_") or not callable(fault):
+                raise LookupError(f"there is no fault {name!r}")
+            return {"result": fault(**arguments)}
+        commands: dict[str, Callable[..., Any]] = {"pause": self.pause, "resume": self.resume, "step": self.step}
+        if path not in commands:
+            raise LookupError(f"POST takes faults/<name>, pause, resume and step, not {path!r}")
+        return {"result": commands[path](**arguments)}
+
+    def _question(self, path: str, asked: dict[str, str]) -> Any:
+        ledger = self.ledger
+        if path == "status":
+            return {"status": repr(self), "finished": self._finished.is_set()}
+        if path == "ledger":
+            return ledger.summary() | {"faults": self.faults.injected}
+        if path == "ledger/book":
+            update_id = int(asked["update_id"]) if "update_id" in asked else ledger.update_id(asked["symbol"])
+            bids, asks = ledger.book(asked["symbol"], update_id)
+            return {
+                "update_id": update_id,
+                "digest": ledger.digest(asked["symbol"], update_id),
+                "bids": bids,
+                "asks": asks,
+            }
+        if path == "ledger/trades":
+            return list(ledger.trades(asked["symbol"]).values())
+        if path == "ledger/stream":
+            record = ledger.stream(asked["name"])
+            return {
+                "published": record.published,
+                "withheld": record.withheld,
+                "extra": record.extra,
+                "ids": list(record.ids),
+            }
+        simple: dict[str, Callable[[], Any]] = {
+            "ledger/requests": ledger.requests,
+            "ledger/connections": ledger.connections,
+            "ledger/violations": ledger.violations,
+            "ledger/subscriptions": ledger.subscriptions,
+        }
+        if path not in simple:
+            raise LookupError(
+                f"GET takes status, ledger, ledger/book, trades, stream and {', '.join(simple)}, not {path!r}"
+            )
+        return simple[path]()
+
+
+def _wire(request: web.Request) -> Wire:
+    assert request.transport is not None
+    wire = request.transport.get_extra_info("wire")
+    assert isinstance(wire, Wire)
+    return wire

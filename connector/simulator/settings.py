@@ -1,0 +1,147 @@
+"""Say what a simulated exchange is: frozen values, checked when made, nothing started.
+
+`Live` makes its own market from a seed; `Replay` plays a recording. Defaults are the venue's documented figures; a test that
+wants a limit within reach lowers it here.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from connector.simulator import dialects
+from connector.simulator.instruments import Listing, listing
+
+__all__ = ["Live", "Replay", "SimulatorSettings"]
+
+
+@dataclass(frozen=True)
+class Live:
+    """Seeded random order flow through the matching engine.
+
+    Attributes:
+        resting_orders: how many orders rest per symbol in the long run (both sides together).
+        warm_up: whether a full book stands before the first client connects.
+    """
+
+    resting_orders: int = 400
+    warm_up: bool = True
+
+    def __post_init__(self) -> None:
+        if self.resting_orders < 20:
+            raise ValueError(f"resting_orders must be at least 20 to keep two sides alive, got {self.resting_orders}")
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A recorded file (see `connector.simulator.capture`) played to whoever subscribes.
+
+    Attributes:
+        path: the recording, `.jsonl` or `.jsonl.gz`.
+        speed: 1.0 keeps the original spacing, 10.0 is ten times faster, None plays as fast as clients read.
+        start: "settled" begins once somebody is subscribed and no subscription has changed for `settle_s`;
+            "all" once every recorded stream has a subscriber; "manual" on `Simulator.resume()`.
+        settle_s: the quiet time "settled" waits for, in seconds.
+        clock: "recorded" lets the server's time be the recording's, so events are as fresh as they were then;
+            "wall" leaves it at the real time.
+    """
+
+    path: Path | str
+    speed: float | None = 1.0
+    start: Literal["settled", "all", "manual"] = "settled"
+    settle_s: float = 0.5
+    clock: Literal["recorded", "wall"] = "recorded"
+
+    def __post_init__(self) -> None:
+        if self.speed is not None and not self.speed > 0:
+            raise ValueError(f"speed must be above zero, or None for as fast as possible; got {self.speed}")
+        if self.start not in ("settled", "all", "manual") or self.clock not in ("recorded", "wall"):
+            raise ValueError(f"unknown start {self.start!r} or clock {self.clock!r}")
+        if self.settle_s < 0:
+            raise ValueError(f"settle_s must not be negative, got {self.settle_s}")
+
+
+@dataclass(frozen=True)
+class SimulatorSettings:
+    """One simulated exchange on loopback.
+
+    Attributes:
+        symbols: names (`BTCUSDT`) or `Listing` values; a replay takes its symbols from the recording instead.
+        seed: same seed, same order flow.
+        events_per_s: orders and cancels a second over all symbols; 0 leaves the flow to `Simulator.step`.
+        source: `Live()` or `Replay(path)`.
+        host, port: where to listen; port 0 takes a free one.
+        tls: (certificate file, key file) in PEM, or None for plain TCP.
+        ping_every_s, pong_within_s: the server's pings and its patience.
+        max_age_s: a WebSocket connection is closed at this age (24 hours on the venue).
+        enforce_limits: False counts but never refuses.
+        request_weight_per_minute, raw_requests_per_5min, connects_per_5min: limits per client address.
+        ws_messages_per_s, max_streams: limits per connection.
+        ignored_429s: requests after a 429 in the same window until the address is banned.
+        ban_s: length of the first ban; each further one doubles, up to three days.
+        max_backlog_bytes: a client that reads too slowly is cut when this much waits for it.
+        ws_error: shape of control errors: "nested" (`{"error": {...}, "id": ..}`, seen by clients) or "flat" (documented).
+        keep: how many trades and how many sent ids per stream the ledger remembers.
+        dialect: module below `connector.simulator.dialects`.
+        clock: UTC nanoseconds; replaced in tests that own time.
+    """
+
+    symbols: tuple[str | Listing, ...] = ("BTCUSDT", "ETHUSDT", "ETHBTC")
+    seed: int = 7
+    events_per_s: float = 200.0
+    source: Live | Replay = Live()
+    host: str = "127.0.0.1"
+    port: int = 0
+    tls: tuple[str, str] | None = None
+    ping_every_s: float = 20.0
+    pong_within_s: float = 60.0
+    max_age_s: float = 86_400.0
+    enforce_limits: bool = True
+    request_weight_per_minute: int = 6_000
+    raw_requests_per_5min: int = 300_000
+    connects_per_5min: int = 300
+    ws_messages_per_s: int = 5
+    max_streams: int = 1_024
+    ignored_429s: int = 10
+    ban_s: float = 120.0
+    max_backlog_bytes: int = 64 * 1024 * 1024
+    ws_error: Literal["nested", "flat"] = "nested"
+    keep: int = 500_000
+    dialect: str = dialects.DEFAULT
+    clock: Callable[[], int] = time.time_ns
+
+    def __post_init__(self) -> None:
+        positive = {
+            "ping_every_s": self.ping_every_s,
+            "pong_within_s": self.pong_within_s,
+            "max_age_s": self.max_age_s,
+            "request_weight_per_minute": self.request_weight_per_minute,
+            "raw_requests_per_5min": self.raw_requests_per_5min,
+            "connects_per_5min": self.connects_per_5min,
+            "ws_messages_per_s": self.ws_messages_per_s,
+            "max_streams": self.max_streams,
+            "ignored_429s": self.ignored_429s,
+            "ban_s": self.ban_s,
+            "max_backlog_bytes": self.max_backlog_bytes,
+            "keep": self.keep,
+        }
+        for name, value in positive.items():
+            if not value > 0:
+                raise ValueError(f"{name} must be above zero, got {value}")
+        if not self.events_per_s >= 0:
+            raise ValueError(f"events_per_s must be zero or more, got {self.events_per_s}")
+        if not self.symbols:
+            raise ValueError("an exchange without symbols has nothing to serve; give at least one")
+        if not re.fullmatch(r"[a-z0-9_]+", self.dialect):
+            raise ValueError(f"a dialect is the name of a module in connector.simulator.dialects, got {self.dialect!r}")
+        names = [entry.symbol for entry in self.listings()]
+        if len(set(names)) != len(names):
+            raise ValueError(f"a symbol is listed twice: {names}")
+
+    def listings(self) -> tuple[Listing, ...]:
+        """The symbols as listings, in the order given."""
+        return tuple(entry if isinstance(entry, Listing) else listing(entry) for entry in self.symbols)
