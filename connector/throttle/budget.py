@@ -1,0 +1,264 @@
+"""Count one of a venue's request budgets so that no window of the venue ever holds more points than it allows.
+
+What makes that hard is not knowing *when* the venue counts a request. A request granted at one moment and answered at another
+was counted somewhere between the two, by a clock whose offset is known only within a bound. So a request counts in every window
+it may have landed in: in all of them from its grant until its answer, each widened by the offset's error. While the venue's clock
+is not known, or jumped, aligned windows are treated as sliding ones, which is never too generous: a sliding window may start
+anywhere.
+
+What the venue's own headers tell corrects the count upward (programs elsewhere on the same address spend too), never downward:
+a wrong header can slow us down for one window but cannot make us overdraw.
+
+This module only counts: it never sleeps, reads no clock and takes no lock. Sharing between threads is the work of `ledger`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from connector.domain.wire import BudgetLimit
+from connector.errors import SettingsError
+
+__all__ = ["Budget", "Hold", "VenueTime"]
+
+_SLICES = 128
+"""A sliding window is counted in so many slices; an entry leaves at most one slice late."""
+
+_NEVER = -math.inf
+
+
+class VenueTime(NamedTuple):
+    """The venue's clock in seconds since 1970, right within `error_s`."""
+
+    seconds: float
+    error_s: float
+
+
+class _Window:
+    """One aligned window. `charged` are our points that may have landed in it, `released` those of them already answered."""
+
+    __slots__ = ("charged", "foreign_high", "foreign_low", "heard_sent_s", "released")
+
+    def __init__(self, charged: int, released: int) -> None:
+        self.charged, self.released = charged, released
+        self.foreign_low = 0
+        self.foreign_high = 0
+        self.heard_sent_s = _NEVER
+
+    @property
+    def used(self) -> int:
+        return self.charged + max(self.foreign_low, self.foreign_high)
+
+
+@dataclass(slots=True)
+class Hold:
+    """Points taken and not yet answered for. Made by `Budget.take`, ended by `Budget.settle`.
+
+    Attributes:
+        windows: first and last aligned window it may have landed in when it was taken; None while those are unknown.
+        released: the window's released points when it was taken, to tell what its header already contains.
+    """
+
+    points: int
+    taken_s: float
+    windows: tuple[int, int] | None
+    released: int
+    settled: bool = False
+
+
+class Budget:
+    """One `BudgetLimit`, counted. Times are monotonic seconds; `venue` is the venue's clock at the same moment, or None.
+
+    Args:
+        limit: the venue's statement.
+        headroom: the part of it we use at most; at least one point.
+    """
+
+    __slots__ = (
+        "_blocked_until_s",
+        "_in_flight",
+        "_log",
+        "_phase",
+        "_sliding",
+        "_windows",
+        "capacity",
+        "headroom",
+        "limit",
+    )
+
+    def __init__(self, limit: BudgetLimit, headroom: float = 0.95) -> None:
+        if limit.points < 1 or not limit.window_s > 0:
+            raise SettingsError(
+                f"budget {limit.name}: {limit.points} points per {limit.window_s} s; both must be positive"
+            )
+        if not 0 < headroom <= 1:
+            raise SettingsError(f"headroom is {headroom}; expected more than 0 and at most 1, e.g. 0.95")
+        self.headroom = headroom
+        self.change(limit)
+        self._in_flight = 0
+        self._log: deque[list[float]] = deque()  # [counted until at latest, points] of what was answered, oldest first
+        self._sliding = 0
+        self._windows: dict[int, _Window] = {}
+        self._phase: VenueTime | None = None  # seconds: venue's clock minus monotonic
+        self._blocked_until_s = _NEVER
+
+    def change(self, limit: BudgetLimit) -> None:
+        """Take a new number of points; what was spent stays spent. The window must be the same."""
+        self.limit = limit
+        self.capacity = max(1, math.floor(limit.points * self.headroom))
+
+    # ---------------------------------------------------------------- what the caller does
+
+    def wait_s(self, points: int, now_s: float, venue: VenueTime | None, *, share: float = 1.0) -> float:
+        """Seconds until so many points may be taken if nothing else happens; 0 when at once. Takes nothing.
+
+        Args:
+            share: the part of the capacity this request may fill up, so that more urgent ones find room.
+        """
+        self._turn(now_s, venue)
+        blocked = max(0.0, self._blocked_until_s - now_s)
+        # A request dearer than its share passes when little else is spent: never being able to is a deadlock, not a limit.
+        ceiling = max(math.ceil(self.capacity * share), min(points, self.limit.points))
+        if not self._windows:
+            return max(blocked, self._sliding_wait_s(points, ceiling, now_s))
+        if venue is None or all(window.used + points <= ceiling for window in self._windows.values()):
+            return blocked
+        width = self.limit.window_s
+        full = max(index for index, window in self._windows.items() if window.used + points > ceiling)
+        return max(blocked, (full + 1) * width - (venue.seconds - venue.error_s) + 1e-5)
+
+    def take(self, points: int, now_s: float, venue: VenueTime | None) -> Hold:
+        """Count a request that is about to be sent. The caller asked `wait_s` first."""
+        self._turn(now_s, venue)
+        self._in_flight += points
+        indexes = self._windows.keys()
+        for window in self._windows.values():
+            window.charged += points
+        first = self._windows[min(indexes)] if indexes else None
+        return Hold(
+            points,
+            now_s,
+            (min(indexes), max(indexes)) if indexes else None,
+            first.released if first else 0,
+        )
+
+    def settle(self, hold: Hold, now_s: float, venue: VenueTime | None, used: int | None = None) -> None:
+        """The request was answered, or given up for good: it has landed by now, or never will.
+
+        Args:
+            used: what the venue's header says was used in its current window, this request included.
+        """
+        if hold.settled:
+            return
+        hold.settled = True
+        self._turn(now_s, venue)
+        self._in_flight -= hold.points
+        self._record(now_s, hold.points)
+        for window in self._windows.values():
+            window.released += hold.points
+        if used is not None:
+            self._heard(used, hold, now_s)
+
+    def observe(self, used: int, now_s: float, venue: VenueTime | None) -> None:
+        """The venue tells how much of its current window is used, in an answer that belongs to no hold of ours."""
+        self._turn(now_s, venue)
+        self._heard(used, None, now_s)
+
+    def block(self, until_s: float) -> None:
+        """Nothing is granted before; never shortens."""
+        self._blocked_until_s = max(self._blocked_until_s, until_s)
+
+    def used(self, now_s: float, venue: VenueTime | None) -> int:
+        """Points counted in the fullest window a request sent now may land in."""
+        self._turn(now_s, venue)
+        if self._windows:
+            return max(window.used for window in self._windows.values())
+        return self._sliding + self._in_flight
+
+    def carry(self, points: int, now_s: float) -> None:
+        """Count points spent under another limit that this one replaces."""
+        self._record(now_s, points)
+
+    def blocked_s(self, now_s: float) -> float:
+        """Seconds for which the venue told us to send nothing."""
+        return max(0.0, self._blocked_until_s - now_s)
+
+    # ---------------------------------------------------------------- how it counts
+
+    def _turn(self, now_s: float, venue: VenueTime | None) -> None:
+        """Let go of what cannot count any more; open the windows a request sent now may land in."""
+        log = self._log
+        while log and log[0][0] <= now_s:
+            self._sliding -= int(log.popleft()[1])
+        if venue is None or not self.limit.aligned:
+            self._forget_windows(now_s)
+            self._phase = None
+            return
+        phase = VenueTime(venue.seconds - now_s, venue.error_s)
+        known, self._phase = self._phase, phase
+        if known is None or abs(phase.seconds - known.seconds) > phase.error_s + known.error_s + 1e-3:
+            self._forget_windows(now_s)  # numbers of windows counted by another clock mean nothing now
+            known = None
+        width = self.limit.window_s
+        first = math.floor((venue.seconds - venue.error_s) / width)
+        last = math.floor((venue.seconds + venue.error_s) / width)
+        for index in [index for index in self._windows if index < first]:
+            del self._windows[index]
+        for index in range(first, last + 1):
+            if index not in self._windows:
+                # A window just begun holds what is in flight. One first seen under this clock may hold all of the last width.
+                spent = self._sliding if known is None else 0
+                self._windows[index] = _Window(self._in_flight + spent, spent)
+
+    def _forget_windows(self, now_s: float) -> None:
+        foreign = max((window.used - window.charged for window in self._windows.values()), default=0)
+        self._windows.clear()
+        if foreign > 0:
+            self._record(now_s, foreign)  # ours is in the log already
+
+    def _record(self, now_s: float, points: int) -> None:
+        until_s = now_s + self.limit.window_s
+        step = self.limit.window_s / _SLICES
+        self._sliding += points
+        if self._log and self._log[-1][0] >= until_s:
+            self._log[-1][1] += points
+        else:
+            self._log.append([until_s + step, points])
+
+    def _heard(self, used: int, hold: Hold | None, now_s: float) -> None:
+        if not self._windows:
+            # All of ours that was answered is in `used`; of what is in flight, perhaps nothing, so it counts besides.
+            if used > self._sliding:
+                self._record(now_s, used - self._sliding)
+            return
+        if len(self._windows) > 1:
+            return  # at the edge of two windows it is not known which one it tells about
+        ((index, window),) = self._windows.items()
+        if hold is not None and hold.windows != (index, index):
+            return  # sent in an earlier window: it may tell about that one
+        # At the least, all of ours has landed and the rest is foreign. At the most, only what was answered before this
+        # request was sent, and the request itself, is in it. The newest sent decides about the most, all about the least.
+        window.foreign_low = max(window.foreign_low, used - window.charged)
+        sent_s = now_s if hold is None else hold.taken_s
+        if sent_s >= window.heard_sent_s:
+            landed = window.released if hold is None else hold.released + hold.points
+            window.heard_sent_s = sent_s
+            window.foreign_high = max(0, used - landed)
+
+    def _sliding_wait_s(self, points: int, ceiling: int, now_s: float) -> float:
+        excess = self._sliding + self._in_flight + points - ceiling
+        if excess <= 0:
+            return 0.0
+        for until_s, spent in self._log:
+            excess -= int(spent)
+            if excess <= 0:
+                return until_s - now_s
+        return self.limit.window_s  # what is in flight has to be answered first
+
+    def __repr__(self) -> str:
+        kind = "aligned" if self.limit.aligned else "sliding"
+        used = max((w.used for w in self._windows.values()), default=self._sliding + self._in_flight)
+        return f"<Budget {self.limit.name} {used}/{self.capacity} of {self.limit.points} per {self.limit.window_s:g}s {kind}>"
