@@ -240,6 +240,10 @@ class LiveSource:
         bids, asks = market.log.at(update_id)
         return decimals(bids), decimals(asks)
 
+    def trade_count(self, symbol: str) -> int:
+        market = self._market(symbol)
+        return len(market.trades) + market.dropped_trades
+
     def trades(self, symbol: str) -> list[TradeRecord]:
         market = self._market(symbol)
         tick, step = market.listing.tick_e8, market.listing.step_e8

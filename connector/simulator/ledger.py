@@ -137,6 +137,7 @@ class Truth(Protocol):
     def book_update_id(self, symbol: str) -> int: ...
     def book(self, symbol: str, update_id: int) -> tuple[BookLevels, BookLevels]: ...
     def trades(self, symbol: str) -> list[TradeRecord]: ...
+    def trade_count(self, symbol: str) -> int: ...
 
 
 def book_digest(bids: BookLevels, asks: BookLevels) -> str:
@@ -229,10 +230,12 @@ class Ledger:
             return {
                 "requests": records.request_count,
                 "connections": records.connection_count,
+                "frames_out": sum(record.frames_out for record in records.connections),
+                "bytes_out": sum(record.bytes_out for record in records.connections),
                 "connections_open": sum(not record.closed_ns for record in records.connections),
                 "violations": records.violation_count,
                 "update_ids": {symbol: self._truth.book_update_id(symbol) for symbol in self._truth.symbols()},
-                "trades": {symbol: len(self._truth.trades(symbol)) for symbol in self._truth.symbols()},
+                "trades": {symbol: self._truth.trade_count(symbol) for symbol in self._truth.symbols()},
                 "streams": {
                     name: {"published": record.published, "withheld": record.withheld, "extra": record.extra}
                     for name, record in records.streams.items()

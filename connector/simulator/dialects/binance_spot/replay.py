@@ -225,6 +225,9 @@ class ReplaySource:
             raise LookupError(f"the recording holds no book of {symbol}; it has {', '.join(sorted(self.books))}")
         return book
 
+    def trade_count(self, symbol: str) -> int:
+        return len(self.answers.seen.get(f"{symbol.lower()}@trade", ()))
+
     def trades(self, symbol: str) -> list[TradeRecord]:
         return [
             TradeRecord(row["t"], Decimal(row["p"]), Decimal(row["q"]), row["T"] * 1000, row["m"], -1)
