@@ -20,6 +20,7 @@ __all__ = [
     "BookDelta",
     "BookState",
     "BookTicker",
+    "BookUpdate",
     "Candle",
     "Freshness",
     "Gap",
@@ -192,6 +193,22 @@ class OrderBook(_Timed, frozen=True):
         return self.asks[0] if self.asks else None
 
 
+class BookUpdate(_Timed, frozen=True):
+    """What subscribers of a full book are handed after each change: its state and its top. Depth is read from the book.
+
+    Attributes:
+        update_id: the venue's last update in it; None while it is not valid.
+        best_bid, best_ask: None while it is not valid, or while that side is empty.
+        reason: why it is not valid, in words; "" when it is.
+    """
+
+    state: BookState
+    update_id: int | None
+    best_bid: Level | None
+    best_ask: Level | None
+    reason: str = ""
+
+
 class Freshness(msgspec.Struct, frozen=True):
     """How far an answer can be trusted to be now.
 
@@ -229,4 +246,4 @@ class Gap(msgspec.Struct, frozen=True):
     filled: int = 0
 
 
-MarketEvent = Trade | AggTrade | Ticker | BookTicker | Candle | BookDelta | OrderBook
+MarketEvent = Trade | AggTrade | Ticker | BookTicker | Candle | BookDelta | BookUpdate | OrderBook

@@ -1,0 +1,173 @@
+"""What follows what on a topic: keys that rise, values that are missing, and the questions that bring them back.
+
+Pure: compares values, builds queries. It never asks them and never waits; the feed and the stream actor do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from msgspec.structs import replace
+
+from connector.domain.market import AggTrade, Candle, Trade
+from connector.domain.queries import (
+    AggTradesQuery,
+    BookTickersQuery,
+    CandlesQuery,
+    DepthQuery,
+    HistoricalTradesQuery,
+    Query,
+    TickersQuery,
+)
+from connector.domain.topics import Topic, TopicKind
+
+__all__ = ["CONTINUITY", "Missing", "TopicContinuity", "following", "same_but_for_times"]
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Values between two that arrived.
+
+    Attributes:
+        first, last: ids, inclusive; open times in UTC nanoseconds for candles.
+        count: how many; None when only the venue can tell.
+        query: the first page that brings them back; `following` makes the next from the answer.
+    """
+
+    first: int
+    last: int
+    count: int | None
+    query: Query
+
+
+def _missing_trades(topic: Topic, last: Trade, new: Trade) -> Missing | None:
+    if not isinstance(last.trade_id, int) or not isinstance(new.trade_id, int) or new.trade_id <= last.trade_id + 1:
+        return None
+    first = last.trade_id + 1
+    return Missing(first, new.trade_id - 1, new.trade_id - first, HistoricalTradesQuery(topic.symbol, from_id=first))
+
+
+def _missing_agg_trades(topic: Topic, last: AggTrade, new: AggTrade) -> Missing | None:
+    first = last.agg_id + 1
+    if new.agg_id <= first:
+        return None
+    return Missing(first, new.agg_id - 1, new.agg_id - first, AggTradesQuery(topic.symbol, from_id=first))
+
+
+def _missing_candles(topic: Topic, last: Candle, new: Candle) -> Missing | None:
+    """Closed candles between the two; the last one itself when it was never seen closed."""
+    first = last.close_time_ns + 1 if last.closed else last.open_time_ns
+    if new.open_time_ns <= last.open_time_ns or new.open_time_ns <= first:
+        return None
+    assert topic.interval is not None
+    ends = new.open_time_ns - 1
+    return Missing(first, ends, None, CandlesQuery(topic.symbol, topic.interval, start_ns=first, end_ns=ends))
+
+
+def _event_time(event: Any) -> int | None:
+    time_ns: int | None = event.event_time_ns
+    return time_ns
+
+
+def _trade_key(event: Trade) -> int | None:
+    return event.trade_id if isinstance(event.trade_id, int) else None
+
+
+def _candle_changed(seen: Candle, probed: Candle) -> bool:
+    return probed.open_time_ns > seen.open_time_ns or (
+        probed.open_time_ns == seen.open_time_ns and probed.volume > seen.volume
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TopicContinuity:
+    """The rules of one kind of topic.
+
+    Attributes:
+        key: rises with every new value; an equal or lower one is a duplicate. None: this value cannot be ordered.
+        missing: (topic, last, new) -> what lies between them; None when nothing does, or when it cannot be known.
+        identity: (recovered value) -> its place in `Missing.first … last`.
+        probe: the question whose answer shows whether a silent topic missed something.
+        shows_newer: (last seen, answer) -> True when the venue has something that this topic should have sent.
+    """
+
+    key: Callable[[Any], int | None]
+    probe: Callable[[Topic], Query]
+    shows_newer: Callable[[Any, Any], bool]
+    missing: Callable[[Topic, Any, Any], Missing | None] | None = None
+    identity: Callable[[Any], int] | None = None
+
+
+CONTINUITY: dict[TopicKind, TopicContinuity] = {
+    TopicKind.TRADES: TopicContinuity(
+        key=_trade_key,
+        missing=_missing_trades,
+        identity=lambda trade: int(trade.trade_id),
+        # Aggregates tell the newest trade id at a sixth of the price of the trades call.
+        probe=lambda topic: AggTradesQuery(topic.symbol, limit=1),
+        shows_newer=lambda seen, answer: bool(answer) and answer[-1].last_trade_id > seen.trade_id,
+    ),
+    TopicKind.AGG_TRADES: TopicContinuity(
+        key=lambda event: int(event.agg_id),
+        missing=_missing_agg_trades,
+        identity=lambda trade: int(trade.agg_id),
+        probe=lambda topic: AggTradesQuery(topic.symbol, limit=1),
+        shows_newer=lambda seen, answer: bool(answer) and answer[-1].agg_id > seen.agg_id,
+    ),
+    TopicKind.CANDLES: TopicContinuity(
+        key=_event_time,
+        missing=_missing_candles,
+        identity=lambda candle: int(candle.open_time_ns),
+        probe=lambda topic: CandlesQuery(topic.symbol, topic.interval or "", limit=1),
+        shows_newer=lambda seen, answer: bool(answer) and _candle_changed(seen, answer[-1]),
+    ),
+    TopicKind.TICKER: TopicContinuity(
+        key=_event_time,
+        probe=lambda topic: TickersQuery((topic.symbol,)),
+        # Not the trade count: it also falls as old trades leave the window.
+        shows_newer=lambda seen, answer: (
+            bool(answer) and (answer[-1].last, answer[-1].last_quantity) != (seen.last, seen.last_quantity)
+        ),
+    ),
+    TopicKind.BOOK_TICKER: TopicContinuity(
+        key=lambda event: event.update_id,
+        probe=lambda topic: BookTickersQuery((topic.symbol,)),
+        shows_newer=lambda seen, answer: bool(answer) and (answer[-1].bid, answer[-1].ask) != (seen.bid, seen.ask),
+    ),
+    TopicKind.PARTIAL_BOOK: TopicContinuity(
+        key=lambda event: int(event.update_id),
+        probe=lambda topic: DepthQuery(topic.symbol, limit=5),
+        # Not the update id: it also rises by changes below the levels this topic sends.
+        shows_newer=lambda seen, answer: (
+            answer.update_id > seen.update_id and (answer.bids[:5], answer.asks[:5]) != (seen.bids[:5], seen.asks[:5])
+        ),
+    ),
+    TopicKind.BOOK: TopicContinuity(
+        key=lambda event: int(event.last_update_id),
+        probe=lambda topic: DepthQuery(topic.symbol, limit=5),
+        shows_newer=lambda seen, answer: answer.update_id > seen.last_update_id,
+    ),
+}
+
+
+def following(missing: Missing, page: Sequence[Any]) -> Query | None:
+    """The query for the page after this one; None when everything missing has been fetched or the venue has no more."""
+    if not page:
+        return None
+    newest, query = page[-1], missing.query
+    if isinstance(newest, Trade) and isinstance(newest.trade_id, int) and newest.trade_id < missing.last:
+        return replace(query, from_id=newest.trade_id + 1)
+    if isinstance(newest, AggTrade) and newest.agg_id < missing.last:
+        return replace(query, from_id=newest.agg_id + 1)
+    if isinstance(newest, Candle) and newest.close_time_ns < missing.last:
+        return replace(query, start_ns=newest.close_time_ns + 1)
+    return None
+
+
+def same_but_for_times(one: Any, other: Any) -> bool:
+    """Whether two answers to the same question tell the same, whenever they were given."""
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return len(one) == len(other) and all(map(same_but_for_times, one, other))
+    return bool(replace(one, event_time_ns=None, received_ns=0) == replace(other, event_time_ns=None, received_ns=0))

@@ -1,0 +1,354 @@
+"""The hot path of one topic: frame in, typed value out to every consumer, nothing twice, nothing missing unsaid.
+
+A feed outlives connections and actors: it remembers the last value, so that whatever comes next can be seen to follow.
+It never opens, sends or waits. Frames enter on the reader thread of the connection that owns the topic; values fetched
+after an outage enter on the thread that fetched them; `_lock` makes that one at a time. Questions a feed needs answered
+(missing values) leave through `ask`, which must only post a message.
+
+Planned change of connection: the successor's frames wait here until `adopt` makes it the owner; then they follow the
+predecessor's last value, duplicates dropped.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from connector.clock import Clock
+from connector.domain.market import Candle, Freshness, Gap
+from connector.domain.topics import Topic
+from connector.errors import WireFormatError
+from connector.telemetry import Counters, OncePerKind
+from connector.venue.continuity import CONTINUITY, Missing
+from connector.venue.delivery import Notice, Subscription, TopicState, TopicStatus
+from connector.venue.liveness import Rate
+
+__all__ = ["Backfill", "Feed", "Source"]
+
+HELD_AT_MOST = 10_000
+"""Values that wait for a backfill or a change of owner; more than that ends the wait and the gap is told as it is."""
+COUNT_RESTART_S = 5.0
+"""A venue whose ids keep rising below our last one for so long has started counting again."""
+
+Source = object
+"""Identity of a connection; only the owner's frames are delivered."""
+
+
+class Backfill(msgspec.Struct, frozen=True):
+    """A feed's wish: fetch what is missing, then call `Feed.recovered` or `Feed.give_up_recovery` with this token."""
+
+    topic: Topic
+    missing: Missing
+    token: int
+
+
+class Feed:
+    """One topic's last value, consumers and counters. `repr` is a status line.
+
+    Attributes:
+        frames, accepted, values: frames read; values that were new; values handed to consumers.
+        duplicates, unreadable, gaps, recovered_values: counted since the feed was made.
+        quiet_s: monotonic time at which a probe last showed that silence is the truth.
+        last_new_s: monotonic time of the last value that was new; None before the first.
+        epoch: of the stream actor that serves it.
+    """
+
+    def __init__(
+        self,
+        venue: str,
+        topic: Topic,
+        clock: Clock,
+        *,
+        ask: Callable[[Backfill], None],
+        counters: Counters,
+        alarms: OncePerKind,
+        backfill: bool = True,
+    ) -> None:
+        self.venue, self.topic = venue, topic
+        self.frames = self.accepted = self.values = self.duplicates = self.unreadable = self.gaps = (
+            self.recovered_values
+        ) = 0
+        self.last: Any = None
+        self.last_new_s: float | None = None
+        self.quiet_s = float("-inf")
+        self.rate = Rate()
+        self.epoch = 0
+        self._clock, self._ask, self._counters, self._alarms, self._backfill = clock, ask, counters, alarms, backfill
+        self._rule = CONTINUITY[topic.kind]
+        self._key = self._rule.key
+        self._last_key: int | None = None
+        self._read: Callable[[bytes, int], Any] | None = None
+        self._lock = threading.Lock()  # one frame, one recovery or one change of owner at a time
+        self._owner: Source | None = None
+        self._frames_before_owner = 0
+        self._successor: Source | None = None
+        self._successor_frames: deque[tuple[bytes, int]] = deque(maxlen=HELD_AT_MOST)
+        self._stray: tuple[int, float] | None = None
+        self._held: list[Any] | None = None
+        self._recovery: tuple[Backfill, int, float] | None = None
+        self._token = 0
+        self._state = TopicState.WANTED
+        self._reason = "not subscribed yet"
+        self._changed = threading.Condition()  # guards _state and _consumers; never held while a consumer is called
+        self._consumers: tuple[Subscription, ...] = ()
+
+    # ------------------------------------------------------------ consumers
+
+    def attach(self, consumer: Subscription) -> None:
+        with self._changed:
+            self._consumers = (*self._consumers, consumer)
+
+    def detach(self, consumer: Subscription) -> None:
+        with self._changed:
+            self._consumers = tuple(each for each in self._consumers if each is not consumer)
+
+    @property
+    def consumers(self) -> tuple[Subscription, ...]:
+        return self._consumers
+
+    # ------------------------------------------------------------ frames (reader threads)
+
+    def bind(self, read: Callable[[bytes, int], Any]) -> None:
+        """Set how frames are read; done when the instrument is known, before the topic is subscribed."""
+        self._read = read
+
+    @property
+    def is_bound(self) -> bool:
+        return self._read is not None
+
+    def own(self, source: Source) -> None:
+        """Make a connection the owner at once; frames of any other are dropped from now on."""
+        with self._lock:
+            self._owner, self._successor = source, None
+            self._frames_before_owner = self.frames
+            self._successor_frames.clear()
+
+    def prepare(self, successor: Source) -> None:
+        """Keep a second connection's frames aside until `adopt`."""
+        with self._lock:
+            self._successor = successor
+            self._successor_frames.clear()
+
+    def adopt(self, successor: Source) -> None:
+        """Make the prepared connection the owner and deliver what it has brought so far, without duplicates."""
+        with self._lock:
+            if self._successor is not successor:
+                return
+            self._owner, self._successor = successor, None
+            frames = list(self._successor_frames)
+            self._successor_frames.clear()
+            now_s = self._clock.monotonic_s()
+            for frame, received_ns in frames:
+                self._take(frame, received_ns, now_s)
+
+    def saw_data_on(self, source: Source) -> bool:
+        """Whether a frame came since this connection was made owner or prepared."""
+        if source is self._owner:
+            return self.frames > self._frames_before_owner
+        return source is self._successor and bool(self._successor_frames)
+
+    def on_frame(self, source: Source, frame: bytes, received_ns: int, now_s: float) -> None:
+        """Deliver one frame. Never raises for what a frame contains or a consumer does."""
+        with self._lock:  # uncontended but for recoveries and changes of owner
+            if source is self._owner:
+                self._take(frame, received_ns, now_s)
+            elif source is self._successor:
+                self._successor_frames.append((frame, received_ns))
+
+    def _take(self, frame: bytes, received_ns: int, now_s: float) -> None:
+        self.frames += 1
+        try:
+            value = self._read(frame, received_ns)  # type: ignore[misc]
+        except WireFormatError as unreadable:
+            self.unreadable += 1
+            self._on_unreadable(unreadable)
+            return
+        if value is None:
+            return
+        key = self._key(value)
+        last_key = self._last_key
+        if key is not None and last_key is not None and key <= last_key and not self._count_restarted(key, now_s):
+            self.duplicates += 1
+            return
+        self._on_new(value, key, now_s)
+
+    def _on_unreadable(self, unreadable: WireFormatError) -> None:
+        self._alarms.report(f"{self.topic.kind.value}: {unreadable.problem}", str(unreadable))
+
+    def _on_new(self, value: Any, key: int | None, now_s: float) -> None:
+        """A value that was not here before: look for what lies between, then deliver or hold."""
+        missing = None
+        if self._rule.missing is not None and self.last is not None and self._held is None:
+            missing = self._rule.missing(self.topic, self.last, value)
+        self._last_key, self.last, self.last_new_s = key, value, now_s
+        self.accepted += 1
+        if missing is not None:
+            self._begin_recovery(missing, value, now_s)
+        elif self._held is not None:
+            self._held.append(value)
+            if len(self._held) > HELD_AT_MOST:
+                self._end_recovery((), "too many values waited for the missing ones")
+        else:
+            self._deliver(value)
+
+    def _deliver(self, value: Any) -> None:
+        self.values += 1
+        if self._state is not TopicState.LIVE:
+            self.set_state(TopicState.LIVE, "data arrives")
+        for consumer in self._consumers:
+            consumer.take(value)
+
+    def _count_restarted(self, key: int, now_s: float) -> bool:
+        """True when ids below our last one have been rising long enough to be a new count instead of repeats."""
+        stray = self._stray
+        if stray is None or key <= stray[0]:
+            if stray is None or now_s - stray[1] > 2 * COUNT_RESTART_S:
+                self._stray = (key, now_s)
+            return False
+        if now_s - stray[1] < COUNT_RESTART_S:
+            return False
+        self._stray = None
+        self._counters.add("feed.count_restarted")
+        self._report(self._gap("the venue started counting again"))
+        self.last = None
+        return True
+
+    # ------------------------------------------------------------ gaps and recovery
+
+    def _gap(self, reason: str, missing: Missing | None = None, filled: int = 0) -> Gap:
+        before = self.last
+        return Gap(
+            self.venue,
+            str(self.topic),
+            before.received_ns if before is not None else self._clock.time_ns(),
+            self._clock.time_ns(),
+            reason,
+            first_missing=missing.first if missing is not None else None,
+            last_missing=missing.last if missing is not None else None,
+            missing=missing.count if missing is not None else None,
+            filled=filled,
+        )
+
+    def _report(self, gap: Gap) -> None:
+        self.gaps += 1
+        self._counters.add("feed.gaps")
+        self._tell(gap)
+
+    def _tell(self, notice: Notice) -> None:
+        for consumer in self._consumers:
+            consumer.notice(notice)
+
+    def _begin_recovery(self, missing: Missing, value: Any, now_s: float) -> None:
+        if not self._backfill:
+            self._report(self._gap("not delivered by the venue", missing))
+            self._deliver(value)
+            return
+        self._token += 1
+        wish = Backfill(self.topic, missing, self._token)
+        self._held = [value]
+        self._recovery = (wish, self._clock.time_ns(), now_s)
+        self._ask(wish)
+
+    def recovered(self, token: int, values: tuple[Any, ...]) -> None:
+        """Deliver fetched values in their place, marked `recovered`, then what waited behind them."""
+        with self._lock:
+            if self._recovery is not None and self._recovery[0].token == token:
+                self._end_recovery(values, "connection lost")
+
+    def give_up_recovery(self, token: int, reason: str) -> None:
+        """The missing values cannot be had: say so and go on."""
+        with self._lock:
+            if self._recovery is not None and self._recovery[0].token == token:
+                self._end_recovery((), reason)
+
+    def expire_recovery(self, now_s: float, limit_s: float) -> None:
+        """Called by the ticker: do not hold live values back for longer than `limit_s`."""
+        with self._lock:
+            if self._recovery is not None and now_s - self._recovery[2] > limit_s:
+                self._end_recovery((), f"the missing values did not come within {limit_s} s")
+
+    def _end_recovery(self, values: tuple[Any, ...], reason: str) -> None:
+        assert self._recovery is not None and self._held is not None and self._rule.identity is not None
+        missing = self._recovery[0].missing
+        held, self._held, self._recovery = self._held, None, None
+        filled = 0
+        for value in values:
+            place = self._rule.identity(value)
+            if missing.first <= place <= missing.last and not (isinstance(value, Candle) and not value.closed):
+                filled += 1
+                self._deliver(msgspec.structs.replace(value, recovered=True))
+        self.recovered_values += filled
+        self._counters.add("feed.recovered", filled)
+        self._report(self._gap(reason, missing, filled))
+        before = None
+        for value in held:
+            again = self._rule.missing(self.topic, before, value) if before is not None and self._rule.missing else None
+            if again is not None:  # a second hole while the first was being filled: told, not chased
+                self._report(self._gap("lost while earlier values were being fetched", again))
+            self._deliver(value)
+            before = value
+
+    # ------------------------------------------------------------ the stream actor's side
+
+    def on_disconnected(self, reason: str) -> None:
+        """The owner is gone: what was delivered last may be old by now."""
+        if self._state in (TopicState.LIVE, TopicState.CONFIRMED, TopicState.STALE):
+            self.set_state(TopicState.STALE, reason)
+        elif self._state is TopicState.WANTED:
+            self.set_state(TopicState.WANTED, reason)
+
+    def on_renewal(self) -> None:
+        """The topic is being left and joined again on the same connection."""
+
+    def on_tick(self, now_s: float, backfill_within_s: float) -> None:
+        """Twice a second, on the stream actor's thread."""
+        if self._recovery is not None:
+            self.expire_recovery(now_s, backfill_within_s)
+
+    def found_quiet(self, now_s: float) -> None:
+        """A probe showed that the venue has nothing newer: silence is judged anew from here."""
+        self.quiet_s = now_s
+
+    # ------------------------------------------------------------ state
+
+    @property
+    def state(self) -> TopicState:
+        return self._state
+
+    @property
+    def reason(self) -> str:
+        return self._reason
+
+    def set_state(self, state: TopicState, reason: str) -> None:
+        with self._changed:
+            if state is self._state:
+                self._reason = reason
+                return
+            self._state, self._reason = state, reason
+            self._changed.notify_all()
+        self._tell(TopicStatus(self.venue, self.topic, state, reason, self._clock.time_ns(), self.epoch))
+
+    def wait_state(self, wanted: frozenset[TopicState], timeout_s: float) -> TopicState:
+        """Wait until the state is one of `wanted`, or time is up; the state then."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._state in wanted, timeout_s)
+            return self._state
+
+    def freshness(self) -> Freshness:
+        last_s = self.last_new_s
+        age_s = None if last_s is None else max(0.0, self._clock.monotonic_s() - last_s)
+        if self._state is TopicState.LIVE:
+            return Freshness(stale=False, age_s=age_s)
+        return Freshness(stale=True, age_s=age_s, reason=f"{self._state.value}: {self._reason}")
+
+    def __repr__(self) -> str:
+        fresh = self.freshness()
+        age = "never" if fresh.age_s is None else f"{fresh.age_s:.2f}s"
+        return (
+            f"<Feed {self.topic} at {self.venue} {self._state.name} age={age} values={self.values} "
+            f"duplicates={self.duplicates} gaps={self.gaps} recovered={self.recovered_values}>"
+        )

@@ -1,0 +1,259 @@
+"""One topic's path from frame to consumer: nothing twice, nothing missing unsaid, one owner at a time."""
+
+from decimal import Decimal
+
+import msgspec
+import pytest
+
+from connector.domain import Gap, Side, Symbol, Topic, TopicKind, Trade
+from connector.errors import WireFormatError
+from connector.telemetry import Counters, OncePerKind
+from connector.testing.clocks import FakeClock
+from connector.venue.delivery import Subscription, TopicState, TopicStatus
+from connector.venue.feed import COUNT_RESTART_S, Feed
+
+BTC = Symbol("BTC", "USDT")
+TRADES = Topic(TopicKind.TRADES, BTC)
+SECOND_NS = 1_000_000_000
+
+
+def trade(number, received_ns=0):
+    return Trade("venue", BTC, number * SECOND_NS, received_ns, number, Decimal(1), Decimal(1), Side.BUY)
+
+
+def read(frame, received_ns):
+    """Frames of these tests are the trade id as text."""
+    if not frame.isdigit():
+        raise WireFormatError("trade", "not a number", frame)
+    return trade(int(frame), received_ns)
+
+
+class Bench:
+    """A feed with one owner, one consumer, and a record of what it wished for."""
+
+    def __init__(self, backfill=True):
+        self.clock = FakeClock()
+        self.wishes = []
+        self.alarms = []
+        self.feed = Feed(
+            "venue",
+            TRADES,
+            self.clock,
+            ask=self.wishes.append,
+            counters=Counters(),
+            alarms=OncePerKind("venue", emit=lambda kind, detail: self.alarms.append(kind)),
+            backfill=backfill,
+        )
+        self.consumer = Subscription(self.feed, self.clock, notices=True)
+        self.feed.attach(self.consumer)
+        self.feed.bind(read)
+        self.source = object()
+        self.feed.own(self.source)
+
+    def frames(self, *numbers, source=None):
+        for number in numbers:
+            self.feed.on_frame(source or self.source, str(number).encode(), 0, self.clock.monotonic_s())
+
+    def values(self):
+        """What reached the consumer: ids (negative when recovered), and gaps."""
+        taken = []
+        while self.consumer.waiting:
+            value = self.consumer.get(0)
+            if isinstance(value, Trade):
+                taken.append(-value.trade_id if value.recovered else value.trade_id)
+            elif isinstance(value, Gap):
+                taken.append(value)
+        return taken
+
+
+@pytest.fixture
+def bench():
+    return Bench()
+
+
+def test_new_values_are_delivered_in_order_and_make_the_topic_live(bench):
+    bench.frames(1, 2, 3)
+
+    assert bench.values() == [1, 2, 3]
+    assert bench.feed.state is TopicState.LIVE
+    assert not bench.feed.freshness().stale
+
+
+def test_repeated_and_late_values_are_dropped_and_counted(bench):
+    bench.frames(1, 2, 2, 1, 3)
+
+    assert bench.values() == [1, 2, 3]
+    assert bench.feed.duplicates == 2
+
+
+def test_repeats_do_not_count_as_news(bench):
+    bench.frames(1)
+    seen_s = bench.feed.last_new_s
+    bench.clock.advance(5)
+    bench.frames(1)
+
+    assert bench.feed.last_new_s == seen_s
+
+
+def test_frames_of_a_connection_that_is_not_the_owner_reach_nobody(bench):
+    bench.frames(1)
+    bench.frames(2, source=object())
+
+    assert bench.values() == [1]
+
+
+def test_an_unreadable_frame_is_counted_alarmed_once_per_kind_and_ends_nothing(bench):
+    bench.frames("x", "y", 1)
+
+    assert bench.values() == [1]
+    assert bench.feed.unreadable == 2
+    assert bench.alarms == ["trades: not a number"]
+
+
+def test_missing_trades_are_fetched_and_delivered_in_their_place(bench):
+    bench.frames(1, 5, 6)
+    assert bench.values() == [1]
+    (wish,) = bench.wishes
+    bench.feed.recovered(wish.token, (trade(1), trade(2), trade(3), trade(4), trade(5)))
+    bench.frames(7)
+
+    *before, gap, five, six, seven = bench.values()
+    assert before == [-2, -3, -4]
+    assert (gap.first_missing, gap.last_missing, gap.missing, gap.filled) == (2, 4, 3, 3)
+    assert [five, six, seven] == [5, 6, 7]
+
+
+def test_what_could_not_be_fetched_is_told_as_a_gap_and_the_stream_goes_on(bench):
+    bench.frames(1, 5)
+    bench.feed.give_up_recovery(bench.wishes[0].token, "fetching failed")
+
+    one, gap, five = bench.values()
+    assert (one, five) == (1, 5)
+    assert (gap.missing, gap.filled, gap.reason) == (3, 0, "fetching failed")
+
+
+def test_a_partly_filled_gap_says_how_many_came(bench):
+    bench.frames(1, 5)
+    bench.feed.recovered(bench.wishes[0].token, (trade(3),))
+
+    assert [v.filled for v in bench.values() if isinstance(v, Gap)] == [1]
+
+
+def test_live_values_are_not_held_back_for_longer_than_the_limit(bench):
+    bench.frames(1, 5)
+    bench.clock.advance(4)
+    bench.feed.on_tick(bench.clock.monotonic_s(), 5.0)
+    assert bench.values() == [1]
+    bench.clock.advance(2)
+    bench.feed.on_tick(bench.clock.monotonic_s(), 5.0)
+
+    assert [v for v in bench.values() if not isinstance(v, Gap)] == [5]
+
+
+def test_an_answer_that_comes_after_the_limit_changes_nothing(bench):
+    bench.frames(1, 5)
+    bench.feed.give_up_recovery(bench.wishes[0].token, "too slow")
+    bench.values()
+
+    bench.feed.recovered(bench.wishes[0].token, (trade(2), trade(3), trade(4)))
+
+    assert bench.values() == []
+
+
+def test_a_second_hole_while_the_first_is_being_filled_is_told(bench):
+    bench.frames(1, 5, 9)
+    bench.feed.recovered(bench.wishes[0].token, (trade(2), trade(3), trade(4)))
+
+    gaps = [value for value in bench.values() if isinstance(value, Gap)]
+    assert [(gap.first_missing, gap.last_missing, gap.filled) for gap in gaps] == [(2, 4, 3), (6, 8, 0)]
+
+
+def test_without_backfill_a_gap_is_told_at_once_and_nothing_is_asked():
+    bench = Bench(backfill=False)
+    bench.frames(1, 5)
+
+    one, gap, five = bench.values()
+    assert (one, gap.missing, five) == (1, 3, 5)
+    assert bench.wishes == []
+
+
+def test_a_successor_takes_over_without_losing_or_doubling_a_value(bench):
+    successor = object()
+    bench.frames(1, 2)
+    bench.feed.prepare(successor)
+    bench.frames(2, 3, source=successor)
+    bench.frames(3, 4)
+    bench.frames(4, 5, source=successor)
+    bench.feed.adopt(successor)
+    bench.frames(5)
+    bench.frames(6, source=successor)
+
+    assert bench.values() == [1, 2, 3, 4, 5, 6]
+    assert bench.feed.gaps == 0
+
+
+def test_a_venue_that_starts_counting_again_is_followed_after_a_while_and_the_break_is_told(bench):
+    bench.frames(1000)
+    for number in range(1, 9):
+        bench.frames(number)
+        bench.clock.advance(COUNT_RESTART_S / 4)
+
+    values = bench.values()
+    assert values[0] == 1000
+    assert isinstance(values[1], Gap)
+    assert values[1].reason == "the venue started counting again"
+    assert values[2:] == list(range(values[2], 9))
+
+
+def test_the_same_old_value_repeated_for_ever_is_never_taken_for_a_new_count(bench):
+    bench.frames(10)
+    for _ in range(100):
+        bench.frames(9)
+        bench.clock.advance(1)
+
+    assert bench.values() == [10]
+
+
+def test_a_lost_connection_marks_the_topic_stale_and_says_why(bench):
+    bench.frames(1)
+    bench.feed.on_disconnected("connection lost")
+
+    assert bench.feed.state is TopicState.STALE
+    fresh = bench.feed.freshness()
+    assert fresh.stale
+    assert "connection lost" in fresh.reason
+
+
+def test_a_change_of_state_is_told_once_in_order(bench):
+    bench.frames(1)
+    bench.feed.on_disconnected("cut")
+    bench.feed.on_disconnected("cut again")
+    bench.frames(2)
+    told = []
+    while bench.consumer.waiting:
+        value = bench.consumer.get(0)
+        told.append(value.state if isinstance(value, TopicStatus) else value.trade_id)
+
+    assert told == [TopicState.LIVE, 1, TopicState.STALE, TopicState.LIVE, 2]
+
+
+def test_one_slow_or_failing_consumer_changes_nothing_for_another(bench):
+    def fail(value):
+        raise RuntimeError("mine alone")
+
+    broken = Subscription(bench.feed, bench.clock, callback=fail)
+    bench.feed.attach(broken)
+    bench.frames(1, 2)
+
+    assert bench.values() == [1, 2]
+    assert broken.failures == 2
+
+
+def test_recovered_values_equal_the_live_ones_but_for_the_mark(bench):
+    bench.frames(1, 3)
+    bench.feed.recovered(bench.wishes[0].token, (trade(2),))
+    bench.consumer.get(0)
+    values = [bench.consumer.get(0) for _ in range(bench.consumer.waiting)]
+    recovered = next(value for value in values if isinstance(value, Trade) and value.recovered)
+
+    assert msgspec.structs.replace(recovered, recovered=False) == trade(2)
