@@ -581,7 +581,10 @@ class _Rest:
                 raise UnknownSymbol(", ".join(map(str, asked)), VENUE) from error
         if error is not None:
             raise error
-        return question.read(query, response, instruments)
+        try:
+            return question.read(query, response, instruments)
+        except wire.UNREADABLE as problem:  # e.g. NaN, which cannot even be compared
+            raise WireFormatError(question.name, str(problem), response.body) from problem
 
     def failure(self, response: HttpResponse, *, write: bool) -> ConnectorError | None:
         return _failure(response, write)
