@@ -37,3 +37,173 @@ Inside an actor, `self.context` (set before `__init__` runs) offers:
     give_up(text)                      end the whole tree
     crash(exc)                         from any thread: report an abnormal end of this incarnation
 """
+
+import math
+
+from connector.supervision.actor import ActorContext, SupervisedActor, Timer
+from connector.supervision.backoff import Backoff
+from connector.supervision.breaker import BreakerSpec
+from connector.supervision.bus import DeadLetter, DeadLetters, Subscription
+from connector.supervision.cell import Down
+from connector.supervision.decisions import (
+    DeleteChild,
+    ResetCount,
+    RestartChild,
+    RetryNow,
+    SetIntensity,
+    StartChild,
+    TerminateChild,
+)
+from connector.supervision.errors import (
+    AdminError,
+    AlreadyPresent,
+    AlreadyStarted,
+    ChildRestarting,
+    ChildRunning,
+    DeadlinePassed,
+    Ignore,
+    InboxFull,
+    NoSuchChild,
+    NotRunning,
+    Restarted,
+    SelfAsk,
+    SpecError,
+    StartFailed,
+    Stopped,
+    SupervisionError,
+    SupervisorEnding,
+    TooManyChildren,
+)
+from connector.supervision.events import EventKind, Level, TreeEvent
+from connector.supervision.exits import install_exit_handlers
+from connector.supervision.futures import DEFAULT_TIMEOUT_S, Reply
+from connector.supervision.incarnation import InterruptedHandler
+from connector.supervision.intensity import Intensity
+from connector.supervision.reasons import EndKind, Reason
+from connector.supervision.refs import StableProxy, StableRef
+from connector.supervision.runtime import Runtime, ThreadRuntime
+from connector.supervision.snapshot import ChildSnapshot, render
+from connector.supervision.specs import (
+    AutoShutdown,
+    Brutal,
+    ChildSpec,
+    InboxPolicy,
+    MailRule,
+    OnLimit,
+    Reaction,
+    Restart,
+    Strategy,
+    SupervisorSpec,
+)
+from connector.supervision.supervisor import (
+    ChildInfo,
+    CountChildren,
+    GetChildSpec,
+    Supervisor,
+    TakeSnapshot,
+    WhichChildren,
+)
+from connector.supervision.tree import StopReport, Tree, start_tree
+
+PERMANENT, TRANSIENT, TEMPORARY = Restart.PERMANENT, Restart.TRANSIENT, Restart.TEMPORARY
+ONE_FOR_ONE, ONE_FOR_ALL, REST_FOR_ONE = Strategy.ONE_FOR_ONE, Strategy.ONE_FOR_ALL, Strategy.REST_FOR_ONE
+NEVER, ANY_SIGNIFICANT, ALL_SIGNIFICANT = (
+    AutoShutdown.NEVER,
+    AutoShutdown.ANY_SIGNIFICANT,
+    AutoShutdown.ALL_SIGNIFICANT,
+)
+GIVE_UP, PROBE = OnLimit.GIVE_UP, OnLimit.PROBE
+REFUSE, DROP_OLDEST, DROP_NEWEST = MailRule.REFUSE, MailRule.DROP_OLDEST, MailRule.DROP_NEWEST
+KEEP, EMPTY = MailRule.KEEP, MailRule.EMPTY
+INFINITY = math.inf
+BRUTAL = Brutal.BRUTAL
+
+__all__ = [
+    "ALL_SIGNIFICANT",
+    "ANY_SIGNIFICANT",
+    "BRUTAL",
+    "DEFAULT_TIMEOUT_S",
+    "DROP_NEWEST",
+    "DROP_OLDEST",
+    "EMPTY",
+    "GIVE_UP",
+    "INFINITY",
+    "KEEP",
+    "NEVER",
+    "ONE_FOR_ALL",
+    "ONE_FOR_ONE",
+    "PERMANENT",
+    "PROBE",
+    "REFUSE",
+    "REST_FOR_ONE",
+    "TEMPORARY",
+    "TRANSIENT",
+    "ActorContext",
+    "AdminError",
+    "AlreadyPresent",
+    "AlreadyStarted",
+    "AutoShutdown",
+    "Backoff",
+    "BreakerSpec",
+    "Brutal",
+    "ChildInfo",
+    "ChildRestarting",
+    "ChildRunning",
+    "ChildSnapshot",
+    "ChildSpec",
+    "CountChildren",
+    "DeadLetter",
+    "DeadLetters",
+    "DeadlinePassed",
+    "DeleteChild",
+    "Down",
+    "EndKind",
+    "EventKind",
+    "GetChildSpec",
+    "Ignore",
+    "InboxFull",
+    "InboxPolicy",
+    "Intensity",
+    "InterruptedHandler",
+    "Level",
+    "MailRule",
+    "NoSuchChild",
+    "NotRunning",
+    "OnLimit",
+    "Reaction",
+    "Reason",
+    "Reply",
+    "ResetCount",
+    "Restart",
+    "RestartChild",
+    "Restarted",
+    "RetryNow",
+    "Runtime",
+    "SelfAsk",
+    "SetIntensity",
+    "SpecError",
+    "StableProxy",
+    "StableRef",
+    "StartChild",
+    "StartFailed",
+    "StopReport",
+    "Stopped",
+    "Strategy",
+    "Subscription",
+    "SupervisedActor",
+    "SupervisionError",
+    "Supervisor",
+    "SupervisorEnding",
+    "SupervisorSpec",
+    "TakeSnapshot",
+    "TerminateChild",
+    "ThreadRuntime",
+    "Timer",
+    "TooManyChildren",
+    "Tree",
+    "TreeEvent",
+    "WhichChildren",
+    "install_exit_handlers",
+    "render",
+    "start_tree",
+]

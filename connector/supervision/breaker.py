@@ -10,6 +10,7 @@ closed --fail_max failures in a row--> open --probe_s later--> half-open (one st
 """
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -91,10 +92,8 @@ def _fail() -> None:
 def after_failure(state: BreakerState, spec: BreakerSpec, now_s: float) -> BreakerState:
     """One more failure. An open circuit stays open, counted from now (a failed probe that was asked for by hand)."""
     storage = _Storage(probing(state, spec, now_s) if state.is_open else state, now_s)
-    try:
+    with suppress(_Failure):
         _circuit(spec, storage).call(_fail)
-    except _Failure:
-        pass
     return storage.read()
 
 

@@ -24,6 +24,8 @@ class EventKind(Enum):
     RETURNED = "returned"  # an abandoned thread ended after all
     UNSTOPPED = "unstopped"  # helper threads of an incarnation that would not end
     CLEANUP_FAILED = "cleanup_failed"  # on_stop or on_failure raised; the stop went on
+    DISCARDED = "discarded"  # a restart emptied the inbox: `count` messages, asks included, are a gap
+    UNANSWERED = "unanswered"  # a declared error, raised by a message nobody waits for an answer to
     DEAD_LETTERS = "dead_letters"  # `count` messages nobody will handle
     ADMIN = "admin"  # a limit or child changed by hand
     TREE_ENDED = "tree_ended"  # the root is gone

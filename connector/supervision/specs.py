@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 DEFAULT_SHUTDOWN_S = 5.0
+_BACKOFF, _INTENSITY = Backoff(), Intensity()  # frozen, so one of each serves as everybody's default
 DEFAULT_START_TIMEOUT_S = 10.0
 
 
@@ -129,6 +130,9 @@ class InboxPolicy:
         )
 
 
+_INBOX = InboxPolicy()
+
+
 @dataclass(frozen=True, slots=True)
 class ChildSpec:
     """One child, described before it exists.
@@ -167,8 +171,8 @@ class ChildSpec:
     busy_limit_s: float | None = 10.0
     interrupt_grace_s: float = 1.0
     significant: bool = False
-    inbox: InboxPolicy = InboxPolicy()
-    backoff: Backoff = Backoff()
+    inbox: InboxPolicy = _INBOX
+    backoff: Backoff = _BACKOFF
     breaker: BreakerSpec | None = None
     max_restarts: Intensity | None = None
     on_error: Mapping[type[BaseException], Reaction] = field(default_factory=dict)
@@ -236,7 +240,7 @@ class SupervisorSpec:
     """
 
     strategy: Strategy = Strategy.ONE_FOR_ONE
-    intensity: Intensity = Intensity()
+    intensity: Intensity = _INTENSITY
     children: tuple[ChildSpec, ...] = ()
     auto_shutdown: AutoShutdown = AutoShutdown.NEVER
     on_limit: OnLimit = OnLimit.GIVE_UP
