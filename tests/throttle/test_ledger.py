@@ -41,6 +41,7 @@ class Line:
         self._asleep = threading.Semaphore(0)
         self.ledger = Ledger([WEIGHT, ORDERS], self.clock, headroom=1.0, wait=self._wait, **options)
         self.order: list[str] = []
+        self.served = threading.Semaphore(0)
         self.errors: list[Exception] = []
         self._threads: list[threading.Thread] = []
 
@@ -55,6 +56,7 @@ class Line:
             try:
                 with self.ledger.reserve(one(points), priority, self.clock.monotonic_s() + for_s, cancelled):
                     self.order.append(name)
+                self.served.release()
             except Exception as refused:
                 self.errors.append(refused)
 
@@ -145,11 +147,8 @@ def test_line_is_served_by_priority_then_by_arrival():
     full.settle()
     for _ in range(6):  # 60 of 100 points: one a window
         line.clock.advance(61.0)
-        before = len(line.order)
         line.ledger.wake()
-        deadline = threading.Event()
-        while len(line.order) == before and not deadline.wait(0.001):
-            pass
+        assert line.served.acquire(timeout=DEADLINE_S)
     line.finish()
     assert line.order == ["cancel", "place", "book", "read 1", "read 2", "backfill"]
 
