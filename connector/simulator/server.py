@@ -33,6 +33,7 @@ __all__ = ["Simulator", "SimulatorError"]
 
 T = TypeVar("T")
 
+_WINDOWS = hasattr(socket, "SO_EXCLUSIVEADDRUSE")
 TICK_S = 0.005
 CALL_DEADLINE_S = 30.0
 
@@ -158,6 +159,8 @@ class Simulator:
             SimulatorError: the loop did not answer in time.
         """
         loop = self._loop
+        if self._failure is not None:
+            raise SimulatorError(f"the simulator ended by an error of its own: {self._failure!r}") from self._failure
         if loop is None or self._ended or threading.current_thread() is self._thread:
             return action()
         answer: concurrent.futures.Future[T] = concurrent.futures.Future()
@@ -214,7 +217,7 @@ class Simulator:
         self._factory = self.front.accept(runner.server)
         try:
             exchange.source.wake(exchange.clock.now_us())
-            await self._listen()
+            await self._serve(self._bind())
             flow = loop.create_task(self._flow())
             care = loop.create_task(self._care())
             stop = loop.create_task(self._stop.wait())
@@ -230,26 +233,29 @@ class Simulator:
             self._shut()
             await runner.cleanup()
 
-    async def _listen(self) -> None:
+    def _bind(self) -> socket.socket:
+        """A listening socket; from here on clients can connect, even if nobody has accepted them yet."""
         settings = self.settings
-        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)
         try:
-            if not hasattr(socket, "SO_EXCLUSIVEADDRUSE"):  # on Windows reuse means theft
+            if not _WINDOWS:  # there, reuse means theft
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind((settings.host, self.port))
-            self.port = sock.getsockname()[1]
-            context = None
-            if settings.tls is not None:
-                context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-                context.load_cert_chain(*settings.tls)
-            assert self._factory is not None
-            self._listener = await asyncio.get_running_loop().create_server(
-                self._factory, sock=sock, backlog=1024, ssl=context
-            )
+            sock.listen(1024)
         except BaseException:
             sock.close()
             raise
+        self.port = sock.getsockname()[1]
+        return sock
+
+    async def _serve(self, sock: socket.socket) -> None:
+        context = None
+        if self.settings.tls is not None:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(*self.settings.tls)
+        assert self._factory is not None
+        loop = asyncio.get_running_loop()
+        self._listener = await loop.create_server(self._factory, sock=sock, backlog=1024, ssl=context)
 
     def refuse_connections(self, for_s: float | None) -> None:
         """Stop listening; loop thread only. The port stays reserved where the system lets us."""
@@ -258,7 +264,7 @@ class Simulator:
             self._listener = None
             holder = socket.socket(socket.AF_INET6 if ":" in self.settings.host else socket.AF_INET)
             try:
-                if not hasattr(socket, "SO_EXCLUSIVEADDRUSE"):
+                if not _WINDOWS:
                     holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                     holder.bind((self.settings.host, self.port))
                 self._placeholder = holder
@@ -279,12 +285,18 @@ class Simulator:
             if self._placeholder is not None:
                 self._placeholder.close()
                 self._placeholder = None
-            self._spawn(self._listen())
+            self._spawn(self._serve(self._bind()))
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._spawned_ended)
+
+    def _spawned_ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None and self._stop is not None:
+            self._failure = error
+            self._stop.set()
 
     def _shut(self) -> None:
         if self._listen_again is not None:
