@@ -61,7 +61,7 @@ class ChildState(Enum):
     STOPPED = "stopped"
 
 
-_LIVE = frozenset({ChildState.STARTING, ChildState.RUNNING, ChildState.STOPPING})
+_LIVE = (ChildState.STARTING, ChildState.RUNNING, ChildState.STOPPING)  # a tuple: an enum's hash is slow
 
 
 class Phase(Enum):
@@ -449,12 +449,22 @@ class _Work:
     def answer(self, tickets: tuple[Any, ...], value: Any = None, error: Exception | None = None) -> None:
         self.actions += [Reply(ticket, value, error) for ticket in tickets if ticket is not None]
 
-    def tell(self, kind: EventKind, child: Child, level: Level = Level.INFO, **more: Any) -> None:
-        id, epoch = child.spec.id, child.epoch
-        self.actions.append(Tell(kind, id, epoch, level, restarts=child.restarts, failures=child.failures, **more))
+    def tell(
+        self,
+        kind: EventKind,
+        child: Child,
+        level: Level = Level.INFO,
+        reason: Reason | None = None,
+        old_epoch: int = 0,
+        delay_s: float = 0.0,
+        many: int = 0,
+        detail: str = "",
+    ) -> None:
+        id, epoch, counts = child.spec.id, child.epoch, (child.restarts, child.failures)
+        self.actions.append(Tell(kind, id, epoch, level, reason, old_epoch, *counts, delay_s, many, detail))
 
-    def level(self, child: Child) -> Level:
-        return Level.ERROR if child.failures >= self.spec.error_after else Level.WARNING
+    def level(self, failures: int) -> Level:
+        return Level.ERROR if failures >= self.spec.error_after else Level.WARNING
 
     def start(self, child: Child, **changes: Any) -> None:
         child = self.move(
@@ -514,7 +524,7 @@ class _Work:
         self.tell(
             EventKind.ENDED,
             child,
-            self.level(child._replace(failures=child.failures + 1)) if reason.is_abnormal else Level.INFO,
+            self.level(child.failures + 1) if reason.is_abnormal else Level.INFO,
             reason=reason,
         )
         if was is ChildState.STOPPING:
@@ -615,7 +625,8 @@ class _Work:
     # -- restarting
     def failed(self, child: Child, reason: Reason) -> None:
         """A child that has to come back: charge it, find the delay, restart it or its group."""
-        reaction = reaction_to(reason.cause, child.spec.on_error, self.spec.on_error)
+        own_rules, rules = child.spec.on_error, self.spec.on_error
+        reaction = reaction_to(reason.cause, own_rules, rules) if own_rules or rules else Reaction.RESTART
         if reaction is Reaction.STOP:
             self.drop(child, reason)
             self.advance()
@@ -623,64 +634,59 @@ class _Work:
         if reaction is Reaction.ESCALATE:
             self.give_up(child, reason, f"{child.spec.id!r} ended with an error that escalates")
             return
-        backoff = child.spec.backoff
-        if child.state in (ChildState.RUNNING, ChildState.LOST) and self.now_s - child.since_s >= backoff.healthy_s:
-            child = self.change(child, failures=0, breaker=self._closed_breaker(child))
-        child = self.change(child, failures=child.failures + 1, reason=reason, condemned=None)
+        spec, backoff, breaker = child.spec, child.spec.backoff, child.breaker
+        failures = child.failures + 1
+        if child.state is not ChildState.STARTING and self.now_s - child.since_s >= backoff.healthy_s:
+            failures, breaker = 1, self._closed_breaker(child)  # its timer may be late; the clock is not
 
-        probe_s = self._probe_s(child)
+        probe_s: float | None = None
+        window, over, own = child.window, "", spec.max_restarts
+        if spec.breaker is not None:
+            breaker = circuit.after_failure(breaker, spec.breaker, self.now_s)
+            probe_s = spec.breaker.probe_s if breaker.is_open else None
         if probe_s is None:
-            over = self._charge(child)
-            child = self.children[child.spec.id]
-            if backoff.max_in_a_row is not None and child.failures > backoff.max_in_a_row:
-                over = f"{child.spec.id!r} failed {child.failures} times in a row"
-            if over:
-                if self.spec.on_limit is OnLimit.PROBE:
-                    probe_s = self.spec.probe_s
-                elif child.spec.max_restarts is not None and "of its own" in over:
-                    last = Reason(EndKind.GAVE_UP, reason.cause, f"{over}; last: {reason}")
-                    self.tell(EventKind.GAVE_UP, child, Level.ERROR, reason=last)
-                    self.drop(child, last)
-                    self.check_auto_shutdown(child)
-                    self.advance()
-                    return
-                else:
-                    self.give_up(child, reason, over)
-                    return
-        at_once = False if reaction is Reaction.BACK_OFF else None
-        delay_s = probe_s if probe_s is not None else backoff.delay_s(child.failures, self.chance, at_once=at_once)
-        delay_s = max(delay_s, reason.retry_after_s)
-        child = self.change(child, restarts=child.restarts + 1, probing=probe_s is not None)
-        self.restart(child, delay_s)
-
-    def _probe_s(self, child: Child) -> float | None:
-        """Note the failure in the child's breaker; the probing interval when that is open now, else None."""
-        spec = child.spec.breaker
-        if spec is None:
-            return None
-        child = self.change(child, breaker=circuit.after_failure(child.breaker, spec, self.now_s))
-        return spec.probe_s if child.breaker.is_open else None
-
-    def _charge(self, child: Child) -> str:
-        """Charge one restart to the budget it belongs to; a sentence when that is exceeded, else ""."""
-        own = child.spec.max_restarts
-        limit = own or self.intensity
-        window = limit.charge(child.window if own else self.window, self.now_s)
-        if window is None:
-            whose = "a limit of its own" if own else "the limit of its supervisor"
-            return f"{child.spec.id!r} exceeds {whose}, {limit.max_restarts} restarts in {limit.within_s:g} s"
-        if own:
-            self.change(child, window=window)
+            # While a breaker is open it alone spaces the attempts; otherwise each one is charged to a budget.
+            limit = own or self.intensity
+            charged = limit.charge(window if own else self.window, self.now_s)
+            if charged is None:
+                whose = "a limit of its own" if own else "the limit of its supervisor"
+                over = f"{spec.id!r} exceeds {whose}, {limit.max_restarts} restarts in {limit.within_s:g} s"
+            elif own:
+                window = charged
+            else:
+                self.window = charged
+        in_a_row = backoff.max_in_a_row is not None and failures > backoff.max_in_a_row
+        if in_a_row and probe_s is None:
+            over = f"{spec.id!r} failed {failures} times in a row"
+        if over and self.spec.on_limit is OnLimit.PROBE:
+            probe_s = self.spec.probe_s
+        changes = {"failures": failures, "reason": reason, "condemned": None, "breaker": breaker, "window": window}
+        if over and probe_s is None:
+            child = self.change(child, **changes)
+            if own is None or in_a_row:
+                self.give_up(child, reason, over)
+                return
+            last = Reason(EndKind.GAVE_UP, reason.cause, f"{over}; last: {reason}")
+            self.tell(EventKind.GAVE_UP, child, Level.ERROR, reason=last)
+            self.drop(child, last)
+            self.check_auto_shutdown(child)
+            self.advance()
+            return
+        if probe_s is not None:
+            delay_s = probe_s
         else:
-            self.window = window
-        return ""
+            at_once = False if reaction is Reaction.BACK_OFF else None
+            delay_s = backoff.delay_s(failures, self.chance, at_once=at_once)
+        delay_s = max(delay_s, reason.retry_after_s)
+        child = self.change(child, restarts=child.restarts + 1, probing=probe_s is not None, **changes)
+        self.restart(child, delay_s)
 
     def restart(self, child: Child, delay_s: float) -> None:
         if delay_s <= 0:
-            self.tell(EventKind.RESTARTING, child, self.level(child), reason=child.reason)
+            self.tell(EventKind.RESTARTING, child, self.level(child.failures), reason=child.reason)
         else:
             kind = EventKind.PROBING if child.probing else EventKind.BACKOFF
-            self.tell(kind, child, self.level(child), reason=child.reason, delay_s=delay_s)
+            self.tell(kind, child, self.level(child.failures), reason=child.reason, delay_s=delay_s)
         if self.spec.strategy is Strategy.ONE_FOR_ONE:
             if delay_s <= 0:
                 self.start(child)

@@ -36,18 +36,19 @@ here = _Here()
 class Reply(pykka.Future[Any]):
     """See the module. `deadline_s` (monotonic): not executed after it. `owner`: the cell that has to answer."""
 
+    # One of these is made per ask: what most never change stays on the class.
     _get_hook: Callable[[float | None], Any] | None = None
+    _done: bool = False
+    _value: Any = None
+    _error: BaseException | None = None
+    deadline_s: float | None = None
+    owner: Any = None
+    asker: Any = None
 
     def __init__(self) -> None:
         lock = self._lock = threading.Lock()
         lock.acquire()
         self._claim = [True]  # popped by the first answer; list.pop is atomic
-        self._done = False
-        self._value: Any = None
-        self._error: BaseException | None = None
-        self.deadline_s: float | None = None
-        self.owner: Any = None
-        self.asker: Any = None
 
     def __repr__(self) -> str:
         return f"<Reply {'answered' if self._done else 'open'}>"
@@ -74,14 +75,15 @@ class Reply(pykka.Future[Any]):
             error = kind()
         self.fail(error or RuntimeError("set_exception() without an exception"))
 
-    def fail(self, error: BaseException) -> None:
-        """`set_exception` for an exception in hand."""
+    def fail(self, error: BaseException) -> bool:
+        """`set_exception` for an exception in hand; whether this was the first answer."""
         try:
             self._claim.pop()
         except IndexError:
-            return
+            return False
         self._error, self._done = error, True
         self._lock.release()
+        return True
 
     def get(self, *, timeout: float | None = None) -> Any:
         """The answer, waiting at most `timeout` seconds (None: 30).
@@ -98,14 +100,14 @@ class Reply(pykka.Future[Any]):
                 if me is not None and self.owner is me.cell:
                     raise SelfAsk(f"{me.cell.path} waits for its own answer; tell it, or call the method directly.")
                 seconds = DEFAULT_TIMEOUT_S if timeout is None else timeout
-                if not self._wait(seconds if seconds > 0 else 0):
+                if not self._wait(min(max(seconds, 0.0), threading.TIMEOUT_MAX)):
                     raise pykka.Timeout(f"{seconds} seconds")
         if self._error is not None:
             raise self._error
         return self._value
 
     def _wait(self, seconds: float) -> bool:
-        if not self._lock.acquire(timeout=min(seconds, threading.TIMEOUT_MAX)):
+        if not self._lock.acquire(True, seconds):
             return False
         self._lock.release()
         return True

@@ -26,8 +26,13 @@ class EndKind(Enum):
     GAVE_UP = "gave up"  # a supervisor beyond its restart limit, or a child beyond its own
 
 
-_ABNORMAL = frozenset(
-    {EndKind.CRASHED, EndKind.START_FAILED, EndKind.START_TIMEOUT, EndKind.HUNG, EndKind.KILLED, EndKind.GAVE_UP}
+_ABNORMAL = (
+    EndKind.CRASHED,
+    EndKind.START_FAILED,
+    EndKind.START_TIMEOUT,
+    EndKind.HUNG,
+    EndKind.KILLED,
+    EndKind.GAVE_UP,
 )
 
 

@@ -7,6 +7,7 @@ decides anything; it runs on the caller's thread.
 
 import inspect
 from collections.abc import Callable
+from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING, Any
 
 import pykka
@@ -16,7 +17,7 @@ from connector.supervision import decisions
 from connector.supervision.cell import Cell, Down, Watch
 from connector.supervision.errors import SelfAsk, Stopped
 from connector.supervision.futures import DEFAULT_TIMEOUT_S, Reply, here
-from connector.supervision.incarnation import Drained
+from connector.supervision.incarnation import Drained, Incarnation
 
 if TYPE_CHECKING:
     from connector.supervision.actor import SupervisedActor
@@ -31,7 +32,7 @@ class StableRef(pykka.ActorRef[Any]):
         self._cell = cell
         self._inbox, self._queue = cell.inbox, cell.inbox.queue
         self._runtime = cell.tree.runtime
-        self._make_reply = self._runtime.make_reply
+        self._make_reply, self._monotonic_s = self._runtime.make_reply, self._runtime.monotonic_s
         self.actor_class = cell.actor_class
         self.actor_urn = cell.urn
         self.actor_inbox = cell.inbox
@@ -90,7 +91,7 @@ class StableRef(pykka.ActorRef[Any]):
             SelfAsk: the answer could only come from this very thread, or from one that waits for it.
         """
         reply = self._make_reply()
-        cell = reply.owner = self._cell
+        reply.owner = self._cell
         if not block:
             if timeout is not None:
                 reply.deadline_s = self._runtime.monotonic_s() + timeout
@@ -99,31 +100,43 @@ class StableRef(pykka.ActorRef[Any]):
             except pykka.ActorDeadError as refused:
                 reply.fail(refused)
             return reply
-        me = reply.asker = here.incarnation
-        seconds = DEFAULT_TIMEOUT_S if timeout is None else timeout
-        reply.deadline_s = self._runtime.monotonic_s() + seconds
-        if me is None:
-            self._inbox.push((message, reply))
-        else:
-            me.waiting_on = cell
-            if _waits_for(cell, me.cell):
-                me.waiting_on = None
-                raise SelfAsk(f"{me.cell.path} asks {cell.path}, which waits for {me.cell.path}: nobody could answer.")
-            try:
-                self._inbox.push((message, reply))
-                return self._answer(reply, seconds)
-            finally:
-                me.waiting_on = None
-        return self._answer(reply, seconds)
+        seconds = DEFAULT_TIMEOUT_S if timeout is None else min(max(timeout, 0.0), TIMEOUT_MAX)
+        reply.deadline_s = self._monotonic_s() + seconds
+        me = here.incarnation
+        if me is not None:
+            return self._ask_from(me, message, reply, seconds)
+        inbox, queue, entry = self._inbox, self._queue, (message, reply)
+        if len(queue) < inbox.limit or inbox._make_room(entry):
+            queue.append(entry)
+            consumer = inbox.consumer
+            if consumer.asleep:
+                consumer.ring()
+            if inbox.closed:
+                inbox.settle()
+        if not reply._wait(seconds):
+            self._give_up(reply, seconds)
+        if reply._error is not None:
+            raise reply._error
+        return reply._value
 
-    def _answer(self, reply: Reply, seconds: float) -> Any:
+    def _ask_from(self, me: Incarnation, message: Any, reply: Reply, seconds: float) -> Any:
+        """Ask from an actor's own thread, where waiting for oneself is possible."""
+        cell, reply.asker = self._cell, me
+        me.waiting_on = cell  # first said, then looked: of two that ask each other at once, one sees the other
         try:
-            return reply.get(timeout=seconds)
-        except pykka.Timeout as late:
-            if not reply._done:
-                # Given up: if it is still queued it is not executed, and a later answer goes nowhere.
-                reply.fail(late)
-            raise
+            if _waits_for(cell, me.cell):
+                raise SelfAsk(f"{me.cell.path} asks {cell.path}, which waits for {me.cell.path}: nobody could answer.")
+            self._inbox.push((message, reply))
+            if not reply._wait(seconds):
+                self._give_up(reply, seconds)
+        finally:
+            me.waiting_on = None
+        return reply.get(timeout=0)
+
+    def _give_up(self, reply: Reply, seconds: float) -> None:
+        """The caller's patience is over: if it is still queued it is never executed, a late answer goes nowhere."""
+        if not reply.fail(pykka.Timeout(f"no answer from {self.path} within {seconds} s")):
+            reply._wait(1.0)  # the answer is being written down at this very moment
 
     # ------------------------------------------------------------------ life
     def stop(self, *, block: bool = True, timeout: float | None = None, drain_s: float | None = None) -> Any:

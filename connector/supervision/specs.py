@@ -305,9 +305,13 @@ def check_child(supervisor: SupervisorSpec, child: ChildSpec) -> None:
                 f"failure {limit.max_restarts + 1}. Lower fail_max or raise the intensity."
             )
         return
-    spread_s = sum(child.backoff.bound_s(n) for n in range(1, limit.max_restarts + 1))
+    spread_s, counted = 0.0, 0
+    while counted < limit.max_restarts and spread_s <= limit.within_s:
+        counted += 1
+        spread_s += child.backoff.bound_s(counted)
     if spread_s > limit.within_s:
         raise SpecError(
-            f"{who}: {limit.max_restarts} restarts can take {spread_s:g} s with this backoff, longer than the window "
-            f"of {limit.within_s:g} s, so the limit might never be reached. Widen the window or shorten the delays."
+            f"{who}: {counted} restarts in a row can take {spread_s:g} s with this backoff, longer than the window of "
+            f"{limit.within_s:g} s, so the limit of {limit.max_restarts} might never be reached. "
+            "Widen the window or shorten the delays."
         )
