@@ -134,9 +134,7 @@ class Dialer:
         except (ProxyError, ValueError, AssertionError) as refused:
             tunnel.close()
             text = str(refused) if isinstance(refused, ProxyError) else type(refused).__name__
-            raise LinkError(
-                f"the proxy {via.host}:{via.port} did not connect us to {host}:{port}: {text}"
-            ) from None
+            raise LinkError(f"the proxy {via.host}:{via.port} did not connect us to {host}:{port}: {text}") from None
         except BaseException:
             tunnel.close()
             raise
@@ -308,9 +306,7 @@ class _Tunnel:
             except BlockingIOError:
                 self._dialer.wait(self._sock, self._deadline_s, self._waiter, self._what, write=True)
             except OSError as problem:
-                raise LinkError(
-                    f"{self._what} broke off: {in_words(problem)}"
-                ) from None
+                raise LinkError(f"{self._what} broke off: {in_words(problem)}") from None
 
     def recv(self, max_bytes: int) -> bytes:
         if self._via.scheme != "http":
@@ -331,9 +327,7 @@ class _Tunnel:
             except BlockingIOError:
                 self._dialer.wait(self._sock, self._deadline_s, self._waiter, self._what)
             except OSError as problem:
-                raise LinkError(
-                    f"{self._what} broke off: {in_words(problem)}"
-                ) from None
+                raise LinkError(f"{self._what} broke off: {in_words(problem)}") from None
 
     def close(self) -> None:
         if self._sock is not None:

@@ -22,9 +22,20 @@ from connector.transport.dial import Dialer, split_proxy
 from connector.transport.upgrade import retry_after_s
 from connector.transport.waiting import Waiter
 
-__all__ = ["CLOSE_REASON_BYTES", "Endpoint", "LinkEnded", "ThreadLink", "checked_endpoint", "refused", "sendable_close"]
+__all__ = [
+    "Endpoint",
+    "LinkEnded",
+    "ThreadLink",
+    "checked_endpoint",
+    "refused",
+    "sendable_close",
+    "url_without_user",
+]
 
-CLOSE_REASON_BYTES = 123
+_CLOSE_REASON_BYTES = 123
+_OWN_HEADERS = frozenset(
+    {"host", "upgrade", "connection", "sec-websocket-key", "sec-websocket-version", "sec-websocket-extensions"}
+)
 
 
 class LinkEnded(Exception):
@@ -68,10 +79,18 @@ def checked_endpoint(settings: LinkSettings) -> Endpoint:
     for name, value in settings.headers.items():
         if not name or any(character in name + value for character in "\r\n\0"):
             raise SettingsError(f"link {settings.name}: header {name!r} is empty or holds a line break")
+        if name.lower() in _OWN_HEADERS:
+            raise SettingsError(f"link {settings.name}: header {name!r} belongs to the upgrade and cannot be set")
     if settings.proxy is not None:
         split_proxy(settings.proxy)
     secure = parts.scheme == "wss"
     return Endpoint(parts.hostname, port or (443 if secure else 80), secure)
+
+
+def url_without_user(url: str) -> str:
+    """The URL without a user part, which is not for the venue."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def sendable_close(code: int, reason: str) -> bytes:
@@ -82,7 +101,7 @@ def sendable_close(code: int, reason: str) -> bytes:
     """
     if not ((1000 <= code <= 1014 and code not in (1004, 1005, 1006)) or 3000 <= code <= 4999):
         raise ValueError(f"close code {code} cannot be sent: expected 1000-1003, 1007-1014 or 3000-4999")
-    text = reason.encode()[:CLOSE_REASON_BYTES].decode("utf-8", "ignore").encode()
+    text = reason.encode()[:_CLOSE_REASON_BYTES].decode("utf-8", "ignore").encode()
     return code.to_bytes(2, "big") + text
 
 

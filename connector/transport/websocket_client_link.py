@@ -215,14 +215,11 @@ class WebSocketClientLink(ThreadLink):
     def _upgrade(self) -> None:
         settings = self._settings
         self._wire.begin(self._clock.monotonic_s() + settings.upgrade_timeout_s)
-        headers = {name: value for name, value in settings.headers.items() if name.lower() != "host"}
-        host = next((value for name, value in settings.headers.items() if name.lower() == "host"), None)
         try:
             self._websocket.connect(
                 settings.url,
                 socket=self._wire,
-                header=[f"{name}: {value}" for name, value in headers.items()],
-                host=host,
+                header=[f"{name}: {value}" for name, value in settings.headers.items()],
                 suppress_origin=True,
                 redirect_limit=0,
             )
