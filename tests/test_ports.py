@@ -41,7 +41,13 @@ HOMES = {
         "supervision/cell.py",  # an actor's URN: has to be unique, decides nothing
         "assembly.py",  # hands the real generator to those who are given one
     ),
-    "thread": ("transport/", "simulator/", "testing/", "supervision/runtime.py"),
+    "thread": (
+        "transport/",
+        "simulator/",
+        "testing/",
+        "supervision/runtime.py",
+        "telemetry/logging.py",  # the log's writer: a sink that blocks must block nobody
+    ),
     "socket": ("transport/", "simulator/", "testing/"),
     "environment": (),
 }
