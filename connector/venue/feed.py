@@ -63,7 +63,7 @@ class Feed:
         topic: Topic,
         clock: Clock,
         *,
-        ask: Callable[[Backfill], None],
+        ask: Callable[[Any], None],
         counters: Counters,
         alarms: OncePerKind,
         backfill: bool = True,
@@ -186,6 +186,8 @@ class Feed:
             missing = self._rule.missing(self.topic, self.last, value)
         self._last_key, self.last, self.last_new_s = key, value, now_s
         self.accepted += 1
+        if self._stray is not None:
+            self._stray = None
         if missing is not None:
             self._begin_recovery(missing, value, now_s)
         elif self._held is not None:
@@ -284,9 +286,9 @@ class Feed:
         self.recovered_values += filled
         self._counters.add("feed.recovered", filled)
         self._report(self._gap(reason, missing, filled))
-        before = None
+        before, look = held[0], self._rule.missing
         for value in held:
-            again = self._rule.missing(self.topic, before, value) if before is not None and self._rule.missing else None
+            again = look(self.topic, before, value) if look is not None and value is not before else None
             if again is not None:  # a second hole while the first was being filled: told, not chased
                 self._report(self._gap("lost while earlier values were being fetched", again))
             self._deliver(value)

@@ -214,6 +214,14 @@ def test_the_same_old_value_repeated_for_ever_is_never_taken_for_a_new_count(ben
     assert bench.values() == [10]
 
 
+def test_late_repeats_between_news_are_never_taken_for_a_new_count(bench):
+    for number in range(10, 40):
+        bench.frames(number, number - 5)
+        bench.clock.advance(1)
+
+    assert bench.values() == list(range(10, 40))
+
+
 def test_a_lost_connection_marks_the_topic_stale_and_says_why(bench):
     bench.frames(1)
     bench.feed.on_disconnected("connection lost")

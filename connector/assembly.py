@@ -1,0 +1,141 @@
+"""From settings to a tree of actors: the only module that names concrete parts. Starts nothing; the client does."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from connector.clock import Clock, ClockOffset
+from connector.drivers.contract import Driver, Hosts
+from connector.drivers.registry import find_driver
+from connector.settings import ConnectorSettings, VenueSettings
+from connector.supervision import ChildSpec, OnLimit, SupervisorSpec
+from connector.telemetry import Counters, OncePerKind
+from connector.throttle import ConnectBudget, Ledger
+from connector.transport.contract import Links
+from connector.transport.http import HttpClient
+from connector.transport.select import links_for
+from connector.venue.exchange import ExchangeActor
+from connector.venue.http_workers import HttpWorkers
+from connector.venue.memory import VenueMemory, hosts_of
+from connector.venue.rest import HttpPort
+
+__all__ = ["Assembly", "Parts", "assemble"]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the world outside is made of; tests give their own.
+
+    Attributes:
+        links: settings of a venue to its WebSocket links.
+        open_http: (venue's memory) -> (actor context) -> its HTTP port; called anew for every incarnation.
+        driver: a driver by name.
+        random: numbers in [0, 1) for spacing connection attempts.
+    """
+
+    links: Callable[[VenueSettings], Links]
+    open_http: Callable[[VenueMemory], Callable[[Any], HttpPort]]
+    driver: Callable[[str], Driver]
+    random: Callable[[], float]
+
+
+def real_parts(clock: Clock) -> Parts:
+    """Sockets and threads."""
+
+    def open_http(memory: VenueMemory) -> Callable[[Any], HttpPort]:
+        settings = memory.settings
+
+        def open_for(context: Any) -> HttpPort:
+            client = HttpClient(
+                memory.hosts.rest,
+                clock=clock,
+                proxy=settings.proxy,
+                tls=settings.tls,
+            )
+            return HttpWorkers(client, context, settings.rest_workers)
+
+        return open_for
+
+    return Parts(
+        links=lambda settings: links_for(settings.transport),
+        open_http=open_http,
+        driver=find_driver,
+        random=random.random,
+    )
+
+
+@dataclass(frozen=True)
+class _Budgets:
+    """What all venues behind the same hosts share, because the exchange counts by address."""
+
+    ledger: Ledger
+    connects: ConnectBudget
+    offset: ClockOffset
+    offset_lock: threading.Lock
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """A tree ready to be started, and what outlives its actors."""
+
+    root: SupervisorSpec
+    memories: dict[str, VenueMemory]
+
+
+def assemble(settings: ConnectorSettings, clock: Clock, parts: Parts) -> Assembly:
+    """Build everything that needs no network.
+
+    Raises:
+        Unsupported: an exchange, or an environment of it, that does not exist; the text lists the ones that do.
+        SettingsError: a transport is forced that is not installed.
+    """
+    shared: dict[Hosts, _Budgets] = {}
+    memories = {venue.name: _remember(venue, clock, parts, shared) for venue in settings.venues}
+    children = tuple(
+        ChildSpec(
+            id=name,
+            factory=ExchangeActor,
+            args=(memory, parts.links(memory.settings), parts.open_http(memory)),
+            kwargs={
+                "busy_limit_s": settings.busy_limit_s,
+                "restart": settings.restart,
+                "restart_limit": settings.restart_limit,
+            },
+            backoff=settings.restart,
+            busy_limit_s=settings.busy_limit_s,
+            shutdown_s=settings.stop_within_s,
+        )
+        for name, memory in memories.items()
+    )
+    root = SupervisorSpec(children=children, on_limit=OnLimit.PROBE, intensity=settings.restart_limit)
+    return Assembly(root, memories)
+
+
+def _remember(venue: VenueSettings, clock: Clock, parts: Parts, shared: dict[Hosts, _Budgets]) -> VenueMemory:
+    driver = parts.driver(venue.exchange)
+    hosts = hosts_of(venue, driver)
+    if hosts not in shared:
+        limits, offset = driver.streams.limits, ClockOffset()
+        shared[hosts] = _Budgets(
+            Ledger(driver.limits, clock, offset=offset, headroom=venue.budget_share, name=venue.name),
+            ConnectBudget(limits.connects, limits.connects_window_s, parts.random),
+            offset,
+            threading.Lock(),
+        )
+    budgets = shared[hosts]
+    return VenueMemory(
+        venue,
+        driver,
+        hosts,
+        clock,
+        ledger=budgets.ledger,
+        connects=budgets.connects,
+        offset=budgets.offset,
+        offset_lock=budgets.offset_lock,
+        counters=Counters(),
+        alarms=OncePerKind(venue.name),
+    )

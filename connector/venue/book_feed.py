@@ -1,0 +1,178 @@
+"""The feed of a full book: deltas go into the book, consumers are told its state and top after each change.
+
+What a delta means to the book, and when a snapshot is needed, is decided in `books.sync`; this feed performs it: it delivers,
+and it wishes for snapshots. Deltas enter on the reader thread, snapshots on the thread that fetched them, one at a time under the
+feed's lock. Nothing here waits or sends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from connector.books.live import LiveBook
+from connector.books.rule import BookRule
+from connector.books.sync import Action, BookSync, FetchSnapshot, Invalidate, Publish, Resubscribe
+from connector.domain.market import BookDelta, BookState, BookUpdate, Level, OrderBook
+from connector.domain.topics import Topic
+from connector.errors import BookNotValid, WireFormatError
+from connector.venue.delivery import TopicState
+from connector.venue.feed import Feed, Source
+
+__all__ = ["BookFeed", "RenewalWish", "SnapshotWish"]
+
+ANSWER_WITHIN_S = 25.0
+"""A snapshot nobody answered for by then is given up; its question went down with an actor."""
+QUIET_S = 3.0
+"""A subscribed book without any delta for so long is begun from a snapshot alone."""
+
+
+class SnapshotWish(msgspec.Struct, frozen=True):
+    """Fetch a snapshot as told, then call `snapshot_arrived` or `snapshot_failed`."""
+
+    topic: Topic
+    fetch: FetchSnapshot
+
+
+class RenewalWish(msgspec.Struct, frozen=True):
+    """Leave the topic and join it again, as told: its stream then sends a snapshot by itself."""
+
+    topic: Topic
+    renew: Resubscribe
+
+
+class BookFeed(Feed):
+    """A feed with a book.
+
+    Attributes:
+        book: kept up by this feed; readers on any thread.
+    """
+
+    def __init__(self, venue: str, topic: Topic, clock: Any, rule: BookRule, **more: Any) -> None:
+        super().__init__(venue, topic, clock, **more)
+        self.book = LiveBook(BookSync(venue, topic.symbol, rule), clock.time_ns)
+        self._answer_by_s: tuple[int, float] | None = None
+        self._joined_s = float("inf")
+
+    # ------------------------------------------------------------ frames
+
+    def own(self, source: Source) -> None:
+        super().own(source)
+        with self._lock:
+            self._joined_s = self._clock.monotonic_s()
+            self._perform(self.book.on_connected(), None)
+
+    def _take(self, frame: bytes, received_ns: int, now_s: float) -> None:
+        self.frames += 1
+        try:
+            delta = self._read(frame, received_ns)  # type: ignore[misc]
+        except WireFormatError as unreadable:
+            self.unreadable += 1
+            self._on_unreadable(unreadable)
+            self._perform(self.book.on_overflow(f"an update could not be read: {unreadable.problem}"), None)
+            return
+        if delta is None:
+            return
+        actions = self.book.on_delta(delta)
+        if self._last_key is None or delta.last_update_id > self._last_key or _publishes(actions):
+            self._last_key, self.last, self.last_new_s = delta.last_update_id, delta, now_s
+            self.accepted += 1
+        else:
+            self.duplicates += 1
+        self._perform(actions, delta)
+
+    # ------------------------------------------------------------ snapshots (the thread that fetched them)
+
+    def snapshot_arrived(self, attempt: int, snapshot: OrderBook) -> None:
+        with self._lock:
+            self._answer_by_s = None
+            self._perform(self.book.on_snapshot(snapshot, attempt), None)
+
+    def snapshot_failed(self, attempt: int, retry_after_s: float | None) -> None:
+        with self._lock:
+            self._answer_by_s = None
+            self._counters.add("book.snapshots_failed")
+            self._perform(self.book.on_snapshot_failed(attempt, retry_after_s), None)
+
+    # ------------------------------------------------------------ the stream actor's side
+
+    def on_disconnected(self, reason: str) -> None:
+        with self._lock:
+            self._joined_s = float("inf")
+            self._perform(self.book.on_disconnected(reason), None)
+        super().on_disconnected(reason)
+
+    def on_renewal(self) -> None:
+        with self._lock:
+            self._perform(self.book.on_stale("the topic was silent and is being subscribed again"), None)
+
+    def on_trading(self, trading: bool) -> None:
+        """The venue's instrument list says whether the symbol trades."""
+        with self._lock:
+            self._perform(self.book.on_status(trading), None)
+
+    def on_tick(self, now_s: float, backfill_within_s: float) -> None:
+        super().on_tick(now_s, backfill_within_s)
+        if self._answer_by_s is not None and now_s > self._answer_by_s[1]:
+            self.snapshot_failed(self._answer_by_s[0], None)
+        if self.book.state is BookState.SYNCING and now_s - max(self._joined_s, self.last_new_s or 0.0) > QUIET_S:
+            with self._lock:
+                self._perform(self.book.on_quiet(), None)
+
+    # ------------------------------------------------------------ what the book decided
+
+    def _perform(self, actions: Iterable[Action], delta: BookDelta | None) -> None:
+        for action in actions:
+            if isinstance(action, Publish):
+                self._publish(delta)
+            elif isinstance(action, Invalidate):
+                self._counters.add("book.invalidated")
+                self._void(action.reason)
+            elif isinstance(action, FetchSnapshot):
+                self._counters.add("book.snapshots")
+                wait_s = action.wait_up_to_s + action.not_before_s
+                self._answer_by_s = (action.attempt, self._clock.monotonic_s() + wait_s + ANSWER_WITHIN_S)
+                self._ask(SnapshotWish(self.topic, action))
+            else:
+                self._ask(RenewalWish(self.topic, action))
+
+    def _publish(self, delta: BookDelta | None) -> None:
+        try:
+            top = self.book.snapshot(1)
+        except BookNotValid:
+            return  # a later action of the same change took it back
+        self._deliver(
+            BookUpdate(
+                self.venue,
+                self.topic.symbol,
+                top.event_time_ns,
+                top.received_ns if delta is None else delta.received_ns,
+                BookState.VALID,
+                top.update_id,
+                _first(top.bids),
+                _first(top.asks),
+            )
+        )
+
+    def _void(self, reason: str) -> None:
+        """Tell consumers first, the state after: nobody may take the old book for right in between."""
+        update = BookUpdate(
+            self.venue, self.topic.symbol, None, self._clock.time_ns(), self.book.state, None, None, None, reason
+        )
+        for consumer in self._consumers:
+            consumer.take(update)
+        if self._state is TopicState.LIVE:
+            self.set_state(TopicState.STALE, reason)
+
+    def __repr__(self) -> str:
+        return f"{super().__repr__()[:-1]} {self.book!r}>"
+
+
+def _publishes(actions: Iterable[Action]) -> bool:
+    return any(isinstance(action, Publish) for action in actions)
+
+
+def _first(levels: tuple[Level, ...]) -> Level | None:
+    return levels[0] if levels else None

@@ -1,0 +1,323 @@
+"""One venue as an engine sees it: subscribe, ask, look. The same object over every restart of the actors behind it.
+
+All methods are safe on any thread and run on the caller's; what blocks takes a timeout. Data is handed over by the feeds, not
+by this class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+import pykka
+
+from connector.domain.instruments import Instrument, InstrumentTable
+from connector.domain.market import AggTrade, BookTicker, Candle, Freshness, OrderBook, Price, Ticker, Trade
+from connector.domain.queries import (
+    AggTradesQuery,
+    BookTickersQuery,
+    CandlesQuery,
+    DepthQuery,
+    HistoricalTradesQuery,
+    PricesQuery,
+    Query,
+    RecentTradesQuery,
+    ServerTimeQuery,
+    TickersQuery,
+)
+from connector.domain.symbols import Symbol
+from connector.domain.topics import Topic, TopicKind
+from connector.errors import BookNotValid, InvalidRequest, NotConnected
+from connector.supervision import StableProxy, StableRef
+from connector.venue.book_feed import BookFeed
+from connector.venue.delivery import Overflow, Subscription, TopicState
+from connector.venue.memory import VenueMemory
+from connector.venue.messages import SubscriptionsChanged
+from connector.venue.state import GetInstrument, GetInstruments
+
+__all__ = ["TopicSnapshot", "VenueHandle", "VenueSnapshot"]
+
+
+class TopicSnapshot(msgspec.Struct, frozen=True):
+    """One topic at a glance. `values` were handed over, `recovered` of them fetched after an outage."""
+
+    topic: Topic
+    state: TopicState
+    freshness: Freshness
+    consumers: int
+    values: int
+    duplicates: int
+    gaps: int
+    recovered: int
+    unreadable: int
+    book: str = ""
+
+
+class VenueSnapshot(msgspec.Struct, frozen=True):
+    """One venue at a glance. `counters` are since the Connector was made."""
+
+    name: str
+    instruments: int
+    topics: tuple[TopicSnapshot, ...]
+    counters: dict[str, int]
+    budget: str
+
+
+class VenueHandle:
+    """What `Connector.venue(name)` returns.
+
+    Attributes:
+        name: of the venue, as in its settings.
+    """
+
+    def __init__(self, memory: VenueMemory, find: Callable[[str], StableRef]) -> None:
+        self.name = memory.name
+        self._memory, self._find = memory, find
+
+    # ------------------------------------------------------------ actors
+
+    @property
+    def exchange(self) -> StableRef:
+        """The exchange actor. References stay valid over restarts; `ask`, `tell` and `proxy()` work as in Pykka."""
+        return self._find(f"/{self.name}")
+
+    @property
+    def rest(self) -> StableRef:
+        return self._find(f"/{self.name}/rest")
+
+    @property
+    def stream(self) -> StableRef:
+        return self._find(f"/{self.name}/stream")
+
+    @property
+    def state(self) -> StableRef:
+        return self._find(f"/{self.name}/state")
+
+    @property
+    def orders(self) -> StableRef:
+        return self._find(f"/{self.name}/orders")
+
+    # ------------------------------------------------------------ streams
+
+    def subscribe(
+        self,
+        kind: TopicKind | str,
+        symbol: Symbol | str,
+        *,
+        interval: str | None = None,
+        depth: int | None = None,
+        speed_ms: int | None = None,
+        callback: Callable[[Any], object] | None = None,
+        inbox: StableRef | StableProxy | Any = None,
+        capacity: int = 10_000,
+        overflow: Overflow | str = Overflow.REPORT_GAP,
+        notices: bool = False,
+    ) -> Subscription:
+        """Listen to one stream of one instrument, from now until closed, over every reconnect and restart.
+
+        Args:
+            kind: TopicKind or its text: "trades", "agg_trades", "candles", "ticker", "book_ticker", "partial_book", "book".
+            symbol: e.g. "BTC/USDT".
+            interval: candles only, e.g. "1m". depth: partial books only. speed_ms: None takes the venue's fastest.
+            callback: called with every value on the reader thread of the connection: must return fast, must not block.
+            inbox: an actor (any Pykka ActorRef) that is told every value.
+            capacity, overflow: of the queue read by `Subscription.get`, when neither callback nor inbox is given.
+            notices: deliver `Gap` and `TopicStatus` values too, in their place between the data.
+
+        Returns:
+            Subscription: at once; data follows when the venue is connected (`Subscription.wait_live`).
+
+        Raises:
+            UnknownSymbol, InvalidRequest, Unsupported: known to be wrong now. A symbol given before the instrument list
+                has arrived is checked when it does; the subscription's state then turns REFUSED.
+        """
+        if callback is not None and inbox is not None:
+            raise InvalidRequest("give a callback or an inbox, not both; subscribe twice to have both.")
+        if capacity < 1:
+            raise InvalidRequest(f"capacity is {capacity}; a queue holds 1 value or more.")
+        topic = Topic(_member(TopicKind, kind), Symbol.parse(symbol), interval, depth, speed_ms)
+        feed = self._memory.feed(topic)
+        subscription = Subscription(
+            feed,
+            self._memory.clock,
+            callback=callback if inbox is None else inbox.tell,
+            into_inbox=inbox is not None,
+            capacity=capacity,
+            overflow=_member(Overflow, overflow),
+            notices=notices,
+            on_close=self._changed,
+        )
+        feed.attach(subscription)
+        self._changed()
+        return subscription
+
+    def _changed(self) -> None:
+        """Wake the stream actor. When it cannot be told, it finds the change by itself within a tick or at its start."""
+        self._memory.note_change()
+        with suppress(NotConnected, pykka.ActorDeadError):
+            self.stream.tell(SubscriptionsChanged())
+
+    # ------------------------------------------------------------ books
+
+    def book(self, symbol: Symbol | str, depth: int | None = 20) -> OrderBook:
+        """A copy of a subscribed book, `depth` levels a side (None: all).
+
+        Raises:
+            BookNotValid: it is syncing or was seen to be wrong; or nobody subscribes "book" of this symbol.
+        """
+        book: OrderBook = self.live_book(symbol).snapshot(depth)
+        return book
+
+    def live_book(self, symbol: Symbol | str) -> Any:
+        """The book itself, kept up by the reader thread: `best()`, `snapshot(depth)`, `state`, `update_id`.
+
+        Raises:
+            BookNotValid: nobody subscribes "book" of this symbol.
+        """
+        parsed = Symbol.parse(symbol)
+        for feed in self._memory.feeds():
+            if isinstance(feed, BookFeed) and feed.topic.symbol == parsed and feed.consumers:
+                return feed.book
+        raise BookNotValid(str(parsed), "absent", f'nobody subscribes it; subscribe("book", "{parsed}") first')
+
+    # ------------------------------------------------------------ questions
+
+    def ask(self, query: Query, timeout_s: float | None = None) -> Any:
+        """Ask the venue by REST; the query's docstring says what the answer is.
+
+        Args:
+            timeout_s: waiting for request budget included; the venue settings' `request_timeout_s` by default.
+
+        Raises:
+            UnknownSymbol, InvalidRequest, VenueRejected: as it stands it will be refused again.
+            RetryLater: the venue or the network is not able now; nothing is wrong with the question.
+            pykka.Timeout: no answer in time. pykka.ActorDeadError: the connector stops, or the REST actor restarted.
+        """
+        limit_s = self._memory.settings.request_timeout_s + 1.0 if timeout_s is None else timeout_s
+        return self.rest.ask(query, timeout=limit_s)
+
+    def server_time_ns(self, timeout_s: float | None = None) -> int:
+        time_ns: int = self.ask(ServerTimeQuery(), timeout_s)
+        return time_ns
+
+    def candles(
+        self,
+        symbol: Symbol | str,
+        interval: str,
+        *,
+        start_ns: int | None = None,
+        end_ns: int | None = None,
+        limit: int | None = None,
+        timeout_s: float | None = None,
+    ) -> tuple[Candle, ...]:
+        """One page of candles, oldest first; the last may still be open."""
+        query = CandlesQuery(Symbol.parse(symbol), interval, start_ns, end_ns, limit)
+        answer: tuple[Candle, ...] = self.ask(query, timeout_s)
+        return answer
+
+    def recent_trades(
+        self, symbol: Symbol | str, limit: int | None = None, timeout_s: float | None = None
+    ) -> tuple[Trade, ...]:
+        answer: tuple[Trade, ...] = self.ask(RecentTradesQuery(Symbol.parse(symbol), limit), timeout_s)
+        return answer
+
+    def historical_trades(
+        self,
+        symbol: Symbol | str,
+        *,
+        from_id: int | None = None,
+        limit: int | None = None,
+        timeout_s: float | None = None,
+    ) -> tuple[Trade, ...]:
+        answer: tuple[Trade, ...] = self.ask(HistoricalTradesQuery(Symbol.parse(symbol), from_id, limit), timeout_s)
+        return answer
+
+    def agg_trades(
+        self,
+        symbol: Symbol | str,
+        *,
+        from_id: int | None = None,
+        start_ns: int | None = None,
+        end_ns: int | None = None,
+        limit: int | None = None,
+        timeout_s: float | None = None,
+    ) -> tuple[AggTrade, ...]:
+        query = AggTradesQuery(Symbol.parse(symbol), from_id, start_ns, end_ns, limit)
+        answer: tuple[AggTrade, ...] = self.ask(query, timeout_s)
+        return answer
+
+    def depth(self, symbol: Symbol | str, limit: int | None = None, timeout_s: float | None = None) -> OrderBook:
+        """A book by REST, as the venue has it now; for a book that is kept up, subscribe "book"."""
+        answer: OrderBook = self.ask(DepthQuery(Symbol.parse(symbol), limit), timeout_s)
+        return answer
+
+    def tickers(self, *symbols: Symbol | str, timeout_s: float | None = None) -> tuple[Ticker, ...]:
+        """24 h statistics; of every instrument when none is named."""
+        answer: tuple[Ticker, ...] = self.ask(TickersQuery(tuple(map(Symbol.parse, symbols))), timeout_s)
+        return answer
+
+    def book_tickers(self, *symbols: Symbol | str, timeout_s: float | None = None) -> tuple[BookTicker, ...]:
+        answer: tuple[BookTicker, ...] = self.ask(BookTickersQuery(tuple(map(Symbol.parse, symbols))), timeout_s)
+        return answer
+
+    def prices(self, *symbols: Symbol | str, timeout_s: float | None = None) -> tuple[Price, ...]:
+        answer: tuple[Price, ...] = self.ask(PricesQuery(tuple(map(Symbol.parse, symbols))), timeout_s)
+        return answer
+
+    # ------------------------------------------------------------ looking in
+
+    def instrument(self, symbol: Symbol | str, timeout_s: float = 10.0) -> Instrument:
+        """What the venue says about one instrument.
+
+        Raises:
+            UnknownSymbol: it lists none of this name. NotConnected: its list has not arrived yet.
+        """
+        found: Instrument = self.state.ask(GetInstrument(Symbol.parse(symbol)), timeout=timeout_s)
+        return found
+
+    def instruments(self, timeout_s: float = 10.0) -> tuple[InstrumentTable, Freshness]:
+        answer: tuple[InstrumentTable, Freshness] = self.state.ask(GetInstruments(), timeout=timeout_s)
+        return answer
+
+    def wait_ready(self, timeout_s: float) -> bool:
+        """Wait until the instrument list has arrived; False when it has not within `timeout_s`."""
+        return self._memory.wait_instruments(timeout_s)
+
+    def snapshot(self) -> VenueSnapshot:
+        """Every topic and counter of this venue. Never blocks on the network or on an actor."""
+        memory = self._memory
+        return VenueSnapshot(
+            name=self.name,
+            instruments=len(memory.instruments) if memory.instruments is not None else 0,
+            topics=tuple(
+                TopicSnapshot(
+                    topic=feed.topic,
+                    state=feed.state,
+                    freshness=feed.freshness(),
+                    consumers=len(feed.consumers),
+                    values=feed.values,
+                    duplicates=feed.duplicates,
+                    gaps=feed.gaps,
+                    recovered=feed.recovered_values,
+                    unreadable=feed.unreadable,
+                    book=repr(feed.book) if isinstance(feed, BookFeed) else "",
+                )
+                for feed in memory.feeds()
+            ),
+            counters=memory.counters.snapshot(),
+            budget=repr(memory.ledger),
+        )
+
+    def __repr__(self) -> str:
+        return f"<VenueHandle {self._memory!r}>"
+
+
+def _member(kind: Any, value: Any) -> Any:
+    """An enum member from itself or its text."""
+    try:
+        return kind(value)
+    except ValueError:
+        names = ", ".join(repr(member.value) for member in kind)
+        raise InvalidRequest(f"{value!r} is not a {kind.__name__}; expected one of {names}.") from None

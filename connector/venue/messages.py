@@ -1,0 +1,43 @@
+"""What the actors of a venue say to one another. Frozen values; each names who sends it and what happens.
+
+Questions an engine may ask are in `domain.queries`; these are the internal ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from connector.domain.queries import Query
+from connector.throttle import Priority
+
+__all__ = ["Answer", "Fetch", "InstrumentsChanged", "SubscriptionsChanged"]
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """How a fetch went: exactly one of `value` and `error` counts; `error` is None on success."""
+
+    value: Any
+    error: BaseException | None
+
+
+class Fetch(msgspec.Struct, frozen=True):
+    """To the REST actor: ask the venue, then call `reply` with an Answer, once, on one of its worker threads.
+
+    `reply` must only post a message. Nobody calls it when the REST actor dies first, so the sender keeps a deadline.
+    """
+
+    query: Query
+    priority: Priority
+    deadline_s: float
+    reply: Callable[[Answer], None]
+
+
+class InstrumentsChanged(msgspec.Struct, frozen=True):
+    """From the state actor to the stream actor: the list in the venue's memory is new."""
+
+
+class SubscriptionsChanged(msgspec.Struct, frozen=True):
+    """From the front to the stream actor: the wanted topics in the venue's memory are not what they were."""
