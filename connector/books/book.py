@@ -2,7 +2,8 @@
 
 Prices are kept sorted in a list beside a dict of quantities: an update of a known price costs one dict store, a new or removed
 one a binary search and a short move of memory. Best prices are the ends of the lists. (Measured with 1,000 levels a side and
-deltas of 20 + 20 levels, on one core of the machine this was written on: 12 µs to apply one; sortedcontainers took 21.)
+deltas of 20 + 20 levels, Python 3.11, one core: 14 µs to check and apply one, 16 µs through `LiveBook`; the same stores
+took 11 µs in this structure, 18 in two parallel lists, 21 in a SortedDict.)
 
 A snapshot cut at its limit says nothing about what lies beyond its last level. A book made from one keeps to the range it covers:
 levels outside are ignored, so every level handed out is known, and none between two of them is missing.
