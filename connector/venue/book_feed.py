@@ -60,7 +60,7 @@ class BookFeed(Feed):
 
     def own(self, source: Source) -> None:
         super().own(source)
-        with self._lock:
+        with self._exclusively():
             self._joined_s = self._clock.monotonic_s()
             self._perform(self.book.on_connected(), None)
 
@@ -86,31 +86,34 @@ class BookFeed(Feed):
     # ------------------------------------------------------------ snapshots (the thread that fetched them)
 
     def snapshot_arrived(self, attempt: int, snapshot: OrderBook) -> None:
-        with self._lock:
+        with self._exclusively():
             self._answer_by_s = None
             self._perform(self.book.on_snapshot(snapshot, attempt), None)
 
     def snapshot_failed(self, attempt: int, retry_after_s: float | None) -> None:
-        with self._lock:
+        with self._exclusively():
             self._answer_by_s = None
             self._counters.add("book.snapshots_failed")
             self._perform(self.book.on_snapshot_failed(attempt, retry_after_s), None)
 
     # ------------------------------------------------------------ the stream actor's side
 
-    def on_disconnected(self, reason: str) -> None:
-        with self._lock:
-            self._joined_s = float("inf")
-            self._perform(self.book.on_disconnected(reason), None)
-        super().on_disconnected(reason)
+    def disown(self, reason: str) -> None:
+        self.on_disconnected(reason)
+        super().disown(reason)
+
+    def _on_disconnected(self, reason: str) -> None:
+        self._joined_s = float("inf")
+        self._perform(self.book.on_disconnected(reason), None)
+        super()._on_disconnected(reason)
 
     def on_renewal(self) -> None:
-        with self._lock:
+        with self._exclusively():
             self._perform(self.book.on_stale("the topic was silent and is being subscribed again"), None)
 
     def on_trading(self, trading: bool) -> None:
         """The venue's instrument list says whether the symbol trades."""
-        with self._lock:
+        with self._exclusively():
             self._perform(self.book.on_status(trading), None)
 
     def on_tick(self, now_s: float, backfill_within_s: float) -> None:
@@ -118,7 +121,7 @@ class BookFeed(Feed):
         if self._answer_by_s is not None and now_s > self._answer_by_s[1]:
             self.snapshot_failed(self._answer_by_s[0], None)
         if self.book.state is BookState.SYNCING and now_s - max(self._joined_s, self.last_new_s or 0.0) > QUIET_S:
-            with self._lock:
+            with self._exclusively():
                 self._perform(self.book.on_quiet(), None)
 
     # ------------------------------------------------------------ what the book decided
@@ -161,10 +164,9 @@ class BookFeed(Feed):
         update = BookUpdate(
             self.venue, self.topic.symbol, None, self._clock.time_ns(), self.book.state, None, None, None, reason
         )
-        for consumer in self._consumers:
-            consumer.take(update)
+        self._call_all(update)
         if self._state is TopicState.LIVE:
-            self.set_state(TopicState.STALE, reason)
+            self._set_state(TopicState.STALE, reason)
 
     def __repr__(self) -> str:
         return f"{super().__repr__()[:-1]} {self.book!r}>"

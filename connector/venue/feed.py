@@ -2,8 +2,12 @@
 
 A feed outlives connections and actors: it remembers the last value, so that whatever comes next can be seen to follow.
 It never opens, sends or waits. Frames enter on the reader thread of the connection that owns the topic; values fetched
-after an outage enter on the thread that fetched them; `_lock` makes that one at a time. Questions a feed needs answered
+after an outage on the thread that fetched them; changes of state on the stream actor's. `_lock` makes that one at a time,
+and consumers are called while it is held, so a consumer sees one call at a time too. Questions a feed needs answered
 (missing values) leave through `ask`, which must only post a message.
+
+A callback that does not return is taken off: whoever waits for it longer than `CALLBACK_WITHIN_S` removes that consumer and
+goes on with a new lock, so that one consumer's trouble stays its own. The late thread delivers nothing more.
 
 Planned change of connection: the successor's frames wait here until `adopt` makes it the owner; then they follow the
 predecessor's last value, duplicates dropped.
@@ -13,7 +17,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -33,6 +38,9 @@ HELD_AT_MOST = 10_000
 """Values that wait for a backfill or a change of owner; more than that ends the wait and the gap is told as it is."""
 COUNT_RESTART_S = 5.0
 """A venue whose ids keep rising below our last one for so long has started counting again."""
+
+CALLBACK_WITHIN_S = 2.0
+"""How long anybody waits for a consumer's callback before that consumer is taken off."""
 
 Source = object
 """Identity of a connection; only the owner's frames are delivered."""
@@ -82,7 +90,8 @@ class Feed:
         self._key = self._rule.key
         self._last_key: int | None = None
         self._read: Callable[[bytes, int], Any] | None = None
-        self._lock = threading.Lock()  # one frame, one recovery or one change of owner at a time
+        self._lock = threading.Lock()  # one frame, one recovery, one change of owner or state at a time
+        self._calling: Subscription | None = None  # whose callback runs now
         self._owner: Source | None = None
         self._frames_before_owner = 0
         self._successor: Source | None = None
@@ -93,7 +102,7 @@ class Feed:
         self._token = 0
         self._state = TopicState.WANTED
         self._reason = "not subscribed yet"
-        self._changed = threading.Condition()  # guards _state and _consumers; never held while a consumer is called
+        self._changed = threading.Condition()  # guards _consumers, announces _state; no consumer is called under it
         self._consumers: tuple[Subscription, ...] = ()
 
     # ------------------------------------------------------------ consumers
@@ -110,6 +119,40 @@ class Feed:
     def consumers(self) -> tuple[Subscription, ...]:
         return self._consumers
 
+    def _call_all(self, value: Any) -> None:
+        for consumer in self._consumers:
+            self._calling = consumer
+            consumer.take(value)
+            if self._calling is not consumer:
+                return  # taken off meanwhile; another thread goes on in our place
+        self._calling = None
+
+    @contextmanager
+    def _exclusively(self) -> Iterator[None]:
+        """The lock, for everybody but the reader; takes off a consumer that keeps it for too long."""
+        lock = self._lock
+        while not lock.acquire(timeout=CALLBACK_WITHIN_S):
+            if lock is self._lock:
+                self._take_off()
+            lock = self._lock
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _take_off(self) -> None:
+        hung, self._calling = self._calling, None
+        self._lock = threading.Lock()  # the late thread keeps the old one; see `_call_all` and `on_frame`
+        self._owner = None
+        self._held, self._recovery = None, None
+        if hung is not None:
+            self._counters.add("feed.consumers_taken_off")
+            self._alarms.report(
+                "a consumer does not return",
+                f"{hung!r} has kept {self.topic} for {CALLBACK_WITHIN_S} s and was closed. A callback must not block.",
+            )
+            hung.close()
+
     # ------------------------------------------------------------ frames (reader threads)
 
     def bind(self, read: Callable[[bytes, int], Any]) -> None:
@@ -122,20 +165,26 @@ class Feed:
 
     def own(self, source: Source) -> None:
         """Make a connection the owner at once; frames of any other are dropped from now on."""
-        with self._lock:
+        with self._exclusively():
             self._owner, self._successor = source, None
             self._frames_before_owner = self.frames
             self._successor_frames.clear()
 
+    def disown(self, reason: str) -> None:
+        """Nobody wants the topic any more: what comes later does not follow what came before."""
+        with self._exclusively():
+            self._owner = self._successor = self.last = self._last_key = self._held = self._recovery = None
+            self._set_state(TopicState.WANTED, reason)
+
     def prepare(self, successor: Source) -> None:
         """Keep a second connection's frames aside until `adopt`."""
-        with self._lock:
+        with self._exclusively():
             self._successor = successor
             self._successor_frames.clear()
 
     def adopt(self, successor: Source) -> None:
         """Make the prepared connection the owner and deliver what it has brought so far, without duplicates."""
-        with self._lock:
+        with self._exclusively():
             if self._successor is not successor:
                 return
             self._owner, self._successor = successor, None
@@ -153,7 +202,7 @@ class Feed:
 
     def on_frame(self, source: Source, frame: bytes, received_ns: int, now_s: float) -> None:
         """Deliver one frame. Never raises for what a frame contains or a consumer does."""
-        with self._lock:  # uncontended but for recoveries and changes of owner
+        with self._lock:  # uncontended but for recoveries, changes of owner and of state
             if source is self._owner:
                 self._take(frame, received_ns, now_s)
             elif source is self._successor:
@@ -200,9 +249,8 @@ class Feed:
     def _deliver(self, value: Any) -> None:
         self.values += 1
         if self._state is not TopicState.LIVE:
-            self.set_state(TopicState.LIVE, "data arrives")
-        for consumer in self._consumers:
-            consumer.take(value)
+            self._set_state(TopicState.LIVE, "data arrives")
+        self._call_all(value)
 
     def _count_restarted(self, key: int, now_s: float) -> bool:
         """True when ids below our last one have been rising long enough to be a new count instead of repeats."""
@@ -242,7 +290,11 @@ class Feed:
 
     def _tell(self, notice: Notice) -> None:
         for consumer in self._consumers:
+            self._calling = consumer
             consumer.notice(notice)
+            if self._calling is not consumer:
+                return
+        self._calling = None
 
     def _begin_recovery(self, missing: Missing, value: Any, now_s: float) -> None:
         if not self._backfill:
@@ -257,19 +309,19 @@ class Feed:
 
     def recovered(self, token: int, values: tuple[Any, ...]) -> None:
         """Deliver fetched values in their place, marked `recovered`, then what waited behind them."""
-        with self._lock:
+        with self._exclusively():
             if self._recovery is not None and self._recovery[0].token == token:
                 self._end_recovery(values, "connection lost")
 
     def give_up_recovery(self, token: int, reason: str) -> None:
         """The missing values cannot be had: say so and go on."""
-        with self._lock:
+        with self._exclusively():
             if self._recovery is not None and self._recovery[0].token == token:
                 self._end_recovery((), reason)
 
     def expire_recovery(self, now_s: float, limit_s: float) -> None:
         """Called by the ticker: do not hold live values back for longer than `limit_s`."""
-        with self._lock:
+        with self._exclusively():
             if self._recovery is not None and now_s - self._recovery[2] > limit_s:
                 self._end_recovery((), f"the missing values did not come within {limit_s} s")
 
@@ -298,10 +350,15 @@ class Feed:
 
     def on_disconnected(self, reason: str) -> None:
         """The owner is gone: what was delivered last may be old by now."""
+        with self._exclusively():
+            self._on_disconnected(reason)
+
+    def _on_disconnected(self, reason: str) -> None:
+        self._owner = None
         if self._state in (TopicState.LIVE, TopicState.CONFIRMED, TopicState.STALE):
-            self.set_state(TopicState.STALE, reason)
+            self._set_state(TopicState.STALE, reason)
         elif self._state is TopicState.WANTED:
-            self.set_state(TopicState.WANTED, reason)
+            self._set_state(TopicState.WANTED, reason)
 
     def on_renewal(self) -> None:
         """The topic is being left and joined again on the same connection."""
@@ -326,11 +383,16 @@ class Feed:
         return self._reason
 
     def set_state(self, state: TopicState, reason: str) -> None:
+        """For the stream actor."""
+        with self._exclusively():
+            self._set_state(state, reason)
+
+    def _set_state(self, state: TopicState, reason: str) -> None:
+        same, self._reason = state is self._state, reason
+        if same:
+            return
         with self._changed:
-            if state is self._state:
-                self._reason = reason
-                return
-            self._state, self._reason = state, reason
+            self._state = state
             self._changed.notify_all()
         self._tell(TopicStatus(self.venue, self.topic, state, reason, self._clock.time_ns(), self.epoch))
 

@@ -6,14 +6,22 @@ Questions an engine may ask are in `domain.queries`; these are the internal ones
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
+import pykka
 
 from connector.domain.queries import Query
 from connector.throttle import Priority
 
-__all__ = ["Answer", "Fetch", "InstrumentsChanged", "SubscriptionsChanged"]
+__all__ = ["Answer", "Fetch", "InstrumentsChanged", "SubscriptionsChanged", "post"]
+
+
+def post(ref: pykka.ActorRef[Any], message: Any) -> None:
+    """Tell an actor from a thread that must not fail. A message to one that has stopped for good is of no use to anybody."""
+    with suppress(pykka.ActorDeadError):
+        ref.tell(message)
 
 
 class Answer(msgspec.Struct, frozen=True):

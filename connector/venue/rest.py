@@ -19,7 +19,7 @@ from connector.errors import Banned, ConnectorError, RateLimited, VenueUnavailab
 from connector.supervision import SupervisedActor
 from connector.throttle import Grant, Priority
 from connector.venue.memory import VenueMemory
-from connector.venue.messages import Answer, Fetch
+from connector.venue.messages import Answer, Fetch, post
 
 __all__ = ["HttpPort", "RestActor"]
 
@@ -207,7 +207,7 @@ class RestActor(SupervisedActor):
                 job.reply(Answer(value, None))
             finally:
                 if context.is_current():
-                    ref.tell(_Finished())
+                    post(ref, _Finished())
 
         return finish
 

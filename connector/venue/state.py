@@ -19,7 +19,7 @@ from connector.errors import ConnectorError, NotConnected
 from connector.supervision import SupervisedActor
 from connector.throttle import Backoff, Priority
 from connector.venue.memory import VenueMemory
-from connector.venue.messages import Answer, Fetch, InstrumentsChanged
+from connector.venue.messages import Answer, Fetch, InstrumentsChanged, post
 
 __all__ = ["GetInstrument", "GetInstruments", "StateQueryActor"]
 
@@ -103,11 +103,11 @@ class StateQueryActor(SupervisedActor):
     def _refresh(self) -> None:
         self._number += 1
         timeout_s = self._memory.settings.request_timeout_s
-        post, is_current = self.actor_ref.tell, self.context.is_current
+        ref, is_current = self.actor_ref, self.context.is_current
 
         def reply(answer: Answer) -> None:
             if is_current():
-                post(_Listed(answer))
+                post(ref, _Listed(answer))
 
         self.context.sibling("rest").tell(Fetch(InstrumentsQuery(), Priority.PLACE, timeout_s, reply))
         self.context.call_later(2 * timeout_s, _Overdue(self._number))

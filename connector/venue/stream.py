@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -18,7 +19,7 @@ from connector.domain.instruments import InstrumentStatus
 from connector.domain.queries import DepthQuery, Query
 from connector.domain.topics import Topic
 from connector.drivers.contract import Ack, ConnectionEnding, Refusal
-from connector.errors import ConnectorError, NotConnected, UnknownSymbol
+from connector.errors import ConnectorError, NotConnected, RateLimited, UnknownSymbol
 from connector.supervision import SupervisedActor
 from connector.throttle import Backoff, Priority
 from connector.transport.contract import LinkClosed, Links, LinkSettings
@@ -28,7 +29,7 @@ from connector.venue.continuity import CONTINUITY, following, same_but_for_times
 from connector.venue.delivery import TopicState
 from connector.venue.feed import Backfill, Feed
 from connector.venue.memory import VenueMemory
-from connector.venue.messages import Answer, Fetch, InstrumentsChanged, SubscriptionsChanged
+from connector.venue.messages import Answer, Fetch, InstrumentsChanged, SubscriptionsChanged, post
 from connector.venue.subscriptions import FrameKind, SubscriptionSet
 
 __all__ = ["StreamStatus", "WebSocketActor"]
@@ -38,6 +39,10 @@ OVERLAP_S = 1.5
 """How long both connections carry every topic before the new one takes over."""
 PAGES = 10
 """Pages fetched for one gap at most; a longer gap is filled in part and told in full."""
+
+
+TOO_MANY = (418, 429)
+"""Upgrades refused with these were one too many for the address, not only for this connection."""
 
 
 class _Tick(msgspec.Struct, frozen=True):
@@ -181,7 +186,7 @@ class WebSocketActor(SupervisedActor):
 
     def on_start(self) -> None:
         self._memory.end_links()
-        self._memory.on_wish = self.actor_ref.tell
+        self._memory.on_wish = partial(post, self.actor_ref)
         for feed in self._memory.feeds():
             feed.epoch = self.context.epoch
             feed.on_disconnected("the stream actor was restarted")
@@ -221,9 +226,12 @@ class WebSocketActor(SupervisedActor):
             slot = self._place.pop(name)
             slot.names.discard(name)
             self._doubts.pop(name, None)
+            self._memory.feed_table()[name].disown("nobody subscribes it")
             for carrier in (slot.current, slot.successor):
                 if carrier is not None:
                     carrier.subscriptions.unwant((name,))
+            if not slot.names:
+                self._close_unused(slot)
         changed: set[int] = set()
         for name, feed in wanted.items():
             if name in self._place or not self._bind(feed):
@@ -251,6 +259,12 @@ class WebSocketActor(SupervisedActor):
         for feed in self._memory.feeds():
             if isinstance(feed, BookFeed) and instruments is not None and feed.topic.symbol in instruments:
                 feed.on_trading(instruments[feed.topic.symbol].status is InstrumentStatus.TRADING)
+
+    def _close_unused(self, slot: _Slot) -> None:
+        for carrier in (slot.current, slot.successor):
+            if carrier is not None and carrier.connection.link is not None:
+                carrier.connection.link.close(1000, "no topic left")
+        slot.current = slot.successor = None
 
     def _bind(self, feed: Feed) -> bool:
         """True when the topic can be read. Until the instrument list is there, nothing can be, and the topic says so."""
@@ -289,11 +303,11 @@ class WebSocketActor(SupervisedActor):
         self._connection_number += 1
         self._connects += 1
         self._memory.counters.add("stream.connects")
-        post = self.actor_ref.tell
+        ref = self.actor_ref
 
         def post_if_current(message: Any) -> None:
             if self.context.is_current():
-                post(message)
+                post(ref, message)
 
         connection = Connection(
             self._connection_number,
@@ -377,6 +391,9 @@ class WebSocketActor(SupervisedActor):
             return
         self._memory.counters.add("stream.connections_lost")
         slot.last_end = _words(message.closed)
+        if message.closed.status in TOO_MANY:
+            refused = RateLimited(slot.last_end, retry_after_s=message.closed.retry_after_s)
+            self._memory.connects.penalize(refused, self._clock.monotonic_s())
         if slot.successor is not None and slot.successor.opened_s is not None:
             self._adopt(slot)
             return
@@ -605,11 +622,11 @@ class WebSocketActor(SupervisedActor):
         )
 
     def _fetch(self, query: Query, priority: Priority, wrap: Callable[[Answer], Any]) -> None:
-        post, is_current = self.actor_ref.tell, self.context.is_current
+        ref, is_current = self.actor_ref, self.context.is_current
 
         def reply(answer: Answer) -> None:
             if is_current():
-                post(wrap(answer))
+                post(ref, wrap(answer))
 
         self.context.sibling("rest").tell(Fetch(query, priority, self._memory.settings.request_timeout_s, reply))
 

@@ -1,5 +1,6 @@
 """One topic's path from frame to consumer: nothing twice, nothing missing unsaid, one owner at a time."""
 
+import threading
 from decimal import Decimal
 
 import msgspec
@@ -236,6 +237,7 @@ def test_a_change_of_state_is_told_once_in_order(bench):
     bench.frames(1)
     bench.feed.on_disconnected("cut")
     bench.feed.on_disconnected("cut again")
+    bench.feed.own(bench.source)
     bench.frames(2)
     told = []
     while bench.consumer.waiting:
@@ -265,3 +267,42 @@ def test_recovered_values_equal_the_live_ones_but_for_the_mark(bench):
     recovered = next(value for value in values if isinstance(value, Trade) and value.recovered)
 
     assert msgspec.structs.replace(recovered, recovered=False) == trade(2)
+
+
+def test_a_callback_that_never_returns_is_taken_off_and_delivers_nothing_late(bench, monkeypatch):
+    monkeypatch.setattr("connector.venue.feed.CALLBACK_WITHIN_S", 0.05)
+    inside, release, late = threading.Event(), threading.Event(), []
+
+    def hang(value):
+        inside.set()
+        release.wait(10)
+
+    hung = Subscription(bench.feed, bench.clock, callback=hang)
+    behind = Subscription(bench.feed, bench.clock, callback=late.append)
+    bench.feed.attach(hung)
+    bench.feed.attach(behind)
+    reader = threading.Thread(target=bench.frames, args=(1, 2))
+    reader.start()
+    assert inside.wait(5)
+
+    bench.feed.on_disconnected("the connection is silent")
+    successor = object()
+    bench.feed.own(successor)
+    bench.frames(2, source=successor)
+    release.set()
+    reader.join(5)
+
+    assert not reader.is_alive()
+    assert hung.state is TopicState.CLOSED
+    assert [trade.trade_id for trade in late if isinstance(trade, Trade)] == [2]
+    assert "a consumer does not return" in bench.alarms
+
+
+def test_a_topic_nobody_wants_starts_afresh_when_it_is_wanted_again(bench):
+    bench.frames(1, 2)
+    bench.feed.disown("nobody subscribes it")
+    bench.feed.own(bench.source)
+    bench.frames(500)
+
+    assert bench.values() == [1, 2, 500]
+    assert bench.feed.gaps == 0
