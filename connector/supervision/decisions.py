@@ -218,7 +218,10 @@ class Admin:
 
 @dataclass(frozen=True, slots=True)
 class StartChild(Admin):
+    """`epoch` is where the numbers of its incarnations go on from."""
+
     spec: ChildSpec
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -977,7 +980,7 @@ class _Work:
         if error is not None:
             self.answer((request.ticket,), error=error)
             return
-        child = Child(spec, since_s=self.now_s, dynamic=True)
+        child = Child(spec, epoch=request.epoch, since_s=self.now_s, dynamic=True)
         self.tell(EventKind.ADMIN, child, detail="child added")
         self.start(child, tickets=(request.ticket,), by_hand=True)
 

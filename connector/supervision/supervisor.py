@@ -268,6 +268,10 @@ class Supervisor(SupervisedActor):
             request = replace(request, ticket=self.context.defer_reply())
         elif request.ticket is not None:
             self.context._incarnation.keep_reply(request.ticket)
+        if isinstance(request, do.StartChild):
+            known = self.context._incarnation.cell.tree.cells.get(self._path_of(request.spec.id))
+            epoch = known.epoch if known is not None else self.context._incarnation.cell.tree.epoch_floor
+            request = replace(request, epoch=epoch)
         self._decide(request)
         return None
 

@@ -105,6 +105,7 @@ class Tree:
         self._stop_began_s: float | None = None
         self._stop_replies: list[Reply] = []
         self._rebuilds = 0
+        self.epoch_floor = 0
         self.reason: Reason | None = None
         self.report: StopReport | None = None
         root = ChildSpec(name, Supervisor, args=(spec,), busy_limit_s=None)
@@ -326,6 +327,7 @@ class Tree:
         cell = self.cells.get(path)
         if cell is None:
             cell = Cell(self, path, spec, parent)
+            cell.epoch = self.epoch_floor
             with self._lock:
                 self.cells[path] = cell
         elif cell.spec is not spec:
@@ -355,7 +357,8 @@ class Tree:
     def forget(self, path: str) -> None:
         with self._lock:
             for known in [known for known in self.cells if known == path or known.startswith(path + "/")]:
-                del self.cells[known]
+                # A later child of the same path must not repeat an epoch: an abandoned thread may still carry it.
+                self.epoch_floor = max(self.epoch_floor, self.cells.pop(known).epoch)
 
     def stop_children(self, parent: Cell) -> None:
         """Stop what a supervisor that can no longer do it left running: in reverse order, then by force.
