@@ -1,6 +1,6 @@
 """Frames and answers spoilt in every way: what comes out is a refusal, noise, or exactly what an independent reader reads.
 
-The independent reader below shares nothing with the driver: it walks the standard library's JSON. 30,000 and more spoilt
+The independent reader below shares nothing with the driver: it walks the standard library's JSON. 80,000 and more spoilt
 texts a run, from seeds that hypothesis chooses, keeps and shrinks.
 """
 
@@ -48,7 +48,7 @@ MS = 1_000_000
 AT = 5
 PER_SEED = 100
 QUICK = settings(
-    max_examples=50,
+    max_examples=100,
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

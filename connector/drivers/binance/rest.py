@@ -80,8 +80,11 @@ def percent_encoded(params: Sequence[tuple[str, str]]) -> str:
 
 
 def _whole(name: str, value: object, low: int, high: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise InvalidRequest(f"{name} is {value!r}. {VENUE} takes a whole number from {low} to {high}.")
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise InvalidRequest(f"{name} is {value!r:.40}. {VENUE} takes a whole number from {low} to {high}.")
+    if not low <= value <= high:
+        shown = value if abs(value) < 10**20 else "far out of range"  # Python refuses to print very long integers
+        raise InvalidRequest(f"{name} is {shown}. {VENUE} takes a whole number from {low} to {high}.")
     return value
 
 
@@ -296,6 +299,7 @@ def _read_trades(
 
 
 def _read_agg_trades(query: AggTradesQuery, response: HttpResponse, table: _Table) -> tuple[AggTrade, ...]:
+    """Invalidated records are left out, so a page may hold fewer rows than its limit without being the last one."""
     rows = wire.decode("aggregate trades", _AGG_TRADES, response.body)
     _ascending("aggregate trades", response, [row.a for row in rows])
     rows = [row for row in rows if row.f >= 0 and row.l >= 0]  # the venue marks repaired records with -1 (2022-04)
@@ -546,12 +550,24 @@ def _said(response: HttpResponse) -> tuple[str | None, str]:
     return str(answer.code)[:40], answer.msg[:_TEXT_SHOWN]
 
 
+def _raise_unknown(query: Query, table: InstrumentTable | None, refused: VenueRejected) -> None:
+    """Name the symbol the venue refused, with its likes where the table helps; return when the query names none."""
+    asked = getattr(query, "symbols", None) or ((query.symbol,) if hasattr(query, "symbol") else ())
+    try:
+        if table is not None:
+            for symbol in asked:
+                table.require(symbol)
+    except UnknownSymbol as unknown:
+        raise unknown from refused
+    if asked:
+        raise UnknownSymbol(", ".join(map(str, asked)), VENUE) from refused
+
+
 # ---------------------------------------------------------------- usage
 
 _USED = re.compile(r"x-mbx-(used-weight|order-count)-(\d{1,6})([smhd])\Z", re.ASCII)
 _BUDGETS = {"used-weight": "REQUEST_WEIGHT", "order-count": "ORDERS"}
 _LETTERS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-
 
 # ---------------------------------------------------------------- the language
 
@@ -569,16 +585,7 @@ class _Rest:
         question = _question(query)
         error = self.failure(response, write=False)
         if isinstance(error, VenueRejected) and ERRORS.get(error.code) is Reaction.UNKNOWN_SYMBOL:
-            asked = [query.symbol] if hasattr(query, "symbol") else list(getattr(query, "symbols", ()))
-            if instruments is not None:
-                for symbol in asked:
-                    if symbol not in instruments:
-                        try:
-                            instruments.require(symbol)
-                        except UnknownSymbol as unknown:
-                            raise unknown from error
-            if asked:
-                raise UnknownSymbol(", ".join(map(str, asked)), VENUE) from error
+            _raise_unknown(query, instruments, error)
         if error is not None:
             raise error
         try:
