@@ -41,6 +41,10 @@ class Symbol(msgspec.Struct, frozen=True, order=True):
     settle: str | None = None
     expiry: str | None = None
 
+    def __post_init__(self) -> None:
+        if self.expiry is not None and self.settle is None:
+            raise InvalidRequest(f"{self}: a dated contract names what it settles in, e.g. settle={self.quote!r}.")
+
     @classmethod
     def parse(cls, text: str | Symbol) -> Symbol:
         """Read a symbol; a Symbol passes through.
