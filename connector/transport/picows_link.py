@@ -6,7 +6,8 @@ delays this link's pings, pongs and sends, and nothing else; it should hand on a
 
 Everything that came out of the socket in one read is one call of the handler. To know where a read begins and ends, and
 that bytes of an unfinished message arrive, a thin protocol stands between the loop and picows. picows parses, masks and
-shakes hands; fragments are joined here, and what picows lets pass against the protocol is refused here. Nothing is logged.
+shakes hands; fragments are joined here, and what picows lets pass against the protocol is refused here, with one exception:
+a continuation of nothing that is longer than 125 bytes and complete is taken for a message. Nothing is logged.
 """
 
 from __future__ import annotations
@@ -41,7 +42,10 @@ from connector.transport.thread_link import (
 __all__ = ["PicowsLinks"]
 
 _UNSENT_BYTES = 4 * 1024 * 1024  # more than this waiting for the socket, and a send is refused
-_READ_BYTES = 64 * 1024
+_READ_BYTES = (
+    1024 * 1024
+)  # at most so much in one read: a read costs what twenty messages cost, but memory is not endless
+_BATCH = 64  # messages handed over at once at most, so that they are still in the processor's cache
 _CONTROL_BYTES = 125  # a longer payload is never that of a control frame
 _NO_STATUS = 1005
 _FINISH_S = 1.0
@@ -91,7 +95,8 @@ class PicowsLink(ThreadLink):
         # Below: the loop's thread only.
         self._ended: asyncio.Future[LinkEnded] | None = None
         self._transport: WSTransport | None = None
-        self._frames: list[bytes] = []
+        self._frames: list[bytes] = []  # one list for life: the listener holds its `append`
+        self._expect_fragments: Callable[[bool], None]
         self._fragments: list[bytes] | None = None
         self._fragments_bytes = 0
         self._written_bytes = 0  # as frames, taken by the socket or waiting for it
@@ -176,6 +181,8 @@ class PicowsLink(ThreadLink):
     async def _connect(self) -> None:
         settings, endpoint, sock = self._settings, self._endpoint, cast(socket.socket, self._sock)
         options: dict[str, Any] = {}
+        listener = _Listener(self)
+        self._expect_fragments = listener.expect_fragments
         if endpoint.secure:
             remaining_s = self._connect_deadline_s - self._clock.monotonic_s()
             options["ssl_context"] = self._dialer.tls_context(settings.tls)
@@ -184,8 +191,8 @@ class PicowsLink(ThreadLink):
         else:
             self._move(LinkPhase.UPGRADING)
         try:
-            _, listener = await picows.ws_connect(
-                lambda: _Listener(self),
+            _, reached = await picows.ws_connect(
+                lambda: listener,
                 url_without_user(settings.url),
                 websocket_handshake_timeout=settings.upgrade_timeout_s,
                 logger_name=_silent,
@@ -193,7 +200,7 @@ class PicowsLink(ThreadLink):
                 max_frame_size=settings.max_message_bytes,
                 extra_headers=dict(settings.headers),
                 max_redirects=0,
-                read_buffer_init_size=_READ_BYTES,
+                read_buffer_init_size=2 * _READ_BYTES,
                 socket_factory=lambda _: sock,
                 **options,
             )
@@ -213,7 +220,7 @@ class PicowsLink(ThreadLink):
         except OSError as problem:
             doing = "the TLS handshake" if self._phase is LinkPhase.CONNECTING else "the upgrade"
             raise LinkEnded(f"the connection broke in {doing}: {in_words(problem)}") from None
-        if cast(Any, listener) is None:
+        if cast(Any, reached) is None:
             self._move(LinkPhase.UPGRADING)
             raise LinkEnded("the peer ended the connection instead of answering the upgrade")
 
@@ -337,7 +344,8 @@ class PicowsLink(ThreadLink):
     def _hand_over(self) -> None:
         """Give the handler all that came with one read."""
         if self._frames and self._ended is not None and not self._ended.done():
-            frames, self._frames = self._frames, []
+            frames = self._frames.copy()
+            self._frames.clear()
             try:
                 self._call_handler(frames, self._received_ns)
             except LinkEnded as end:
@@ -366,6 +374,7 @@ class PicowsLink(ThreadLink):
                 self._frames.append(payload)
                 return
             self._fragments, self._fragments_bytes = [], 0
+            self._expect_fragments(True)
         self._fragments.append(payload)
         self._fragments_bytes += max(len(payload), 1)  # an endless row of empty fragments is too long as well
         limit = self._settings.max_message_bytes
@@ -374,6 +383,7 @@ class PicowsLink(ThreadLink):
         elif last:
             self._frames.append(b"".join(self._fragments))
             self._fragments = None
+            self._expect_fragments(False)
 
     def _take_close(self, body: bytes) -> None:
         code = int.from_bytes(body[:2], "big") if body else _NO_STATUS
@@ -406,24 +416,39 @@ class _Listener(WSListener):
 
     def __init__(self, link: PicowsLink) -> None:
         self._link = link
+        self._whole = self._only_whole(link._frames.append)
+        self.expect_fragments(False)
+
+    def expect_fragments(self, expected: bool) -> None:
+        """Choose what the next frames are taken for: picows calls what the instance says."""
+        self.on_ws_frame = self._any if expected else self._whole  # type: ignore[assignment, method-assign]
+
+    def _any(self, transport: WSTransport, frame: WSFrame) -> None:
+        self._link._take_other(frame, frame.get_payload_as_bytes())
+
+    def _only_whole(self, keep: Callable[[bytes], None]) -> Callable[[WSTransport, WSFrame], None]:
+        """The hot path, called millions of times a second when a venue is in a hurry: nothing here that can be left out.
+
+        Asking a frame for its type costs as much as all of the rest; only short ones can be control frames.
+        """
+        link, room = self._link, _BATCH
+
+        def on_ws_frame(transport: WSTransport, frame: WSFrame) -> None:
+            nonlocal room
+            payload = frame.get_payload_as_bytes()
+            if len(payload) > _CONTROL_BYTES and frame.fin and not (frame.rsv1 or frame.rsv2 or frame.rsv3):
+                keep(payload)
+                room -= 1
+                if not room:
+                    room = _BATCH
+                    link._hand_over()
+            else:
+                link._take_other(frame, payload)
+
+        return on_ws_frame
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         self._link._opened(transport)
-
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        link = self._link
-        payload = frame.get_payload_as_bytes()
-        if (
-            len(payload) <= _CONTROL_BYTES
-            or link._fragments is not None
-            or not frame.fin
-            or frame.rsv1
-            or frame.rsv2
-            or frame.rsv3
-        ):
-            link._take_other(frame, payload)
-        else:
-            link._frames.append(payload)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         self._link._lost(transport)
@@ -441,11 +466,15 @@ class _Tap(asyncio.BufferedProtocol):
     def __init__(self, inner: asyncio.BufferedProtocol, link: PicowsLink) -> None:
         self._link = link
         self._parse: Callable[[int], None] = inner.buffer_updated
-        for name in ("get_buffer", "connection_lost", "eof_received", "pause_writing", "resume_writing"):
+        self._room: Callable[[int], memoryview] = inner.get_buffer  # type: ignore[assignment]
+        for name in ("connection_lost", "eof_received", "pause_writing", "resume_writing"):
             setattr(self, name, getattr(inner, name))
 
     def is_buffered_protocol(self) -> bool:
         return True
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._room(sizehint)[:_READ_BYTES]
 
     def buffer_updated(self, nbytes: int) -> None:
         link = self._link

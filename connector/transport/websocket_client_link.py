@@ -29,7 +29,7 @@ from connector.transport.upgrade import HEAD_BYTES, read_head
 
 __all__ = ["WebSocketClientLinks"]
 
-_CHUNK_BYTES = 256 * 1024
+_LITTLE_BYTES, _MUCH_BYTES = 16 * 1024, 256 * 1024  # of one read: much while the socket is full, else little
 _UNSENT_BYTES = 4 * 1024 * 1024  # more than this waiting for the socket, and a send is refused
 _PLAIN = frozenset({0x80 | ABNF.OPCODE_TEXT, 0x80 | ABNF.OPCODE_BINARY})  # whole messages without reserved bits
 _DATA = frozenset({ABNF.OPCODE_TEXT, ABNF.OPCODE_BINARY})
@@ -83,6 +83,7 @@ class WebSocketClientLink(ThreadLink):
         self._close_sent: int | None = None
         self._keeper_due = threading.Event()
         self._keeper: threading.Thread | None = None
+        self._read_bytes = _LITTLE_BYTES
         self._fragments: list[bytes] | None = None
         self._fragments_bytes = 0
 
@@ -349,9 +350,9 @@ class WebSocketClientLink(ThreadLink):
             try:
                 if self._endpoint.secure:
                     with self._lock:  # TLS keeps one state for both directions
-                        data = sock.recv(_CHUNK_BYTES)
+                        data = sock.recv(self._read_bytes)
                 else:
-                    data = sock.recv(_CHUNK_BYTES)
+                    data = sock.recv(self._read_bytes)
             except _WOULD_BLOCK as reason:
                 write = isinstance(reason, ssl.SSLWantWriteError)
             except OSError as problem:
@@ -360,6 +361,7 @@ class WebSocketClientLink(ThreadLink):
                 if not data:
                     raise self._broken(None)
                 self._last_received_s = self._clock.monotonic_s()
+                self._read_bytes = _MUCH_BYTES if len(data) >= _LITTLE_BYTES else _LITTLE_BYTES
                 return data
             now_s = self._clock.monotonic_s()
             assert self._last_received_s is not None
@@ -437,7 +439,7 @@ class _Wire:
             if link._clock.monotonic_s() >= self._deadline_s:
                 raise LinkEnded(f"the upgrade was not answered in {link._settings.upgrade_timeout_s:g} s")
             try:
-                data = sock.recv(_CHUNK_BYTES)
+                data = sock.recv(_LITTLE_BYTES)
             except _WOULD_BLOCK as reason:
                 write = isinstance(reason, ssl.SSLWantWriteError)
                 link._dialer.wait(
