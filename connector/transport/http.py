@@ -444,8 +444,8 @@ class _Adapter(requests.adapters.HTTPAdapter):
             def _new_conn(self) -> socket.socket:
                 return worker.dial(self._dns_host, self.port)
 
-            def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> None:
-                super().request(method, worker.target, *args, **kwargs)
+            def putrequest(self, method: str, url: str, *args: Any, **kwargs: Any) -> None:
+                super().putrequest(method, worker.target, *args, **kwargs)
 
         class Secure(urllib3.connection.HTTPSConnection):
             def _new_conn(self) -> socket.socket:
@@ -455,8 +455,8 @@ class _Adapter(requests.adapters.HTTPAdapter):
                 super().connect()
                 worker.own(cast(_BoundedTlsSocket, self.sock))
 
-            def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> None:
-                super().request(method, worker.target, *args, **kwargs)
+            def putrequest(self, method: str, url: str, *args: Any, **kwargs: Any) -> None:
+                super().putrequest(method, worker.target, *args, **kwargs)
 
         class PlainPool(urllib3.connectionpool.HTTPConnectionPool):
             ConnectionCls = Plain
