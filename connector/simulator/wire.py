@@ -175,8 +175,6 @@ class Wire(asyncio.Protocol):
         shape = self._front.shape
         delay = shape.delay_s + (self._front.rng.uniform(0, shape.jitter_s) if shape.jitter_s else 0.0)
         due = asyncio.get_running_loop().time() + delay
-        if self._waiting:
-            due = max(due, self._waiting[-1][0])  # TCP keeps order, whatever the jitter
         self._waiting.append((due, bytes(data)))
         self._waiting_bytes += len(data)
         if self._waiting_bytes > HOLD_LIMIT:
@@ -199,7 +197,7 @@ class Wire(asyncio.Protocol):
         assert real is not None
         try:
             while self._waiting and not self.held_out and not real.is_closing():
-                due, data = self._waiting[0]
+                due, data = self._waiting[0]  # in order, as TCP is, whatever the jitter
                 if due > loop.time():
                     await asyncio.sleep(due - loop.time())
                     continue

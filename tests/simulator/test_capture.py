@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import sys
 import threading
 
 import pytest
@@ -25,7 +26,16 @@ def test_what_is_written_is_read_back_to_the_letter(tmp_path, name):
     assert writer.rows == 4
 
 
-def test_many_threads_may_write_and_no_row_is_torn(tmp_path):
+@pytest.fixture
+def eager_switching():
+    """Let threads interleave as often as the interpreter can."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
+def test_many_threads_may_write_and_no_row_is_torn(tmp_path, eager_switching):
     path = tmp_path / "traffic.jsonl.gz"
     with CaptureWriter(path) as writer:
 

@@ -340,7 +340,8 @@ def test_an_answer_can_be_dropped_though_the_subscription_holds(simulator, conne
     client = connect(sim)
     sim.faults.drop_ack(1)
     client.ws.send(json.dumps({"method": "SUBSCRIBE", "params": ["btcusdt@trade"], "id": 1}))
-    assert client.ask("LIST_SUBSCRIPTIONS", None, 2)["result"] == ["btcusdt@trade"]
+    client.ws.send(json.dumps({"method": "LIST_SUBSCRIPTIONS", "id": 2}))
+    assert client.receive() == {"result": ["btcusdt@trade"], "id": 2}
 
 
 def test_a_late_answer_comes_after_the_first_events(simulator, connect, eventually):

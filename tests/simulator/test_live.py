@@ -42,6 +42,7 @@ def test_snapshot_and_changes_rebuild_the_book_exactly_at_every_event(simulator,
         if event["u"] <= known:
             continue
         assert event["U"] == known + 1
+        assert len(event["b"]) + len(event["a"]) <= event["u"] - event["U"] + 1  # only what changed is told
         apply(book, event)
         known = event["u"]
         applied += 1

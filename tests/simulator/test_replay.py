@@ -19,12 +19,12 @@ def delta(first, last, bids=(), asks=()):
 
 
 FRAMES = [
-    ("abcusdt@depth@100ms", delta(8, 10, [["1.00", "5.00"]])),
+    ("abcusdt@depth@100ms", delta(8, 9, [["0.98", "3.00"]])),
     (
         "abcusdt@trade",
         {"e": "trade", "E": 1, "s": "ABCUSDT", "t": 70, "p": "1.01", "q": "2.0", "T": 1, "m": False, "M": True},
     ),
-    ("abcusdt@depth@100ms", delta(11, 12, [["1.00", "0.00"]], [["1.02", "7.00"]])),
+    ("abcusdt@depth@100ms", delta(10, 12, [["1.00", "0.00"]], [["1.02", "7.00"]])),
     ("abcusdt@depth@100ms", delta(13, 15, [["0.99", "1.50"]])),
     (
         "abcusdt@trade",
