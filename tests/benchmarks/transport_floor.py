@@ -70,6 +70,20 @@ def frame(payload: bytes) -> bytes:
     return bytes([0x81, 127]) + len(payload).to_bytes(8, "big") + payload
 
 
+def upgrade(sock: socket.socket) -> None:
+    """Answer a WebSocket handshake."""
+    request = b""
+    while b"\r\n\r\n" not in request:
+        request += sock.recv(65536)
+    key = request.lower().split(b"sec-websocket-key:")[1].split(b"\r\n")[0]
+    at = request.lower().index(key)
+    accept = base64.b64encode(hashlib.sha1(request[at : at + len(key)].strip() + GUID).digest())
+    sock.sendall(
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+    )
+
+
 def blaster_main(message: str, count: int) -> None:
     """Serve one connection: `count` frames, then a close frame. Prints its port first."""
     block_of = 200
@@ -78,16 +92,7 @@ def blaster_main(message: str, count: int) -> None:
         print(listener.getsockname()[1], flush=True)
         sock, _ = listener.accept()
         with sock:
-            request = b""
-            while b"\r\n\r\n" not in request:
-                request += sock.recv(65536)
-            key = request.lower().split(b"sec-websocket-key:")[1].split(b"\r\n")[0]
-            at = request.lower().index(key)
-            accept = base64.b64encode(hashlib.sha1(request[at : at + len(key)].strip() + GUID).digest())
-            sock.sendall(
-                b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
-            )
+            upgrade(sock)
             for _ in range(count // block_of):
                 sock.sendall(block)
             sock.sendall(frame(MESSAGES[message]) * (count % block_of) + b"\x88\x02\x03\xe8")
@@ -268,6 +273,7 @@ def main() -> int:
     parser.add_argument("--client", choices=list(CLIENTS))
     parser.add_argument("--message", choices=list(MESSAGES), default="trade")
     parser.add_argument("--count", type=int, default=200_000)
+    parser.add_argument("--json", action="store_true", help="one row a line")
     parser.add_argument("--scale", type=float, default=1.0, help="of the number of messages")
     chosen = parser.parse_args()
     if chosen.blaster:
@@ -278,6 +284,9 @@ def main() -> int:
         return 0
     report = rows(chosen.scale)
     for row in report:
+        if chosen.json:
+            print(json.dumps(row))
+            continue
         bound = "" if row["bound"] is None else f"  (at most {row['bound']})"
         print(f"{'ok ' if row['ok'] else 'NO '} {row['name']:55} {row['value']:>12,} {row['unit']}{bound}")
     return 0 if all(row["ok"] for row in report) else 1
