@@ -30,7 +30,7 @@ check: setup  ## ruff, mypy --strict, import contracts, supervision statements
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy connector
-	$(BIN)/mypy --strict tests/typing/consumer.py
+	cd tests/typing && ../../$(BIN)/mypy --strict --cache-dir ../../.mypy_cache/consumer consumer.py
 	$(BIN)/lint-imports
 	$(PY) tests/tools/statements.py
 
