@@ -23,7 +23,10 @@ from connector.domain.queries import (
 )
 from connector.domain.topics import Topic, TopicKind
 
-__all__ = ["CONTINUITY", "Missing", "TopicContinuity", "following", "same_but_for_times"]
+__all__ = ["CONTINUITY", "Missing", "TopicContinuity", "following", "same_but_for_times", "unsettled"]
+
+
+NS_PER_MS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +61,17 @@ def _missing_agg_trades(topic: Topic, last: AggTrade, new: AggTrade) -> Missing 
 
 def _missing_candles(topic: Topic, last: Candle, new: Candle) -> Missing | None:
     """Closed candles between the two; the last one itself when it was never seen closed."""
-    first = last.close_time_ns + 1 if last.closed else last.open_time_ns
+    first = _next_open_ns(last) if last.closed else last.open_time_ns
     if new.open_time_ns <= last.open_time_ns or new.open_time_ns <= first:
         return None
     assert topic.interval is not None
     ends = new.open_time_ns - 1
     return Missing(first, ends, None, CandlesQuery(topic.symbol, topic.interval, start_ns=first, end_ns=ends))
+
+
+def _next_open_ns(candle: Candle) -> int:
+    """When the next candle opens: the millisecond after the last one that counts, which venues write in milliseconds."""
+    return (candle.close_time_ns // NS_PER_MS + 1) * NS_PER_MS
 
 
 def _event_time(event: Any) -> int | None:
@@ -161,8 +169,16 @@ def following(missing: Missing, page: Sequence[Any]) -> Query | None:
         return replace(query, from_id=newest.trade_id + 1)
     if isinstance(newest, AggTrade) and newest.agg_id < missing.last:
         return replace(query, from_id=newest.agg_id + 1)
-    if isinstance(newest, Candle) and newest.close_time_ns < missing.last:
-        return replace(query, start_ns=newest.close_time_ns + 1)
+    if isinstance(newest, Candle) and _next_open_ns(newest) <= missing.last:
+        return replace(query, start_ns=_next_open_ns(newest))
+    return None
+
+
+def unsettled(missing: Missing, page: Sequence[Any]) -> Query | None:
+    """The query for a missing candle that the venue could not call closed yet; None when everything fetched is final."""
+    newest = page[-1] if page else None
+    if isinstance(newest, Candle) and not newest.closed and missing.first <= newest.open_time_ns <= missing.last:
+        return replace(missing.query, start_ns=newest.open_time_ns)
     return None
 
 

@@ -56,12 +56,13 @@ class TopicSnapshot(msgspec.Struct, frozen=True):
 
 
 class VenueSnapshot(msgspec.Struct, frozen=True):
-    """One venue at a glance. `counters` are since the Connector was made."""
+    """One venue at a glance. `counters` and `alarms` (surprises by kind, each logged once) are since the Connector was made."""
 
     name: str
     instruments: int
     topics: tuple[TopicSnapshot, ...]
     counters: dict[str, int]
+    alarms: dict[str, int]
     budget: str
 
 
@@ -307,6 +308,7 @@ class VenueHandle:
                 for feed in memory.feeds()
             ),
             counters=memory.counters.snapshot(),
+            alarms=memory.alarms.counts(),
             budget=repr(memory.ledger),
         )
 

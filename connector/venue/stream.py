@@ -25,7 +25,7 @@ from connector.throttle import Backoff, Priority
 from connector.transport.contract import LinkClosed, Links, LinkSettings
 from connector.venue.book_feed import BookFeed, RenewalWish, SnapshotWish
 from connector.venue.connection import Connection, ControlSeen, LinkEnded, LinkOpened
-from connector.venue.continuity import CONTINUITY, following, same_but_for_times
+from connector.venue.continuity import CONTINUITY, following, same_but_for_times, unsettled
 from connector.venue.delivery import TopicState
 from connector.venue.feed import Backfill, Feed
 from connector.venue.memory import VenueMemory
@@ -37,6 +37,8 @@ __all__ = ["StreamStatus", "WebSocketActor"]
 TICK_S = 0.5
 OVERLAP_S = 1.5
 """How long both connections carry every topic before the new one takes over."""
+SETTLE_S = 1.0
+"""Between two questions for a candle that has ended but is not final at the venue yet."""
 PAGES = 10
 """Pages fetched for one gap at most; a longer gap is filled in part and told in full."""
 
@@ -73,6 +75,15 @@ class _Fetched(msgspec.Struct, frozen=True):
 
     wish: Backfill
     answer: Answer
+    so_far: tuple[Any, ...]
+    page: int
+
+
+class _FetchAgain(msgspec.Struct, frozen=True):
+    """To itself: what was not final when it was fetched should be by now."""
+
+    wish: Backfill
+    query: Query
     so_far: tuple[Any, ...]
     page: int
 
@@ -175,6 +186,7 @@ class WebSocketActor(SupervisedActor):
             _SnapshotDue: lambda message: self._fetch_snapshot(message.wish),
             _RenewalDue: lambda message: self._renew_topic(message.wish.topic),
             _Fetched: self._on_fetched,
+            _FetchAgain: self._on_fetch_again,
             _Probed: self._on_probed,
             _Reprobe: self._on_reprobe,
             _Attempt: lambda message: self._connect(self._slots[message.slot]),
@@ -681,10 +693,17 @@ class WebSocketActor(SupervisedActor):
             return
         values = message.so_far + tuple(message.answer.value)
         next_page = following(wish.missing, message.answer.value)
-        if next_page is None or message.page >= PAGES:
+        again = unsettled(wish.missing, message.answer.value) if next_page is None else None
+        if message.page >= PAGES or (next_page is None and again is None):
             feed.recovered(wish.token, values)
-        else:
+        elif next_page is not None:
             self._fetch(next_page, Priority.BACKFILL, lambda answer: _Fetched(wish, answer, values, message.page + 1))
+        elif again is not None:  # within the feed's patience: it gives up by itself after `backfill_within_s`
+            self.context.call_later(SETTLE_S, _FetchAgain(wish, again, values[:-1], message.page + 1))
+
+    def _on_fetch_again(self, message: _FetchAgain) -> None:
+        wish, so_far, page = message.wish, message.so_far, message.page
+        self._fetch(message.query, Priority.BACKFILL, lambda answer: _Fetched(wish, answer, so_far, page))
 
     # ------------------------------------------------------------ books
 

@@ -3,10 +3,11 @@
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 
 from connector.domain import AggTrade, Candle, OrderBook, Side, Symbol, Ticker, Topic, TopicKind, Trade
 from connector.domain.queries import AggTradesQuery, CandlesQuery, HistoricalTradesQuery
-from connector.venue.continuity import CONTINUITY, following, same_but_for_times
+from connector.venue.continuity import CONTINUITY, following, same_but_for_times, unsettled
 
 BTC = Symbol("BTC", "USDT")
 ONE = Decimal(1)
@@ -65,6 +66,28 @@ def test_candles_skipped_after_a_closed_one_are_fetched_from_the_next_open_time(
     hole = missing(CANDLES, candle(5, closed=True), candle(9, closed=False))
 
     assert hole.query == CandlesQuery(BTC, "1m", start_ns=6 * MINUTE_NS, end_ns=9 * MINUTE_NS - 1)
+
+
+def test_close_times_in_milliseconds_leave_no_hole_before_the_next_candle():
+    closed = replace(candle(5, closed=True), close_time_ns=6 * MINUTE_NS - 1_000_000)
+
+    assert missing(CANDLES, closed, candle(6, closed=False)) is None
+    assert missing(CANDLES, closed, candle(8, closed=False)).first == 6 * MINUTE_NS
+
+
+def test_the_page_that_ends_with_the_last_missing_candle_is_the_last_page():
+    hole = missing(CANDLES, candle(5, closed=True), candle(9, closed=False))
+
+    assert following(hole, [replace(candle(8, closed=True), close_time_ns=9 * MINUTE_NS - 1_000_000)]) is None
+
+
+def test_a_missing_candle_that_is_not_final_yet_is_asked_for_again_by_its_open_time():
+    hole = missing(CANDLES, candle(5, closed=True), candle(9, closed=False))
+
+    assert unsettled(hole, [candle(7, closed=True), candle(8, closed=False)]).start_ns == 8 * MINUTE_NS
+    assert unsettled(hole, [candle(8, closed=True)]) is None
+    assert unsettled(hole, [candle(9, closed=False)]) is None
+    assert unsettled(hole, []) is None
 
 
 def test_updates_of_the_same_candle_miss_nothing():
