@@ -173,8 +173,6 @@ class Candles:
         while now_ms >= self._second.start + 1000:
             second = self._second
             for interval in INTERVALS:
-                if second.start >= self._ends[interval]:
-                    self._begin(interval, second.start, second.open)
                 self._open[interval].merge(second)
                 if second.start + 1000 >= self._ends[interval]:
                     self._closed[interval].append(self._open[interval])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, Protocol, TypeVar
 
 from connector.simulator.exchange import Exchange, RestError, UpgradeRefusal, Use
@@ -234,9 +235,8 @@ class Faults:
                 firsts = {next(iter(conn.topics.values())): None for conn in hub.connections if conn.topics}
                 topics = list(firsts)
             sent = 0
-            for topic in topics:
-                for _ in range(count):
-                    sent += hub.inject(topic, lambda combined, topic=topic: _malformed(kind, topic, combined))  # type: ignore[misc]
+            for topic in topics * count:
+                sent += hub.inject(topic, partial(_malformed, kind, topic))
             hub.flush()
             return sent
 

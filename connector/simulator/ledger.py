@@ -114,7 +114,7 @@ class Records:
         self.requests: deque[RequestRecord] = deque(maxlen=keep)
         self.violations: deque[Violation] = deque(maxlen=10_000)
         self.connections: deque[ConnectionRecord] = deque(maxlen=10_000)
-        self.control: deque[tuple[int, str]] = deque(maxlen=keep)
+        self.control: deque[tuple[int, str]] = deque(maxlen=10_000)
         self.request_count = self.connection_count = self.violation_count = 0
 
     def stream(self, name: str) -> StreamRecord:

@@ -191,7 +191,9 @@ class Market:
 
     def bars(self, interval: str) -> list[Bar]:
         """Candles, oldest first, the open one last; past and present joined."""
-        past, live = self.past.bars(interval), self.candles.bars(interval)
+        return self._joined(self.past.bars(interval), self.candles.bars(interval))
+
+    def _joined(self, past: list[Bar], live: list[Bar]) -> list[Bar]:
         if past and live and past[-1].start == live[0].start:
             joint = past[-1].copy()
             joint.merge(live[0])
@@ -215,27 +217,29 @@ class Market:
     def window(self, since_ms: int) -> tuple[Bar, int]:
         """All trading since the start of that minute as one bar, and the price just before it."""
         minute = bucket_start("1m", since_ms)
-        bars = self.bars("1m")
+        bars = self._joined(self.past.minutes(minute - 60_000), self.candles.bars("1m"))
         first = bisect_left(bars, minute, key=lambda bar: bar.start)
-        total = bars[first].copy(minute) if first < len(bars) else self.candles.current("1m")
-        for bar in bars[first + 1 :]:
+        before = bars[first - 1].close if first else bars[0].open
+        total = Bar(minute, before)
+        for bar in bars[first:]:
             total.merge(bar)
-        return total, bars[first - 1].close if first else total.open
+        return total, before
 
     def day(self, now_ms: int) -> tuple[Bar, int]:
-        """The last 24 hours, to the minute, as one bar, and the price just before. Costs one sum a minute."""
-        current = self.bar("1m")
+        """The last 24 hours, to the minute, as one bar, and the price just before. Sums up once a minute."""
+        current = self.candles.current("1m")
         if self._day is None or self._day[0] != current.start:
-            closed, before = self.window(now_ms - 86_400_000)
-            # the window includes the open minute; keep the closed ones alone and add the open one afresh each time
-            bars = self.bars("1m")
-            first = bisect_left(bars, closed.start, key=lambda bar: bar.start)
-            total = Bar(closed.start, before)
-            for bar in bars[first:-1]:
-                total.merge(bar)
-            self._day = (current.start, total, before)
-        _, total, before = self._day
-        total = total.copy()
+            minute = bucket_start("1m", now_ms - 86_400_000)
+            past, live = self.past.minutes(minute - 60_000), self.candles.bars("1m")[:-1]
+            bars = self._joined(past, live)  # all but the minute still open
+            first = bisect_left(bars, minute, key=lambda bar: bar.start)
+            before = bars[first - 1].close if first else bars[0].open
+            closed = Bar(minute, before)
+            for bar in bars[first:]:
+                closed.merge(bar)
+            self._day = (current.start, closed, before)
+        _, closed, before = self._day
+        total = closed.copy()
         total.merge(current)
         return total, before
 

@@ -287,9 +287,10 @@ def test_best_prices_are_told_at_each_change_and_are_those_of_the_book(simulator
     sim.step(500)
     count = sim.ledger.stream("btcusdt@bookTicker").published
     assert count > 20
-    previous = 0
+    previous, best = 0, ()
     for message in socket.collect(count):
         event = message["data"]
+        assert best != (best := (event["b"], event["B"], event["a"], event["A"]))
         bids, asks = sim.ledger.book("BTCUSDT", event["u"])
         assert event.keys() == {"u", "s", "b", "B", "a", "A"}
         assert event["u"] > previous

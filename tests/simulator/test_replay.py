@@ -100,6 +100,22 @@ def test_the_first_snapshot_is_the_recorded_one_and_later_ones_join_what_was_pla
         sim.ledger.book("ABCUSDT", 11)
 
 
+def test_a_recording_that_lost_its_place_goes_on_from_its_next_snapshot(simulator, rest, tmp_path):
+    path = tmp_path / "torn.jsonl"
+    with CaptureWriter(path) as writer:
+        writer.http("https://venue/api/v3/exchangeInfo", json.dumps(INFO), T0)
+        writer.http("https://venue/api/v3/depth?symbol=ABCUSDT&limit=1000", json.dumps(SNAPSHOT), T0 + 1)
+        writer.frame_in("wss://venue/ws/abcusdt@depth@100ms", json.dumps(delta(11, 11, [["1.00", "4.00"]])), T0 + 2)
+        writer.frame_in("wss://venue/ws/abcusdt@depth@100ms", json.dumps(delta(40, 41, [["1.00", "3.00"]])), T0 + 4)
+        again = {"lastUpdateId": 40, "bids": [["0.90", "1.00"]], "asks": []}
+        writer.http("https://venue/api/v3/depth?symbol=ABCUSDT&limit=1000", json.dumps(again), T0 + 3)
+    sim = simulator(source=Replay(path, start="manual"))
+    assert sim.step(5) == 2
+    assert sim.ledger.update_id("ABCUSDT") == 41
+    assert [str(price) for price, _ in sim.ledger.book("ABCUSDT")[0]] == ["1.00", "0.90"]
+    assert [str(size) for _, size in sim.ledger.book("ABCUSDT", 11)[0]] == ["4.00", "1.00"]
+
+
 def test_the_venues_time_is_the_recordings(simulator, rest, recording):
     sim = simulator(source=Replay(recording, start="manual"))
     get = rest(sim)

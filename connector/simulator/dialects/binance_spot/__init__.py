@@ -105,7 +105,7 @@ class Dialect:
         try:
             unit = self._unit(request.headers.get("x-mbx-time-unit", "MILLISECOND"))
             params = read_params(endpoint, sent, doubled, self._answers.statuses())
-            raw: bytes | None = self._answers.recorded(request) if hasattr(self._answers, "recorded") else None
+            raw: bytes | None = self._answers.recorded(request)
             if raw is not None:
                 return reply(200, raw)
             return reply(200, msgspec.json.encode(getattr(self._answers, endpoint.name)(params, unit)))

@@ -8,9 +8,11 @@ out in milliseconds, or microseconds when the client asked for them. Fields and 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Mapping
 from typing import Any
 
 from connector.simulator.candles import INTERVALS, Bar, aggregate, bucket_end, bucket_start
+from connector.simulator.dialect import Request
 from connector.simulator.dialects.binance_spot.rest import Params
 from connector.simulator.exchange import Exchange
 from connector.simulator.instruments import SCALE, text_e8
@@ -27,9 +29,13 @@ class LiveAnswers:
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
 
-    def statuses(self) -> dict[str, str]:
+    def statuses(self) -> Mapping[str, str]:
         """Listed symbols and their status."""
         return {symbol: market.status for symbol, market in self._exchange.markets.items()}
+
+    def recorded(self, request: Request) -> bytes | None:
+        """A live market has no answers ready."""
+        return None
 
     def ping(self, params: Params, unit: int) -> Any:
         return {}

@@ -49,9 +49,10 @@ class _Frame(NamedTuple):
 class _Book:
     """One symbol's book, from its recorded snapshot and the recorded changes."""
 
-    def __init__(self, snapshot: Mapping[str, Any]) -> None:
+    def __init__(self, snapshot: Mapping[str, Any], earlier: _Book | None = None) -> None:
         self.snapshot_id: int = snapshot["lastUpdateId"]
-        self.asked = False
+        self.asked = earlier is not None
+        self._earlier = earlier
         self._start = (dict(snapshot["bids"]), dict(snapshot["asks"]))
         self._deltas: list[dict[str, Any]] = []
         self._ids: list[int] = []
@@ -68,6 +69,8 @@ class _Book:
 
     def at(self, update_id: int) -> tuple[dict[str, str], dict[str, str]]:
         """Price to quantity, both as recorded text, for bids and asks."""
+        if update_id < self.snapshot_id and self._earlier is not None:
+            return self._earlier.at(update_id)
         position = bisect_left(self._ids, update_id)
         known = update_id == self.snapshot_id or (position < len(self._ids) and self._ids[position] == update_id)
         if not known:
@@ -98,6 +101,7 @@ class ReplaySource:
         self.http: dict[str, str] = {}
         self.info: dict[str, Any] = {}
         self.books: dict[str, _Book] = {}
+        self._later: list[tuple[int, str, dict[str, Any]]] = []
         self.rows = 0
         self._load()
         self.position = 0
@@ -116,7 +120,7 @@ class ReplaySource:
             if row.kind == "ws-open":
                 path = urlsplit(row.url).path
             elif row.kind == "ws-in":
-                frame = _read_frame(row, path)
+                frame = _read_frame(row, urlsplit(row.url).path or path)
                 if frame is not None:
                     self.frames.append(frame)
             elif row.kind == "http":
@@ -127,22 +131,26 @@ class ReplaySource:
                 f"the recording holds no exchangeInfo, so nobody could trade {symbols} on it. Record one."
             )
         self.frames.sort(key=lambda frame: frame.at_ns)
+        self._later.sort(key=lambda later: later[0])
 
     def _keep_answer(self, row: CaptureRecord) -> None:
         url = urlsplit(row.url)
         key = _key(url.path, url.query)
-        if key in self.http:
-            return  # the first answer is the one the frames follow
-        self.http[key] = row.body
         try:
             body = msgspec.json.decode(row.body)
         except msgspec.DecodeError as cause:
-            raise CaptureError(f"the recorded answer of {url.path} is not JSON: {cause}") from cause
+            raise CaptureError(f"the recorded answer of {url.path} is not JSON: {cause}. Record it again.") from cause
+        self.http.setdefault(key, row.body)  # of several, the first is the one the first frames follow
+        if not isinstance(body, dict) or "code" in body:
+            return
         if url.path.endswith("/exchangeInfo"):
-            self.info = body
+            self.info = self.info or body
         elif url.path.endswith("/depth"):
             symbol = dict(parse_qsl(url.query)).get("symbol", "")
-            self.books[symbol] = _Book(body)
+            if symbol in self.books:
+                self._later.append((row.at_ns, symbol, body))
+            else:
+                self.books[symbol] = _Book(body)
 
     # the source
 
@@ -190,6 +198,10 @@ class ReplaySource:
     def _play(self) -> None:
         frame = self.frames[self.position]
         self.position += 1
+        while self._later and self._later[0][0] <= frame.at_ns:
+            _, symbol, snapshot = self._later.pop(0)
+            if snapshot["lastUpdateId"] > self.books[symbol].update_id:  # the recording client had lost its place
+                self.books[symbol] = _Book(snapshot, self.books[symbol])
         fields = frame.fields
         if fields.get("e") == "depthUpdate" and fields["s"] in self.books:
             self.books[fields["s"]].apply(fields)
@@ -255,7 +267,7 @@ class ReplayAnswers:
         elif stream.endswith(("@bookTicker", "@ticker", "@miniTicker")):
             self.seen[stream] = [fields]
 
-    def statuses(self) -> dict[str, str]:
+    def statuses(self) -> Mapping[str, str]:
         """Listed symbols and their status."""
         return self._statuses
 
