@@ -141,7 +141,7 @@ class Cell:
         self.inbox.consumer = incarnation
         self._open()
         try:
-            incarnation.thread = self.tree.runtime.run_loop(f"connector:{self.path}#{epoch}", incarnation)
+            incarnation.thread = self.tree.runtime.run_loop(incarnation.thread_name, incarnation)
         except BaseException:
             self.incarnation, self.inbox.consumer = None, NOBODY
             incarnation.life = Life.GONE

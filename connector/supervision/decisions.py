@@ -552,7 +552,8 @@ class _Work:
     def _wanted_after(self, child: Child, reason: Reason) -> bool:
         """Whether a child that ended like this is started again by its restart type."""
         restart = child.spec.restart
-        if restart is Restart.TEMPORARY or reason.kind is EndKind.LEFT:
+        # STOPPED without our asking: a reference's `stop` was faster than its request to us. It stays down.
+        if restart is Restart.TEMPORARY or reason.kind in (EndKind.LEFT, EndKind.STOPPED):
             return False
         return reason.is_abnormal or restart is Restart.PERMANENT
 

@@ -20,6 +20,12 @@ __all__ = ["Entry", "Inbox"]
 Entry = tuple[Any, Reply | None]
 
 
+class Marker:
+    """Base of the library's own messages in the ordinary lane; one that is not handled is no dead letter."""
+
+    __slots__ = ()
+
+
 class _Nobody:
     """The consumer while there is none: awake, so nobody rings."""
 
@@ -134,7 +140,8 @@ class Inbox:
             except IndexError:
                 break
             if entry[1] is None:
-                letters.append(entry)
+                if not isinstance(entry[0], Marker):
+                    letters.append(entry)
             else:
                 asks += 1
                 _end_entry(entry, self._who, error)

@@ -22,7 +22,7 @@ from connector.supervision import decisions
 from connector.supervision.errors import DeadlinePassed, Ignore, Restarted
 from connector.supervision.events import EventKind, Level
 from connector.supervision.futures import Reply, here
-from connector.supervision.inbox import Entry
+from connector.supervision.inbox import Entry, Marker
 from connector.supervision.reasons import EndKind, Reason
 from connector.supervision.specs import Brutal, Reaction
 
@@ -49,7 +49,7 @@ class CallerMistake(Exception):
     """The message named something the actor does not have; nothing was run. `__cause__` goes to the asker."""
 
 
-class Tick:
+class Tick(Marker):
     """A timer's message on its way: void unless the incarnation that armed it handles it."""
 
     __slots__ = ("incarnation", "message", "pending")
@@ -58,7 +58,7 @@ class Tick:
         self.incarnation, self.message, self.pending = incarnation, message, True
 
 
-class Drained:
+class Drained(Marker):
     """The marker behind the last message before a drain: what was queued has been handled."""
 
     __slots__ = ()
@@ -121,6 +121,10 @@ class Incarnation:
 
     def __repr__(self) -> str:
         return f"<Incarnation {self.cell.path}#{self.epoch} {self.life.value}{' FENCED' if self.fenced else ''}>"
+
+    @property
+    def thread_name(self) -> str:
+        return f"connector:{self.cell.path}#{self.epoch}"
 
     # ------------------------------------------------------------------ from outside
     def ring(self) -> None:

@@ -18,6 +18,8 @@ from connector.supervision.cell import Cell, Down, Watch
 from connector.supervision.errors import SelfAsk, Stopped
 from connector.supervision.futures import DEFAULT_TIMEOUT_S, Reply, here
 from connector.supervision.incarnation import Drained, Incarnation
+from connector.supervision.reasons import EndKind, Reason
+from connector.supervision.specs import Brutal
 
 if TYPE_CHECKING:
     from connector.supervision.actor import SupervisedActor
@@ -188,6 +190,10 @@ class StableRef(pykka.ActorRef[Any]):
                 reply.set(True)
             return
         cell.notify(decisions.TerminateChild(cell.spec.id, ticket=reply))
+        incarnation = cell.incarnation
+        if incarnation is not None and cell.spec.shutdown_s is not Brutal.BRUTAL:
+            # Its supervisor will say the same; not waiting for that makes the current message the last.
+            incarnation.end_soon(Reason(EndKind.STOPPED))
 
     def watch(self, target: "Callable[[Down], object] | StableRef") -> Watch:
         """Exactly one `Down` when it has ended for good; at once when it has already.

@@ -58,8 +58,8 @@ def snapshot_of(cell: "Cell", child: Child | None, now_s: float) -> ChildSnapsho
         snapshot_of(sub, core.children.get(sub.spec.id) if core else None, now_s) for sub in _below(cell, core)
     )
     names: list[str] = []
-    if incarnation is not None and incarnation.thread is not None and incarnation.life is not Life.GONE:
-        names.append(incarnation.thread.name)
+    if incarnation is not None and incarnation.life is not Life.GONE:
+        names.append(incarnation.thread_name)
         names += [helper.name for helper in incarnation.helpers if helper.is_alive()]
     zombies = cell.tree.abandoned_of(cell)
     if child is not None:
@@ -83,7 +83,7 @@ def snapshot_of(cell: "Cell", child: Child | None, now_s: float) -> ChildSnapsho
         inbox_dropped=cell.inbox.dropped,
         busy_s=_busy_s(incarnation, now_s),
         abandoned=len(zombies),
-        threads=(*names, *(zombie.thread.name for zombie in zombies if zombie.thread is not None)),
+        threads=(*names, *(zombie.thread_name for zombie in zombies)),
         children=below,
         worst_restarts=_worst(core, below) if core is not None else None,
     )

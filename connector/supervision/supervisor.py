@@ -101,9 +101,9 @@ class Supervisor(SupervisedActor):
 
     def _wind_up(self) -> None:
         """When deciding itself has failed, the children still must not outlive their supervisor."""
-        if self._finished is None:
-            cell = self.context._incarnation.cell
-            cell.tree.stop_children(cell)
+        incarnation = self.context._incarnation
+        if self._finished is None and not incarnation.fenced:  # once fenced, the children are a successor's
+            incarnation.cell.tree.stop_children(incarnation.cell)
 
     # ------------------------------------------------------------------ deciding and performing
     def _decide(self, event: Any) -> None:

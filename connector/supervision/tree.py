@@ -33,6 +33,7 @@ from connector.supervision.supervisor import Supervisor
 __all__ = ["StopReport", "Tree", "start_tree"]
 
 DEFAULT_STOP_S = 10.0
+LAST_MOMENT_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +281,6 @@ class Tree:
 
     def _stop(self, timeout_s: float) -> None:
         runtime = self.runtime
-        until_s = runtime.monotonic_s() + timeout_s
         self.request_stop()
         in_time = self._ended.wait(timeout_s)
         if not in_time:
@@ -295,11 +295,12 @@ class Tree:
         for subscription in subscriptions:
             subscription.close()
         handles += [subscription.thread for subscription in subscriptions]
-        # Everything has been told to end; threads get what is left of the time, and a moment in any case.
+        # Whoever was going to end has; threads that were given up before get a moment, not the rest of the time.
+        until_s = runtime.monotonic_s() + LAST_MOMENT_S
         unstopped = [
             handle.name
             for handle in handles
-            if handle is not None and not handle.join_s(max(0.1, until_s - runtime.monotonic_s()))
+            if handle is not None and not handle.join_s(max(0.02, until_s - runtime.monotonic_s()))
         ]
         if self._own_runtime:
             runtime.close()

@@ -98,7 +98,7 @@ def test_reason_reaches_event_watcher_and_snapshot_unchanged(lab):
     ref.watch(seen.append)
     lab.crash(ref, error)
 
-    ended = [event for event in lab.of(EventKind.ENDED) if event.path == "/a"][0]
+    ended = next(event for event in lab.of(EventKind.ENDED) if event.path == "/a")
     assert ended.reason.kind is EndKind.CRASHED and ended.reason.cause is error
     assert seen[0].reason is ended.reason
     assert error.__traceback__ is not None  # where it happened is not lost
