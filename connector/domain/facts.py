@@ -1,7 +1,8 @@
 """What a venue says about an account: reports of orders, fills and balances, as facts in one form for all venues.
 
 A fact is what was said, not what is true by now: `orders` decides what it changes. The same fact may come by the private
-stream, in the answer to a command, or from a question; `received_ns` and the order of arrival prove nothing about the order of events.
+stream, in the answer to a command, or from a question; `received_ns` and the order of arrival prove nothing about the order
+of events.
 """
 
 from __future__ import annotations
