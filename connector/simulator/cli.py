@@ -99,15 +99,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 raise ValueError(f"there is no fault {fault.name!r}")
     except (OSError, ValueError) as wrong:
         parser.exit(2, f"{parser.prog}: {wrong}\n")
-    with contextlib.suppress(KeyboardInterrupt):
+    usual = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
         asyncio.run(_watch(simulator, faults, options.for_s))
+    except KeyboardInterrupt:
+        pass  # the usual way to end it
+    except OSError as wrong:
+        parser.exit(2, f"{parser.prog}: cannot listen on {options.host}:{options.port}: {wrong}\n")
+    finally:
+        signal.signal(signal.SIGTERM, usual)
     return 0
 
 
 async def _watch(simulator: Simulator, faults: list[ScheduledFault], for_s: float | None) -> None:
     """Start, tell the status every second, fire faults on time, stop."""
-    with contextlib.suppress(ValueError, AttributeError):
-        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     with simulator:
         print(f"REST {simulator.rest_url}  WebSocket {simulator.ws_url}", flush=True)  # noqa: T201 - a program's output
         tell = _teller()

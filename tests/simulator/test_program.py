@@ -202,6 +202,14 @@ def test_arguments_that_make_no_sense_end_with_status_two(arguments, capsys):
     assert "python -m connector.simulator" in capsys.readouterr().err
 
 
+def test_a_port_in_use_ends_the_program_in_words(simulator, capsys):
+    taken = simulator(**QUIET)
+    with pytest.raises(SystemExit) as ended:
+        main(["--port", str(taken.port)])
+    assert ended.value.code == 2
+    assert f"cannot listen on 127.0.0.1:{taken.port}" in capsys.readouterr().err
+
+
 def test_it_runs_as_a_program_with_faults_and_a_control_endpoint():
     command = [sys.executable, "-m", "connector.simulator", "--port", "0", "--rate", "500", "--for", "20"]
     command += ["--fault", "silence@0:stream=btcusdt@trade", "--fault", "cut@0:scope=nowhere"]
