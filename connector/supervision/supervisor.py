@@ -25,6 +25,7 @@ from connector.supervision.futures import Reply
 from connector.supervision.incarnation import CallerMistake, Incarnation, InterruptedHandler, Life
 from connector.supervision.intensity import Intensity
 from connector.supervision.reasons import EndKind, Reason
+from connector.supervision.runtime import TimerHandle
 from connector.supervision.specs import ChildSpec, SupervisorSpec
 
 if TYPE_CHECKING:
@@ -206,13 +207,18 @@ class Supervisor(SupervisedActor):
             return
         incarnation = self.context._incarnation
         timers = incarnation.timers
+        handles: list[TimerHandle] = []
+        fired: list[bool] = []
 
         def due() -> None:
-            timers.discard(handle)
+            fired.append(True)
+            timers.difference_update(handles)
             incarnation.cell.inbox.push_urgent(event)
 
-        handle = incarnation.cell.tree.runtime.call_later(delay_s, due)
-        timers.add(handle)
+        handles.append(incarnation.cell.tree.runtime.call_later(delay_s, due))
+        timers.update(handles)
+        if fired:  # it may fire before it is noted down here; whoever comes last takes it out
+            timers.difference_update(handles)
 
     def _wait(self, action: do.Wait) -> None:
         due_s = self._core.children[action.id].due_s

@@ -69,9 +69,10 @@ def test_stop_takes_at_most_the_sum_of_the_shutdown_times(lab):
 
 def test_child_that_does_not_stop_is_interrupted_then_killed_within_its_time(threads):
     """Statements 52, 84."""
-    gate = threading.Event()
+    gate, entered = threading.Event(), threading.Event()
     tree = threads.tree(threads.child("a", shutdown_s=0.3, interrupt_grace_s=0.1), threads.child("b"))
-    tree.ref("/a").tell(lambda _actor: gate.wait(10))
+    tree.ref("/a").tell(lambda _actor: (entered.set(), gate.wait(10)))
+    assert entered.wait(5)
     assert tree.ref("/a").stop(timeout=5) is True
     threads.wait(lambda: EventKind.ABANDONED in threads.kinds("/a"))
 
