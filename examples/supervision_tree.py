@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from demo.exchange import ExchangeProcess
-from demo.judge import BookJudge, judge_candles, judge_trades
+from demo.judge import BookJudge, Findings, judge_candles, judge_trades
 from demo.recording import replay
 from demo.report import Report
 from demo.screen import Scene, Screen, pick_screen
@@ -49,7 +49,8 @@ TOPICS: tuple[tuple[TopicKind, str | None], ...] = (
     (TopicKind.TICKER, None),
     (TopicKind.BOOK, None),
 )
-KEPT = frozenset({TopicKind.TRADES, TopicKind.AGG_TRADES, TopicKind.CANDLES})
+KEPT = {TopicKind.TRADES: "trades", TopicKind.AGG_TRADES: "aggregates", TopicKind.CANDLES: "closed candles"}
+"""Topics on which every value counts: all are kept, and compared with the ledger at the end."""
 
 
 def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -135,7 +136,9 @@ def subscribe(venue: VenueHandle, board: Board) -> list[Witness]:
         for kind, interval in TOPICS:
             topic = Topic(kind, instrument.symbol, interval)
             witness = Witness(topic, instrument.venue_name, board, kind in KEPT)
-            venue.subscribe(kind, instrument.symbol, interval=interval, callback=witness, notices=True)
+            witness.subscription = venue.subscribe(
+                kind, instrument.symbol, interval=interval, callback=witness, notices=True
+            )
             witnesses.append(witness)
     return witnesses
 
@@ -150,24 +153,27 @@ def weather(storm: Storm, faults: Sequence[Fault], screen: Screen, report: Repor
 
 
 def judge_all(report: Report, exchange: ExchangeProcess, witnesses: Sequence[Witness], judge: BookJudge) -> None:
-    for witness in witnesses:
-        handed_out = list(witness.values)  # before the ledger is read: what comes after cannot be judged by it
-        truth = exchange.trades(witness.venue_name) if witness.keep else {}
-        if witness.topic.kind is TopicKind.CANDLES:
-            judge_candles(report, witness, handed_out, truth)
-        elif witness.keep:
-            judge_trades(report, witness, handed_out, truth)
-    for symbol, compared in judge.compared.items():
-        report.add(f"book {symbol}: compared with the exchange's, level by level", compared, "books", None)
-    report.add("books other than the exchange's", len(judge.wrong), "books")
-    report.add(
-        "books never compared", sum(w.is_book and not judge.compared[str(w.topic.symbol)] for w in witnesses), "books"
-    )
+    """Everything delivered against the exchange's ledger."""
+    for kind, name in KEPT.items():
+        findings = Findings()
+        for witness in witnesses:
+            if witness.topic.kind is kind:
+                handed_out = list(witness.values)  # before the ledger is read: what comes after cannot be judged by it
+                compare = judge_candles if kind is TopicKind.CANDLES else judge_trades
+                compare(findings, witness, handed_out, exchange.trades(witness.venue_name))
+        findings.add_to(report, name)
+    never = [witness for witness in witnesses if witness.is_book and not judge.compared[str(witness.topic.symbol)]]
+    report.add("books: compared level by level", sum(judge.compared.values()), "books", None)
+    report.add("books: other than at the exchange", len(judge.wrong), "books")
+    report.add("books: never compared", len(never), "books")
     report.problems += judge.wrong[:5]
     if judge.failure is not None:
         report.problems.append(f"comparing books ended early: {judge.failure!r}")
-    report.add("rules of the venue broken", len(exchange.violations()), "times")
-    report.add("callbacks that raised or values refused", sum(w.count == 0 for w in witnesses), "topics")
+    subscriptions = [witness.subscription for witness in witnesses if witness.subscription is not None]
+    report.add("consumers: callbacks that raised", sum(each.failures for each in subscriptions), "times")
+    report.add("consumers: values dropped", sum(each.dropped for each in subscriptions), "values")
+    report.add("consumers: topics that delivered nothing", sum(not witness.count for witness in witnesses), "topics")
+    report.add("exchange: rules broken by the client", len(exchange.violations()), "times")
 
 
 def judge_stop(report: Report, stopped: StopReport, threads_left: int, bound_scale: float) -> None:

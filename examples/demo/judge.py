@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
 from connector import BookNotValid, Candle, Gap, OrderBook, TopicKind
+from connector.domain.topics import Topic
 from demo.exchange import ExchangeProcess, LedgerTrade
 from demo.report import Report
 from demo.witness import Witness
 
-__all__ = ["BookJudge", "judge_candles", "judge_trades"]
+__all__ = ["BookJudge", "Findings", "judge_candles", "judge_trades"]
+
+NS_PER_S = 1_000_000_000
 
 COMPARE_EVERY_S = 0.15
 
@@ -80,28 +84,57 @@ class BookJudge:
             self.wrong.append(f"book {symbol} at update {book.update_id} differs from the exchange's, first at {where}")
 
 
-def judge_trades(report: Report, witness: Witness, values: Sequence[Any], truth: dict[int, LedgerTrade]) -> None:
+@dataclass
+class Findings:
+    """What comparing one kind of topic showed, added up over its symbols."""
+
+    delivered: int = 0
+    missing: int = 0
+    twice: int = 0
+    misplaced: int = 0
+    different: int = 0
+    empty: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    def add_to(self, report: Report, name: str) -> None:
+        report.add(f"{name}: delivered", self.delivered, "values", None)
+        report.add(f"{name}: missing and not reported", self.missing, "values")
+        report.add(f"{name}: delivered twice", self.twice, "values")
+        report.add(f"{name}: out of order", self.misplaced, "values")
+        report.add(f"{name}: other than at the exchange", self.different, "values")
+        report.add(f"{name}: topics that delivered nothing", self.empty, "topics")
+        report.problems += self.notes
+
+    def count(self, topic: Topic, ids: Sequence[int], missing: Collection[int], different: Collection[int]) -> None:
+        """Add what was found about one topic; `ids` are its values' numbers in the order they came."""
+        twice = [ident for ident, times in Counter(ids).items() if times > 1]
+        misplaced = sum(later <= earlier for earlier, later in pairwise(ids))
+        self.delivered += len(ids)
+        self.missing += len(missing)
+        self.twice += len(twice)
+        self.misplaced += misplaced
+        self.different += len(different)
+        self.empty += not ids
+        for what, found in (("missing", missing), ("delivered twice", twice), ("different", different)):
+            if found:
+                self.notes.append(f"{topic}: {what}, first {min(found)}")
+
+
+def judge_trades(findings: Findings, witness: Witness, values: Sequence[Any], truth: dict[int, LedgerTrade]) -> None:
     """Every trade, or aggregate, between the first and the last delivered: exactly once, in order, with its own numbers."""
     aggregated = witness.topic.kind is TopicKind.AGG_TRADES
     expected = (
         _aggregates(truth.values()) if aggregated else {t.trade_id: (t.price, t.quantity) for t in truth.values()}
     )
     ids = [value.agg_id if aggregated else value.trade_id for value in values]
-    if not ids:
-        report.problems.append(f"{witness.topic}: not a single value was delivered")
-        return
-    times = Counter(ids)
-    reported = _reported(witness.gaps)
-    missing = [ident for ident in expected if ids[0] <= ident <= ids[-1] and ident not in times and not reported(ident)]
-    wrong = [
+    known, reported = set(ids), _reported(witness.gaps)
+    missing = [
+        ident for ident in expected if ids and ids[0] <= ident <= ids[-1] and ident not in known and not reported(ident)
+    ]
+    different = [
         ident for ident, value in zip(ids, values, strict=True) if expected.get(ident) != (value.price, value.quantity)
     ]
-    name = str(witness.topic)
-    report.add(f"{name}: missing and not reported", len(missing), "values")
-    report.add(f"{name}: delivered twice", sum(count - 1 for count in times.values()), "values")
-    report.add(f"{name}: out of order", sum(later <= earlier for earlier, later in pairwise(ids)), "values")
-    report.add(f"{name}: other than at the exchange", len(wrong), "values")
-    report.add(f"{name}: delivered", len(ids), "values", None)
+    findings.count(witness.topic, ids, missing, different)
 
 
 def _aggregates(trades: Iterable[LedgerTrade]) -> dict[int, tuple[Decimal, Decimal]]:
@@ -122,24 +155,21 @@ def _reported(gaps: Sequence[Gap]) -> Callable[[int], bool]:
     return lambda ident: any(first <= ident <= last for first, last in holes)
 
 
-def judge_candles(report: Report, witness: Witness, values: Sequence[Candle], truth: dict[int, LedgerTrade]) -> None:
+def judge_candles(
+    findings: Findings, witness: Witness, values: Sequence[Candle], truth: dict[int, LedgerTrade]
+) -> None:
     """Every closed one-second candle: added up anew from the ledger's trades, none missing, none twice."""
     seconds: dict[int, list[LedgerTrade]] = {}
     for trade in sorted(truth.values(), key=lambda one: one.trade_id):
         seconds.setdefault(trade.time_us // 1_000_000, []).append(trade)
-    first_whole = min(seconds, default=0) + 1
-    closed = [value for value in values if value.closed and value.open_time_ns // 1_000_000_000 >= first_whole]
-    if not closed:
-        report.problems.append(f"{witness.topic}: not a single closed candle was delivered")
-        return
-    opened = [candle.open_time_ns // 1_000_000_000 for candle in closed]
-    whole = set(range(opened[0], opened[-1] + 1))
-    wrong = [candle for candle in closed if not _adds_up(candle, seconds.get(candle.open_time_ns // 1_000_000_000, []))]
-    name = str(witness.topic)
-    report.add(f"{name}: closed ones missing", len(whole - set(opened)), "values")
-    report.add(f"{name}: closed ones delivered twice", len(opened) - len(set(opened)), "values")
-    report.add(f"{name}: closed ones other than the trades add up to", len(wrong), "values")
-    report.add(f"{name}: closed ones delivered", len(closed), "values", None)
+    first_whole = min(seconds, default=0) + 1  # the second before has a part that the ledger does not know
+    closed = [value for value in values if value.closed and value.open_time_ns // NS_PER_S >= first_whole]
+    ids = [candle.open_time_ns // NS_PER_S for candle in closed]
+    missing = set(range(ids[0], ids[-1] + 1)) - set(ids) if ids else set()
+    different = [
+        ident for ident, candle in zip(ids, closed, strict=True) if not _adds_up(candle, seconds.get(ident, []))
+    ]
+    findings.count(witness.topic, ids, missing, different)
 
 
 def _adds_up(candle: Candle, trades: Sequence[LedgerTrade]) -> bool:

@@ -19,6 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from connector import AggTrade, BookState, BookTicker, BookUpdate, Candle, Connector, Side, TopicKind, VenueSettings
 from connector.domain.topics import Topic
+from connector.transport.select import TransportName
 from connector.venue.handle import VenueHandle
 from connector.venue.stream import StreamStatus
 from demo.exchange import ExchangeProcess, Levels
@@ -110,7 +111,7 @@ def rebuild(recording: Recording, name: str) -> dict[int, tuple[Levels, Levels]]
 
 
 def replay(
-    path: Path, speed: str, transport: str, venue_name: str, scene: Scene, screen: Screen, report: Report
+    path: Path, speed: str, transport: TransportName, venue_name: str, scene: Scene, screen: Screen, report: Report
 ) -> None:
     """Serve the recording, subscribe to all of it, compare."""
     recording = read_recording(path)
@@ -189,14 +190,15 @@ def _ready(venue: VenueHandle, watched: Sequence[Watched]) -> bool:
 
 
 def _arrived(recording: Recording, watched: Sequence[Watched]) -> bool:
-    """Whether subscribers were handed as much as was recorded; what is then missing after all is lost."""
-    return all(
-        one.witness.last is not None
-        and one.witness.last.update_id == max(recording.frames[one.stream][-1]["u"], NaiveBook(book).update_id)
-        if (book := recording.books.get(one.witness.venue_name)) is not None and one.witness.is_book
-        else one.witness.count >= len(recording.frames.get(one.stream, ()))
-        for one in watched
-    )
+    """Whether subscribers were handed as much as was recorded; what is missing after a while is lost."""
+
+    def complete(one: Watched) -> bool:
+        frames = recording.frames.get(one.stream, [])
+        if one.witness.is_book:
+            return not frames or (one.witness.last is not None and one.witness.last.update_id == frames[-1]["u"])
+        return one.witness.count >= len(frames)
+
+    return all(map(complete, watched))
 
 
 # ---------------------------------------------------------------------------------------------------- judgement

@@ -93,6 +93,9 @@ class PlainScreen:
     def say(self, text: str) -> None:
         self._print(f"{self.scene.passed_s:7.2f} s    {text}")
 
+    def rest(self, text: str) -> None:
+        pass
+
     def begin(self, fault: str) -> None:
         self._print(f"{self.scene.passed_s:7.2f} s  > {fault}")
 
@@ -165,6 +168,9 @@ class LiveScreen:
 
     def say(self, text: str) -> None:
         self.scene.lines.append(f"{self.scene.passed_s:6.1f}  {text}")
+
+    def rest(self, text: str) -> None:
+        self.scene.now, self.scene.now_since_s = text, time.monotonic()
 
     def begin(self, fault: str) -> None:
         self.scene.now, self.scene.now_since_s = fault, time.monotonic()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -18,12 +19,13 @@ import pykka
 from connector import BookState, Connector, ConnectorError, RetryLater, TopicKind, TopicState, Unsupported
 from connector.assembly import Parts
 from connector.domain.queries import ServerTimeQuery
+from connector.domain.topics import Topic
 from connector.supervision import ChildSnapshot, EndKind, EventKind, StableRef
 from connector.venue.handle import VenueHandle
 from connector.venue.stream import StreamStatus
 from demo.exchange import ExchangeProcess
 from demo.report import FaultRow, seconds
-from demo.witness import Board, Overdue, Witness
+from demo.witness import Board, Change, Overdue, Witness
 
 __all__ = ["FAULTS", "Door", "Fault", "Storm", "Teller"]
 
@@ -32,6 +34,8 @@ FAST = frozenset({TopicKind.TRADES, TopicKind.AGG_TRADES, TopicKind.BOOK_TICKER,
 
 REFUSED_S = 3.0
 FAILING_STARTS = 3
+BOOK_RESTED_S = 10.5
+"""A book that lived through a hundred changes, ten a second, may be fetched anew at once; sooner, it waits a random while."""
 PATIENCE_S = 40.0
 """How long anything is waited for before it counts as not having happened."""
 
@@ -44,6 +48,7 @@ class Teller(Protocol):
     """Where the storm tells what it does."""
 
     def say(self, text: str) -> None: ...
+    def rest(self, text: str) -> None: ...
     def begin(self, fault: str) -> None: ...
     def end(self, row: FaultRow) -> None: ...
 
@@ -104,6 +109,7 @@ class Fault:
         run: does it, and fills in the row.
         restarts: actors (by id) that may be restarted by it; "*" stands for all.
         disturbs: topics that may stop being live: "all", "first" (of their kind, the first symbol's) or "none".
+        rested: begin only when every book has been valid for BOOK_RESTED_S, so that its next resync starts at once.
     """
 
     key: str
@@ -114,6 +120,7 @@ class Fault:
     run: Callable[[Storm, FaultRow], None]
     restarts: frozenset[str] = frozenset()
     disturbs: str = "all"
+    rested: bool = False
 
 
 class Storm:
@@ -152,10 +159,16 @@ class Storm:
 
     def run(self, fault: Fault) -> FaultRow:
         """One fault, from the first sign to the next calm."""
-        bounds = [
-            None if b is None else b * self.bound_scale for b in (fault.noticed_s, fault.restarted_s, fault.back_s)
-        ]
-        row = FaultRow(fault.key, fault.words, *bounds)
+        scale = self.bound_scale
+        row = FaultRow(
+            fault.key,
+            fault.words,
+            noticed_bound_s=None if fault.noticed_s is None else fault.noticed_s * scale,
+            restarted_bound_s=None if fault.restarted_s is None else fault.restarted_s * scale,
+            back_bound_s=None if fault.back_s is None else fault.back_s * scale,
+        )
+        if fault.rested:
+            self._rest()
         lost, filled, epochs, began_s = self.lost, self.filled, self._epochs(), time.monotonic()
         self.teller.begin(fault.words)
         try:
@@ -215,6 +228,17 @@ class Storm:
 
         self._wait("whole again", calm)
 
+    def _rest(self) -> None:
+        """Wait until the books have settled; a wait that fails shows as a figure that does not hold."""
+
+        def rested() -> bool:
+            last_s = max((c.at_s for c in self.board.changes if isinstance(c.state, BookState)), default=0.0)
+            return time.monotonic() - last_s >= BOOK_RESTED_S
+
+        self.teller.rest("calm, until the books have settled")
+        with suppress(Overdue):
+            self._wait("books settled", rested)
+
     def _wait(self, what: str, found: Callable[[], Any]) -> Any:
         return self.board.wait(what, found, PATIENCE_S)
 
@@ -238,13 +262,14 @@ class Storm:
         stale_s = self._wait("a topic marked stale", first_stale)
         row.noticed_s = stale_s - began_s
         self.teller.say(f"noticed after {seconds(row.noticed_s)}: topics are marked stale, books are not handed out")
-        back_s = began_s
-        for witness in self.fast:
-            topic = witness.topic
-            gone = self._wait(f"{topic} stale", lambda t=topic: self.board.change(t, began_s, TopicState.STALE))
-            live = self._wait(f"{topic} live", lambda t=topic, s=gone.at_s: self.board.change(t, s, TopicState.LIVE))
-            back_s = max(back_s, live.at_s)
+        back_s = max(self._back_s(witness.topic, began_s) for witness in self.fast)
         row.back_s = back_s - (began_s if ended_s is None else ended_s)
+
+    def _back_s(self, topic: Topic, began_s: float) -> float:
+        """When a topic was live again after it had gone stale."""
+        gone: Change = self._wait(f"{topic} stale", lambda: self.board.change(topic, began_s, TopicState.STALE))
+        live: Change = self._wait(f"{topic} live", lambda: self.board.change(topic, gone.at_s, TopicState.LIVE))
+        return live.at_s
 
     def crash(self, ref: StableRef) -> float:
         """Let an actor crash as if its own code had raised; returns when that was."""
@@ -443,10 +468,6 @@ NOTICE_S, RESTART_S, RESET_S = 0.1, 0.1, 1.0
 
 FAULTS: tuple[Fault, ...] = (
     Fault(
-        "kill-stream", "kill the stream actor", NOTICE_S, RESTART_S, RESET_S,
-        _kill_with_data(lambda venue: venue.stream), frozenset({"stream"}),
-    ),
-    Fault(
         "kill-rest", "kill the REST actor", NOTICE_S, RESTART_S, RESET_S,
         _kill_and_ask(lambda venue: venue.rest, Storm.ask_server_time), frozenset({"rest"}), "none",
     ),
@@ -458,23 +479,29 @@ FAULTS: tuple[Fault, ...] = (
         "kill-orders", "kill the orders actor", NOTICE_S, RESTART_S, RESET_S,
         _kill_and_ask(lambda venue: venue.orders, _ask_order), frozenset({"orders"}), "none",
     ),
-    Fault("cut", "reset the connection", RESET_S, None, RESET_S, _cut()),
+    Fault(
+        "kill-stream", "kill the stream actor", NOTICE_S, RESTART_S, RESET_S,
+        _kill_with_data(lambda venue: venue.stream), frozenset({"stream"}), rested=True,
+    ),
     Fault(
         "crash-in-start", f"crash in start, {FAILING_STARTS} times", NOTICE_S, None, 0.5 + 1.0 + 2.0 + 1.0,
         _crash_in_start, frozenset({"rest"}), "none",
     ),
-    Fault(
-        "kill-exchange", "kill the exchange actor with all below it", NOTICE_S, RESTART_S, RESET_S,
-        _kill_with_data(lambda venue: venue.exchange), frozenset({"*"}),
-    ),
-    Fault("hang", "hang an actor, deaf to interrupts", 10.0, None, 10.0, _hang, frozenset({"rest"}), "none"),
-    Fault("cut-torn", "reset inside a frame", RESET_S, None, RESET_S, _cut(at_byte=97)),
     Fault("rest-5xx", "503 to every request", 10.0, None, 1.0, _rest_5xx, disturbs="none"),
-    Fault("lost-delta", "lose one change of a book", 1.0, None, 2.0, _lost_delta, disturbs="first"),
+    Fault("cut", "reset the connection", RESET_S, None, RESET_S, _cut(), rested=True),
+    Fault("hang", "hang an actor, deaf to interrupts", 10.0, None, 10.0, _hang, frozenset({"rest"}), "none"),
+    Fault(
+        "kill-exchange", "kill the exchange actor, all below it", NOTICE_S, RESTART_S, RESET_S,
+        _kill_with_data(lambda venue: venue.exchange), frozenset({"*"}), rested=True,
+    ),
     Fault("silence", "one topic silent, the others flow", 10.0, None, 1.0, _silence, disturbs="first"),
+    Fault("lost-delta", "lose one change of a book", 1.0, None, 2.0, _lost_delta, disturbs="first", rested=True),
+    Fault("half-open", "no byte passes, the socket stays open", 15.0, None, 15.0, _half_open),
     Fault(
         "refuse-upgrade", f"reset, then refuse upgrades for {REFUSED_S:g} s", RESET_S, None, 30.0, _refuse_upgrade
     ),
-    Fault("half-open", "no byte passes, the connection stays open", 15.0, None, 15.0, _half_open),
-    Fault("announced-end", "the exchange announces the end of the connection", 1.0, None, 5.0, _announced_end, disturbs="none"),
+    Fault(
+        "announced-end", "the exchange announces the end", 1.0, None, 5.0, _announced_end, disturbs="none"
+    ),
+    Fault("cut-torn", "reset inside a frame", RESET_S, None, RESET_S, _cut(at_byte=97), rested=True),
 )  # fmt: skip

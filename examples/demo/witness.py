@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
-from connector import BookState, BookUpdate, Gap, TopicKind, TopicState, TopicStatus
+from connector import BookState, BookUpdate, Gap, Subscription, TopicKind, TopicState, TopicStatus
 from connector.domain.topics import Topic
 from connector.supervision import EventKind, TreeEvent
 
@@ -108,6 +108,7 @@ class Witness:
     last_s: float = 0.0
     book: BookState | None = None
     on_value: Callable[[Any], None] | None = None
+    subscription: Subscription | None = None
 
     def __call__(self, value: Any) -> None:
         now_s = time.monotonic()
