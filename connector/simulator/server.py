@@ -60,6 +60,7 @@ class Simulator:
         self._stop: asyncio.Event | None = None
         self._paused = False
         self._finished = threading.Event()
+        self._sock: socket.socket | None = None
         self._listener: asyncio.Server | None = None
         self._placeholder: socket.socket | None = None
         self._listen_again: asyncio.TimerHandle | None = None
@@ -235,17 +236,21 @@ class Simulator:
 
     def _bind(self) -> socket.socket:
         """A listening socket; from here on clients can connect, even if nobody has accepted them yet."""
-        settings = self.settings
-        sock = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)
+        sock = self._new_socket()
         try:
-            if not _WINDOWS:  # there, reuse means theft
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind((settings.host, self.port))
+            sock.bind((self.settings.host, self.port))
             sock.listen(1024)
         except BaseException:
             sock.close()
             raise
         self.port = sock.getsockname()[1]
+        self._sock = sock
+        return sock
+
+    def _new_socket(self) -> socket.socket:
+        sock = socket.socket(socket.AF_INET6 if ":" in self.settings.host else socket.AF_INET)
+        if not _WINDOWS:  # there, reuse means theft
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         return sock
 
     async def _serve(self, sock: socket.socket) -> None:
@@ -254,38 +259,46 @@ class Simulator:
             context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             context.load_cert_chain(*self.settings.tls)
         assert self._factory is not None
+        if self._sock is not sock:  # refused again before it came to this
+            return
         loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(self._factory, sock=sock, backlog=1024, ssl=context)
+        listener = await loop.create_server(self._factory, sock=sock, backlog=1024, ssl=context)
+        if self._sock is sock:
+            self._listener = listener
+        else:
+            listener.close()
 
     def refuse_connections(self, for_s: float | None) -> None:
         """Stop listening; loop thread only. The port stays reserved where the system lets us."""
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
-            holder = socket.socket(socket.AF_INET6 if ":" in self.settings.host else socket.AF_INET)
+        if self._sock is not None:
+            if self._listener is not None:
+                self._listener.close()
+            self._sock.close()
+            self._sock = self._listener = None
+            holder = self._new_socket()
             try:
                 if not _WINDOWS:
-                    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                     holder.bind((self.settings.host, self.port))
                 self._placeholder = holder
             except OSError:
                 holder.close()  # then the port is merely free; nobody listens either way
-        if self._listen_again is not None:
-            self._listen_again.cancel()
-            self._listen_again = None
+        self._forget_timer()
         if for_s is not None:
             self._listen_again = asyncio.get_running_loop().call_later(for_s, self.accept_connections)
 
     def accept_connections(self) -> None:
         """Listen again; loop thread only."""
-        if self._listen_again is not None:
-            self._listen_again.cancel()
-            self._listen_again = None
-        if self._listener is None:
+        self._forget_timer()
+        if self._sock is None:
             if self._placeholder is not None:
                 self._placeholder.close()
                 self._placeholder = None
             self._spawn(self._serve(self._bind()))
+
+    def _forget_timer(self) -> None:
+        if self._listen_again is not None:
+            self._listen_again.cancel()
+            self._listen_again = None
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -299,12 +312,13 @@ class Simulator:
             self._stop.set()
 
     def _shut(self) -> None:
-        if self._listen_again is not None:
-            self._listen_again.cancel()
+        self._forget_timer()
         if self._placeholder is not None:
             self._placeholder.close()
         if self._listener is not None:
             self._listener.close()
+        if self._sock is not None:
+            self._sock.close()
         for task in self._tasks:
             task.cancel()
         for wire in self.front.select("all"):

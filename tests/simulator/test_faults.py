@@ -143,6 +143,22 @@ def test_refused_connections_come_back_by_themselves_after_the_given_time(simula
     eventually(answered)
 
 
+def test_refusing_and_accepting_may_alternate_as_fast_as_one_likes(simulator, rest):
+    sim = simulator(**QUIET)
+
+    def flicker():
+        for _ in range(5):
+            sim.faults.refuse_connect(for_s=0.0)
+            sim.faults.clear()
+            sim.faults.clear()
+
+    sim.on_loop(flicker)
+    assert rest(sim)("/api/v3/ping").status == 200
+    sim.on_loop(lambda: (sim.faults.refuse_connect(), sim.faults.clear(), sim.faults.refuse_connect()))
+    with pytest.raises(ConnectionRefusedError):
+        rest(sim)("/api/v3/ping")
+
+
 @pytest.mark.parametrize("status", [400, 403, 404, 418, 429, 451, 500, 502, 503, 504])
 def test_an_upgrade_can_be_answered_with_any_status(simulator, connect, status):
     sim = simulator(**QUIET)
