@@ -141,6 +141,8 @@ class _Slot:
     attempt_armed: bool = False
     frames_armed: bool = False
     last_end: str = ""
+    ending: str = ""  # why the venue will end the current connection; a successor is owed until one has taken over
+    roll_after_s: float = float("-inf")
 
 
 class StreamStatus(msgspec.Struct, frozen=True):
@@ -399,6 +401,7 @@ class WebSocketActor(SupervisedActor):
         slot, carrier = found
         if carrier is slot.successor:
             slot.successor = None
+            slot.roll_after_s = self._clock.monotonic_s() + slot.backoff.after_failure(None)
             self._memory.counters.add("stream.successors_lost")
             return
         self._memory.counters.add("stream.connections_lost")
@@ -413,7 +416,7 @@ class WebSocketActor(SupervisedActor):
         self._lose_current(slot, message.closed.retry_after_s)
 
     def _lose_current(self, slot: _Slot, retry_after_s: float | None = None) -> None:
-        carrier, slot.current = slot.current, None
+        carrier, slot.current, slot.ending = slot.current, None, ""
         assert carrier is not None
         now_s = self._clock.monotonic_s()
         table = self._memory.feed_table()
@@ -445,8 +448,10 @@ class WebSocketActor(SupervisedActor):
     def _begin_rollover(self, slot: _Slot, why: str) -> None:
         if slot.successor is not None or slot.current is None or self._stopping:
             return
-        if self._memory.connects.try_reserve(self._clock.monotonic_s()) > 0.0:
-            return  # the next tick tries again
+        slot.ending = why
+        now_s = self._clock.monotonic_s()
+        if now_s < slot.roll_after_s or self._memory.connects.try_reserve(now_s) > 0.0:
+            return  # a later tick tries again
         self._memory.counters.add("stream.rollovers")
         slot.last_end = why
         slot.successor = self._open(slot, "public")
@@ -454,7 +459,7 @@ class WebSocketActor(SupervisedActor):
 
     def _adopt(self, slot: _Slot) -> None:
         """The successor becomes the connection; its frames so far follow the last value of the old one."""
-        old, slot.current, slot.successor = slot.current, slot.successor, None
+        old, slot.current, slot.successor, slot.ending = slot.current, slot.successor, None, ""
         assert slot.current is not None
         table = self._memory.feed_table()
         for name in slot.names:
@@ -554,7 +559,9 @@ class WebSocketActor(SupervisedActor):
         current = slot.current
         if current is None or current.opened_s is None:
             return
-        if self._limits.max_age_s is not None:
+        if slot.ending:
+            self._begin_rollover(slot, slot.ending)
+        elif self._limits.max_age_s is not None:
             age_s = now_s - current.opened_s
             if age_s > self._limits.max_age_s - self._limits.rollover_before_s:
                 self._begin_rollover(slot, "planned: the venue ends connections of this age")

@@ -16,7 +16,7 @@ from connector.errors import ConnectorError, RetryLater
 
 __all__ = ["FrameKind", "PlannedFrame", "SubscriptionSet"]
 
-ACK_WITHIN_S = 5.0
+ACK_WITHIN_S = 4.0
 """An answer that takes longer is taken as lost, and the frame is sent again; asking twice is benign."""
 ATTEMPTS_BEFORE_RENEWAL = 3
 """So many unanswered frames for one name and the connection itself is in doubt."""
