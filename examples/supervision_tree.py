@@ -39,6 +39,9 @@ VENUE = "binance"
 STOP_WITHIN_S = 5.0
 HEALTHY_S = 2.0
 """Whatever lived so long may start over at once. Short, because this storm has an appointment every few seconds."""
+CALM_S = 2.5
+BOOK_RESTED_S = 10.5
+"""A book that lived through a hundred changes, ten a second, may be fetched anew at once; sooner, it waits a random while."""
 BUSY_LIMIT_S = 2.0
 
 TOPICS: tuple[tuple[TopicKind, str | None], ...] = (
@@ -62,7 +65,7 @@ def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--symbols", default="BTCUSDT,ETHUSDT,ETHBTC", help="of the live market, comma separated")
     parser.add_argument("--rate", type=float, default=600.0, help="orders a second on the live market, all symbols")
     parser.add_argument("--seed", type=int, default=7, help="of the live market's order flow")
-    parser.add_argument("--seconds-per-fault", type=float, default=2.5, help="calm seconds before the next fault")
+    parser.add_argument("--seconds-per-fault", type=float, default=CALM_S, help="calm before the next fault; 0 hurries")
     parser.add_argument("--only", metavar="FAULT,...", help="these faults alone")
     parser.add_argument("--list", action="store_true", help="name the faults and end")
     parser.add_argument("--transport", default="auto", choices=("auto", "picows", "websocket-client"))
@@ -109,7 +112,8 @@ def run_storm(options: argparse.Namespace, scene: Scene, screen: Screen, report:
             scene.checks = lambda: f"{sum(judge.compared.values())} books compared, {len(judge.wrong)} wrong "
             storm = Storm(
                 connector, venue, exchange, door, board, witnesses, screen,
-                calm_s=max(options.seconds_per_fault, HEALTHY_S), bound_scale=options.bound_scale,
+                calm_s=max(options.seconds_per_fault, HEALTHY_S),
+                rest_s=BOOK_RESTED_S * min(1.0, options.seconds_per_fault / CALM_S), bound_scale=options.bound_scale,
             )  # fmt: skip
             judge.start()
             try:

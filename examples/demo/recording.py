@@ -37,6 +37,9 @@ KINDS = {
 }
 WITHIN_S = 60.0
 
+BookStates = dict[int, tuple[Levels, Levels]]
+"""Update id to (bids, asks)."""
+
 
 @dataclass
 class Recording:
@@ -97,7 +100,7 @@ def _level(row: Sequence[str]) -> tuple[Decimal, Decimal]:
     return Decimal(row[0]), Decimal(row[1])
 
 
-def rebuild(recording: Recording, name: str) -> dict[int, tuple[Levels, Levels]]:
+def rebuild(recording: Recording, name: str) -> BookStates:
     """Every state of one book: update id to levels, the snapshot included."""
     book = NaiveBook(recording.books[name])
     states = {book.update_id: book.levels()}
@@ -115,6 +118,7 @@ def replay(
 ) -> None:
     """Serve the recording, subscribe to all of it, compare."""
     recording = read_recording(path)
+    truth = {name: rebuild(recording, name) for name in recording.books}  # first: a torn recording is no yardstick
     board = Board()
     with ExchangeProcess(["--capture", str(path), "--speed", speed, "--start", "manual"]) as exchange:
         settings = VenueSettings(
@@ -134,7 +138,7 @@ def replay(
             screen.picture()
             screen.begin("comparing with the recording, field for field")
             judge_streams(report, recording, watched)
-            judge_books(report, recording, watched)
+            judge_books(report, truth, watched)
             judge_client(report, recording, venue)
             screen.begin("stopping in order")
             stopped = connector.stop()
@@ -149,7 +153,7 @@ class Watched:
 
     stream: str
     witness: Witness
-    books: dict[int, tuple[Levels, Levels]] = field(default_factory=dict)
+    books: BookStates = field(default_factory=dict)
 
 
 def subscribe(venue: VenueHandle, recording: Recording, board: Board) -> list[Watched]:
@@ -250,13 +254,13 @@ def judge_streams(report: Report, recording: Recording, watched: Sequence[Watche
     report.add("of these handed out other than recorded", wrong, "frames")
 
 
-def judge_books(report: Report, recording: Recording, watched: Sequence[Watched]) -> None:
+def judge_books(report: Report, books: dict[str, BookStates], watched: Sequence[Watched]) -> None:
     """Books at every sequence."""
     for one in watched:
         if not one.witness.is_book:
             continue
         name = str(one.witness.topic.symbol)
-        truth = rebuild(recording, one.witness.venue_name)
+        truth = books[one.witness.venue_name]
         unseen = [update_id for update_id in truth if update_id not in one.books]
         wrong = [update_id for update_id, levels in one.books.items() if truth.get(update_id) != levels]
         report.add(f"book {name}: recorded, with its snapshot", len(truth), "sequences", None)

@@ -68,9 +68,9 @@ class FaultRow:
 
     @property
     def bounds(self) -> str:
-        """The bounds in short, for the table: noticed, restarted and back, where they are asked for."""
-        named = (("noticed", self.noticed_bound_s), ("restart", self.restarted_bound_s), ("back", self.back_bound_s))
-        return ", ".join(f"{name} {bound:g}" for name, bound in named if bound is not None)
+        """The bounds in short, for the table: noticed / restarted / back."""
+        bounds = (self.noticed_bound_s, self.restarted_bound_s, self.back_bound_s)
+        return " / ".join("-" if bound is None else f"{bound:g}" for bound in bounds)
 
     def cells(self) -> tuple[str, ...]:
         """The row of the closing table, see HEADINGS."""
@@ -86,7 +86,7 @@ class FaultRow:
         )
 
 
-HEADINGS = ("fault", "noticed after", "restarted", "back after", "lost", "filled", "bounds in s", "ok")
+HEADINGS = ("fault", "noticed after", "restarted", "back after", "lost", "filled", "at most, in s", "ok")
 
 
 @dataclass

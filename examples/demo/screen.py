@@ -15,12 +15,15 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
-from connector import Connector, TopicState
+from connector import Connector, TopicKind, TopicState
 from connector.supervision import ChildSnapshot
 from connector.venue.handle import TopicSnapshot, VenueSnapshot
 from demo.report import HEADINGS, FaultRow, Report, plain_table, seconds
 
 __all__ = ["LiveScreen", "PlainScreen", "Scene", "Screen", "pick_screen"]
+
+
+KIND_NAMES = {TopicKind.AGG_TRADES: "aggregates", TopicKind.BOOK_TICKER: "best price"}
 
 
 @dataclass
@@ -266,27 +269,29 @@ class LiveScreen:
 
         rates = self._rates.look(venue)
         kinds = list(dict.fromkeys(topic.topic.kind for topic in venue.topics))
-        symbols = list(dict.fromkeys(topic.topic.symbol for topic in venue.topics))
         table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False)
         table.add_column(f"{sum(rates.values()):,.0f} values/s", no_wrap=True)
         for kind in kinds:
-            table.add_column(kind.value, no_wrap=True, ratio=1)
-        table.add_column("book: state, age", no_wrap=True)
+            book = kind is TopicKind.BOOK
+            table.add_column(
+                KIND_NAMES.get(kind, kind.value), no_wrap=True, overflow="ellipsis", ratio=2 if book else 1
+            )
         by_place = {(topic.topic.symbol, topic.topic.kind): topic for topic in venue.topics}
-        for symbol in symbols:
-            cells = [self._cell(by_place.get((symbol, kind)), rates) for kind in kinds]
-            books = [t for t in venue.topics if t.topic.symbol == symbol and t.book]
-            table.add_row(f"[bold]{symbol}[/bold]", *cells, *(map(book_cell, books) if books else [""]))
+        for symbol in dict.fromkeys(topic.topic.symbol for topic in venue.topics):
+            cells = (self._cell(by_place.get((symbol, kind)), rates) for kind in kinds)
+            table.add_row(f"[bold]{symbol}[/bold]", *cells)
         return table
 
     def _cell(self, topic: TopicSnapshot | None, rates: dict[Any, float]) -> str:
+        """One topic: its state, or its rate and age; a book's validity, too."""
         if topic is None:
             return ""
-        colour = {TopicState.LIVE: "green", TopicState.CONFIRMED: "cyan"}.get(topic.state, "bold red")
+        if topic.book:
+            return book_words(topic)
         if topic.state is not TopicState.LIVE:
+            colour = "cyan" if topic.state is TopicState.CONFIRMED else "bold red"
             return f"[{colour}]● {topic.state.value}[/{colour}]"
-        filled = f" [cyan]+{topic.recovered}[/cyan]" if topic.recovered else ""
-        return f"[{colour}]●[/{colour}] {rates.get(topic.topic, 0.0):.0f}/s [dim]{age(topic)}[/dim]{filled}"
+        return f"[green]●[/green] {rates.get(topic.topic, 0.0):.0f}/s [dim]{age(topic)}[/dim]"
 
     def _storm(self, room: int) -> Any:
         from rich import box
@@ -320,7 +325,7 @@ class LiveScreen:
         if report.faults:
             table = Table(box=box.ROUNDED, title="the storm", title_style="bold")
             for heading in HEADINGS:
-                left = heading in ("fault", "bounds in s", "ok")
+                left = heading in ("fault", "ok")
                 table.add_column(heading, justify="left" if left else "right")
             for row in report.faults:
                 *cells, _ = row.cells()
@@ -359,13 +364,15 @@ def pick_screen(scene: Scene, *, plain: bool) -> Screen:
 def age(topic: TopicSnapshot) -> str:
     """How old the newest value is."""
     age_s = topic.freshness.age_s
-    return "-" if age_s is None else f"{age_s:.1f} s"
+    return "-" if age_s is None else f"{age_s:.1f}s"
 
 
-def book_cell(topic: TopicSnapshot) -> str:
-    colour = "green" if " VALID " in topic.book else "bold red"
+def book_words(topic: TopicSnapshot) -> str:
+    """A book's status line without its name: VALID with sequence and age, or what it waits for."""
     words = topic.book.strip("<>").split(" ", 2)[-1]
-    return f"[{colour}]{words}[/{colour}]"
+    valid = words.startswith("VALID")
+    state, _, rest = words.partition(" ")
+    return f"[{'green' if valid else 'bold red'}]● {state}[/] [dim]{rest}[/dim]"
 
 
 def mark(ok: bool) -> str:

@@ -34,8 +34,6 @@ FAST = frozenset({TopicKind.TRADES, TopicKind.AGG_TRADES, TopicKind.BOOK_TICKER,
 
 REFUSED_S = 3.0
 FAILING_STARTS = 3
-BOOK_RESTED_S = 10.5
-"""A book that lived through a hundred changes, ten a second, may be fetched anew at once; sooner, it waits a random while."""
 PATIENCE_S = 40.0
 """How long anything is waited for before it counts as not having happened."""
 
@@ -109,7 +107,7 @@ class Fault:
         run: does it, and fills in the row.
         restarts: actors (by id) that may be restarted by it; "*" stands for all.
         disturbs: topics that may stop being live: "all", "first" (of their kind, the first symbol's) or "none".
-        rested: begin only when every book has been valid for BOOK_RESTED_S, so that its next resync starts at once.
+        rested: begin only when every book has been valid for `Storm.rest_s`, so that its next resync starts at once.
     """
 
     key: str
@@ -137,11 +135,12 @@ class Storm:
         teller: Teller,
         *,
         calm_s: float,
+        rest_s: float,
         bound_scale: float,
     ) -> None:
         self.connector, self.venue, self.exchange, self.door, self.board = connector, venue, exchange, door, board
         self.witnesses, self.teller = witnesses, teller
-        self.calm_s, self.bound_scale = calm_s, bound_scale
+        self.calm_s, self.rest_s, self.bound_scale = calm_s, rest_s, bound_scale
         self.fast = [witness for witness in witnesses if witness.topic.kind in FAST]
         self._subscribed: set[str] = set()
 
@@ -233,7 +232,7 @@ class Storm:
 
         def rested() -> bool:
             last_s = max((c.at_s for c in self.board.changes if isinstance(c.state, BookState)), default=0.0)
-            return time.monotonic() - last_s >= BOOK_RESTED_S
+            return time.monotonic() - last_s >= self.rest_s
 
         self.teller.rest("calm, until the books have settled")
         with suppress(Overdue):

@@ -1,0 +1,59 @@
+"""Every example runs to its end by itself, says what it promises, and leaves nothing on the error stream."""
+
+import csv
+import re
+from decimal import Decimal
+from pathlib import Path
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
+
+def test_quick_start_prints_trades_a_book_a_candle_and_the_tree(run):
+    done = run("quick_start.py", within_s=30)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(re.findall(r"^\d\d:\d\d:\d\d\.\d{6}  (buy |sell)  \d+\.\d+ x \d+\.\d+$", done.stdout, re.M)) == 5
+    assert "book    valid, best bid" in done.stdout
+    assert "candle  " in done.stdout
+    assert "stream  running" in done.stdout
+
+
+def test_quick_start_is_shorter_than_forty_lines():
+    assert len((EXAMPLES / "quick_start.py").read_text(encoding="utf-8").splitlines()) < 40
+
+
+def test_order_book_shows_levels_refuses_a_doubtful_book_and_gets_a_valid_one_again(run):
+    done = run("order_book.py", within_s=30)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    asks = [Decimal(price) for price in re.findall(r"ask +([\d.]+)", done.stdout)]
+    bids = [Decimal(price) for price in re.findall(r"bid +([\d.]+)", done.stdout)]
+    assert len(asks) == len(bids) == 5
+    assert [*asks, *bids] == sorted([*asks, *bids], reverse=True)
+    assert re.search(r"not handed out: .*ETH/USDT.*invalid", done.stdout)
+    assert re.search(r"valid again, by itself: <Book ETH/USDT.binance VALID", done.stdout)
+
+
+def test_candles_are_paged_into_a_csv_without_holes_or_repeats(run, tmp_path):
+    done = run("candles_to_csv.py", tmp_path / "candles.csv", "--candles", 1234, within_s=30)
+
+    assert done.returncode == 0
+    assert "500 of 1234" in done.stderr and "1000 of 1234" in done.stderr
+    with (tmp_path / "candles.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    opened = [int(row["open_time"]) for row in rows]
+    assert len(rows) == 1234
+    assert opened == list(range(opened[0], opened[0] + 1234 * 60, 60))
+    assert all(Decimal(row["low"]) <= Decimal(row["open"]) <= Decimal(row["high"]) for row in rows)
+
+
+def test_thread_engine_learns_of_what_it_dropped_and_gets_what_the_connection_lost(run):
+    done = run("thread_engine.py", within_s=30)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    slow = re.findall(r"gap     the consumer was too slow: (\d+) missing, 0 filled", done.stdout)
+    lost = re.findall(r"gap     connection lost: (\d+) missing, (\d+) filled", done.stdout)
+    assert sum(map(int, slow)) >= 50
+    assert lost and all(missing == filled for missing, filled in lost)
+    assert "status  stale: connection ended" in done.stdout
+    assert re.search(r"closed; traded [\d.]+ BTC in", done.stdout)
