@@ -121,6 +121,7 @@ class State(NamedTuple):
     serial: int = 0
     abandoned: int = 0  # threads left behind that have not returned yet
     end: Reason | None = None
+    floor: int = 0  # the highest epoch of any child that is gone: a new one of its id must not repeat it
 
 
 def initial_state(
@@ -417,7 +418,7 @@ class _Work:
     """One decision in the making: a mutable copy of the state, and the actions so far."""
 
     __slots__ = (
-        "abandoned", "actions", "chance", "children", "end", "intensity", "lost", "now_s", "phase", "plan", "queued",
+        "abandoned", "actions", "chance", "children", "end", "floor", "intensity", "lost", "now_s", "phase", "plan", "queued",
         "serial", "spec", "window",
     )  # fmt: skip
 
@@ -426,14 +427,14 @@ class _Work:
         self.children = dict(state.children)
         self.phase, self.window, self.plan = state.phase, state.window, state.plan
         self.queued, self.lost, self.serial = state.queued, state.lost, state.serial
-        self.abandoned, self.end = state.abandoned, state.end
+        self.abandoned, self.end, self.floor = state.abandoned, state.end, state.floor
         self.now_s, self.chance = now_s, chance
         self.actions: list[Action] = []
 
     def freeze(self) -> State:
         return State(
             self.spec, self.intensity, self.children, self.phase, self.window, self.plan, self.queued, self.lost,
-            self.serial, self.abandoned, self.end,
+            self.serial, self.abandoned, self.end, self.floor,
         )  # fmt: skip
 
     # -- small steps
@@ -484,6 +485,7 @@ class _Work:
 
     def forget(self, child: Child) -> None:
         if self.children.pop(child.spec.id, None) is not None:
+            self.floor = max(self.floor, child.epoch)
             self.actions.append(Forget(child.spec.id))
 
     # -- starting
@@ -533,7 +535,8 @@ class _Work:
         if was is ChildState.STOPPING:
             self.stopped(child, reason)
         elif self.phase is Phase.STOPPING:
-            self.move(child, ChildState.STOPPED, reason=reason, condemned=None)
+            self.move(child, ChildState.STOPPED, reason=reason, condemned=None, tickets=())
+            self.answer(child.tickets, value=True)
             self.advance()
         elif was is ChildState.STARTING:
             self.not_started(child, reason)
@@ -682,8 +685,8 @@ class _Work:
             at_once = False if reaction is Reaction.BACK_OFF else None
             delay_s = backoff.delay_s(failures, self.chance, at_once=at_once)
         delay_s = max(delay_s, reason.retry_after_s)
-        child = self.change(child, restarts=child.restarts + 1, probing=probe_s is not None, **changes)
-        self.restart(child, delay_s)
+        changes |= {"restarts": child.restarts + 1, "probing": probe_s is not None, "state": ChildState.LOST}
+        self.restart(self.change(child, **changes), delay_s)
 
     def restart(self, child: Child, delay_s: float) -> None:
         if delay_s <= 0:
@@ -700,7 +703,6 @@ class _Work:
         ids = list(self.children)
         failing = ids.index(child.spec.id)
         group = ids if self.spec.strategy is Strategy.ONE_FOR_ALL else ids[failing:]
-        self.change(child, state=ChildState.LOST)
         for id in group:
             other = self.children[id]
             if other.state is ChildState.LOST and other.spec.restart is Restart.TEMPORARY:
@@ -757,7 +759,7 @@ class _Work:
 
     # -- giving up, stopping
     def give_up(self, child: Child, reason: Reason, why: str) -> None:
-        self.move(child, ChildState.STOPPED, reason=reason, condemned=None)
+        self.move(child, ChildState.STOPPED, reason=reason, condemned=None, tickets=())
         end = Reason(EndKind.GAVE_UP, reason.cause, f"{why}; last: {reason}")
         self.actions.append(Tell(EventKind.GAVE_UP, "", level=Level.ERROR, reason=end, failures=child.failures))
         self.finish_with(end)
@@ -924,6 +926,7 @@ class _Work:
             if child is not None and child.state not in _LIVE:
                 self.wait(child, plan.delay_s, serial=self.serial)
         self.actions.append(Arm(RetryDue("", self.serial), plan.delay_s))
+        self._look_at_the_lost()
         self._answer_queued()
 
     def _plan_done(self, plan: Plan) -> None:
@@ -931,16 +934,20 @@ class _Work:
         if plan.kind is PlanKind.BEGIN:
             self.phase = Phase.RUNNING
             self.actions.append(Ready())
+        self._look_at_the_lost()
+        self._answer_queued()
+
+    def _look_at_the_lost(self) -> None:
+        """Those that ended while a plan was stopping or starting: now is their turn."""
         lost, self.lost = self.lost, ()
         for event in lost:
             child = self.children.get(event.id)
             if child is None or child.epoch != event.epoch or child.state is not ChildState.LOST:
                 continue  # restarted since, together with its group
-            if self.plan is not None or self.phase is Phase.STOPPING:
+            if self._in_the_way(child):  # the turn of the one before it made a plan of its own
                 self.lost = (*self.lost, event)
-            else:
+            elif self.phase is not Phase.STOPPING:
                 self.ended_by_itself(child, event.reason)
-        self._answer_queued()
 
     def _answer_queued(self) -> None:
         queued, self.queued = self.queued, ()
@@ -981,7 +988,7 @@ class _Work:
         if error is not None:
             self.answer((request.ticket,), error=error)
             return
-        child = Child(spec, epoch=request.epoch, since_s=self.now_s, dynamic=True)
+        child = Child(spec, epoch=max(request.epoch, self.floor), since_s=self.now_s, dynamic=True)
         self.tell(EventKind.ADMIN, child, detail="child added")
         self.start(child, tickets=(request.ticket,), by_hand=True)
 
@@ -1011,7 +1018,7 @@ class _Work:
             if self.plan is not None and not any(
                 id in self.children and self.children[id].state is ChildState.BACKOFF for id in self.plan.starting
             ):
-                self.plan = None  # nobody is left to wait for
+                self._plan_done(self.plan)  # nobody is left to wait for
 
     def restart_child(self, request: RestartChild) -> None:
         if self._ending(request) or self._postponed(request):

@@ -245,6 +245,8 @@ class Supervisor(SupervisedActor):
 
     def _tell(self, action: do.Tell) -> None:
         own = self.context._incarnation
+        if not own.cell.tree.listened:
+            return
         kind, id, epoch, level, reason, old_epoch, restarts, failures, delay_s, many, detail = action
         path = _join(own.cell.path, id) if id else own.cell.path
         own.cell.tree.emit(

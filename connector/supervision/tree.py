@@ -428,6 +428,11 @@ class Tree:
 
         self.helper(f"connector:{incarnation.cell.path}#{incarnation.epoch}:interrupt", body)
 
+    @property
+    def listened(self) -> bool:
+        """Whether anybody would get an event."""
+        return bool(self._subscriptions)
+
     def emit(self, kind: EventKind, path: str, epoch: int, level: Level = Level.INFO, **more: Any) -> None:
         """Hand an event to every subscriber; never blocks, costs next to nothing when there is none."""
         subscriptions = self._subscriptions
