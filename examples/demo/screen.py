@@ -200,14 +200,19 @@ class LiveScreen:
             if connector is not None:
                 parts.append(self._tree(connector.tree.snapshot()))
                 parts.extend(self._topics(venue) for venue in connector.snapshot().values())
-            used = sum(len(self._console.render_lines(part)) for part in parts)
-            room = self._console.height - used
-            parts.append(self._storm(max(1, room - 5 - min(6, max(0, room - 12)))))
-            used = sum(len(self._console.render_lines(part)) for part in parts)
-            parts.append(self._lines(self._console.height - used - 2))
+            room = self._console.height - self._height(parts)
+            airy = room >= 14  # a free line between the parts, and the last lines below
+            room -= len(parts) + 1 if airy else 0
+            parts.append(self._storm(min(len(self.scene.rows), max(0, room - (7 if airy else 3)))))
+            if airy:
+                parts = [spaced for part in parts for spaced in (part, Text(""))]
+                parts.append(self._lines(self._console.height - self._height(parts)))
             return Group(*parts)
         except Exception as failed:  # noqa: BLE001 - a picture that cannot be drawn must not end the storm
             return Text(f"no picture: {failed!r}")
+
+    def _height(self, parts: list[Any]) -> int:
+        return sum(len(self._console.render_lines(part)) for part in parts)
 
     def _head(self) -> Any:
         from rich.table import Table
@@ -226,7 +231,7 @@ class LiveScreen:
         from rich import box
         from rich.table import Table
 
-        table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False)
+        table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False, show_edge=False)
         for name, justify in (("actor", "left"), ("state", "left"), ("incarnation", "right"), ("restarts", "right")):
             table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
         table.add_column("in state", justify="right", no_wrap=True)
@@ -269,7 +274,7 @@ class LiveScreen:
 
         rates = self._rates.look(venue)
         kinds = list(dict.fromkeys(topic.topic.kind for topic in venue.topics))
-        table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False)
+        table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False, show_edge=False)
         table.add_column(f"{sum(rates.values()):,.0f} values/s", no_wrap=True)
         for kind in kinds:
             book = kind is TopicKind.BOOK
@@ -291,19 +296,20 @@ class LiveScreen:
         if topic.state is not TopicState.LIVE:
             colour = "cyan" if topic.state is TopicState.CONFIRMED else "bold red"
             return f"[{colour}]● {topic.state.value}[/{colour}]"
-        return f"[green]●[/green] {rates.get(topic.topic, 0.0):.0f}/s [dim]{age(topic)}[/dim]"
+        old = f" [dim]{age(topic)}[/dim]" if self._console.width >= 105 else ""
+        return f"[green]●[/green] {rates.get(topic.topic, 0.0):.0f}/s{old}"
 
-    def _storm(self, room: int) -> Any:
+    def _storm(self, shown: int) -> Any:
+        """The last `shown` faults, and what is going on."""
         from rich import box
         from rich.table import Table
 
         scene = self.scene
-        table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False)
+        table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False, show_edge=False)
         table.add_column(f"storm {len(scene.rows)}/{scene.planned}", ratio=1, no_wrap=True, overflow="ellipsis")
         for name in ("noticed", "restarted", "back", "lost", "filled", ""):
             table.add_column(name, justify="right", no_wrap=True)
-        shown = scene.rows[-room + 1 :] if room > 1 else []
-        for row in shown:
+        for row in scene.rows[len(scene.rows) - shown :]:
             cells = row.cells()
             table.add_row(*cells[:6], "[green]ok[/green]" if row.ok else "[bold red]NOT OK[/bold red]")
         running = time.monotonic() - scene.now_since_s
@@ -368,11 +374,15 @@ def age(topic: TopicSnapshot) -> str:
 
 
 def book_words(topic: TopicSnapshot) -> str:
-    """A book's status line without its name: VALID with sequence and age, or what it waits for."""
+    """A book's own status line without its name: validity, age and sequence, or what it waits for."""
+    from rich.markup import escape
+
     words = topic.book.strip("<>").split(" ", 2)[-1]
-    valid = words.startswith("VALID")
     state, _, rest = words.partition(" ")
-    return f"[{'green' if valid else 'bold red'}]● {state}[/] [dim]{rest}[/dim]"
+    if state == "VALID":
+        sequence, _, old = rest.partition(" age=")
+        return f"[green]● {state}[/green] {old} [dim]{sequence}[/dim]"
+    return f"[bold red]● {state}[/bold red] [dim]{escape(rest)}[/dim]"
 
 
 def mark(ok: bool) -> str:
