@@ -452,6 +452,7 @@ class BookSync:
         """The subscription was confirmed, for the first time or again: deltas are to be expected from now on."""
         told = self._drop(BookState.SYNCING, "waiting for the first update" if self._trading else self._reason)
         self._connected = True
+        self._failures = 0  # a lost connection was not the book's fault; how often we connect is bounded elsewhere
         if self.rule.snapshot_limit is None:
             self._in_flight = None  # a new subscription is the answer to a Resubscribe, and brings its own snapshot
         if not self._trading:

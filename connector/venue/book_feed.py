@@ -87,14 +87,20 @@ class BookFeed(Feed):
 
     def snapshot_arrived(self, attempt: int, snapshot: OrderBook) -> None:
         with self._exclusively():
-            self._answer_by_s = None
+            self._answered(attempt)
             self._perform(self.book.on_snapshot(snapshot, attempt), None)
 
     def snapshot_failed(self, attempt: int, retry_after_s: float | None) -> None:
         with self._exclusively():
-            self._answer_by_s = None
+            self._answered(attempt)
             self._counters.add("book.snapshots_failed")
             self._perform(self.book.on_snapshot_failed(attempt, retry_after_s), None)
+
+    def _answered(self, attempt: int) -> None:
+        if (
+            self._answer_by_s is not None and self._answer_by_s[0] == attempt
+        ):  # or it is late: the newer one is still out
+            self._answer_by_s = None
 
     # ------------------------------------------------------------ the stream actor's side
 
@@ -105,6 +111,9 @@ class BookFeed(Feed):
     def _on_disconnected(self, reason: str) -> None:
         self._joined_s = float("inf")
         self._perform(self.book.on_disconnected(reason), None)
+        if self._answer_by_s is not None:  # nobody may be left to answer it; should somebody, it counts as late
+            attempt, self._answer_by_s = self._answer_by_s[0], None
+            self._perform(self.book.on_snapshot_failed(attempt), None)
         super()._on_disconnected(reason)
 
     def on_renewal(self) -> None:

@@ -79,7 +79,15 @@ class Connection:
             if feed is not None:
                 feed.on_frame(self, frame, received_ns, now_s)
             else:
-                self.strays += 1  # a topic we have just left, or one we are about to route
+                self._on_stray(name)
+
+    def _on_stray(self, name: bytes) -> None:
+        """A topic we have just left, or one we are about to route; a name that is no text is neither."""
+        self.strays += 1
+        try:
+            name.decode()
+        except UnicodeDecodeError:
+            self._alarms.report("a topic's name is not UTF-8", repr(name[:40]))
 
     def _on_control(self, frame: bytes) -> None:
         control = self._language.control(frame)
