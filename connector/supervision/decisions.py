@@ -483,6 +483,12 @@ class _Work:
         if child.spec.restart is Restart.TEMPORARY:
             self.forget(child)
 
+    def leave_plan(self, child: Child) -> None:
+        """It has had its turn, or is not to have one: the plan under way does not start it (again)."""
+        plan = self.plan
+        if plan is not None and child.spec.id in plan.starting:
+            self.plan = plan._replace(starting=tuple(id for id in plan.starting if id != child.spec.id))
+
     def forget(self, child: Child) -> None:
         if self.children.pop(child.spec.id, None) is not None:
             self.floor = max(self.floor, child.epoch)
@@ -586,6 +592,7 @@ class _Work:
         """It ended before it had reported ready."""
         tickets = child.tickets
         if reason.kind is EndKind.IGNORED:
+            self.leave_plan(child)
             self.drop(child, reason)
             self.answer(tickets)
             self.advance()
@@ -1013,6 +1020,7 @@ class _Work:
             self.answer(child.tickets, error=StartFailed(request.id, "it was stopped while it started"))
             self.ask_stop(child, tickets=(request.ticket,), by_hand=True)
         else:
+            self.leave_plan(child)
             self.drop(child, Reason(EndKind.STOPPED, text="by hand, while waiting for its restart"))
             self.answer((request.ticket,), value=True)
             if self.plan is not None and not any(
@@ -1027,7 +1035,7 @@ class _Work:
         error: Exception | None = None
         if child is None:
             error = NoSuchChild(request.id)
-        elif child.state is ChildState.BACKOFF or self.plan is not None:
+        elif child.state in (ChildState.BACKOFF, ChildState.LOST):
             error = ChildRestarting(request.id)
         elif child.state is not ChildState.STOPPED:
             error = ChildRunning(request.id)

@@ -186,3 +186,41 @@ def test_snapshot_by_message_equals_the_one_from_outside(lab):
     tree = lab.tree(lab.child("a"), lab.nested("venue", lab.child("b")))
     assert tree.root.ask(TakeSnapshot()).find("/venue/b").state == "running"
     assert tree.ref("/venue").proxy().snapshot().get().path == "/venue"
+
+
+def test_child_outside_the_group_that_waits_is_dealt_with_as_ever(lab):
+    """Statement 72."""
+    from connector.supervision import REST_FOR_ONE
+
+    tree = lab.tree(*lab.children("abc", backoff=SLOW), strategy=REST_FOR_ONE, intensity=ROOMY)
+    tree.ref("/a").stop()
+    lab.crash(tree.ref("/b"))
+    assert tree.root.ask(RestartChild("a")).ask("up") == "up"
+    with pytest.raises(ChildRunning):
+        tree.root.ask(RestartChild("a"))
+    lab.advance(6.0)
+    assert [lab.state(tree, f"/{id}") for id in "abc"] == ["running"] * 3
+
+
+def test_revived_child_has_one_turn_per_group_restart(lab):
+    """Statements 6, 14."""
+    from connector.supervision import Ignore
+
+    tree = lab.tree(lab.child("a"), lab.child("b", revive=True), strategy=ONE_FOR_ALL)
+    lab.start_plans["/b"] = [Ignore("not now")]
+    lab.crash(tree.ref("/a"))
+    assert lab.state(tree, "/b") == "stopped"
+    lab.crash(tree.ref("/a"))
+    assert lab.state(tree, "/b") == "running"
+
+
+def test_end_of_an_earlier_sibling_is_looked_at_before_a_long_wait_not_after_it(lab):
+    """Statement 25."""
+    from connector.supervision import REST_FOR_ONE
+
+    tree = lab.tree(lab.child("a"), *lab.children("bc", backoff=SLOW), strategy=REST_FOR_ONE, intensity=ROOMY)
+    lab.stop_plans["/c"] = [lambda actor: tree.ref("/a")._cell.incarnation.crash(lab.Boom("meanwhile"))]
+    lab.crash(tree.ref("/b"))
+    assert [lab.state(tree, f"/{id}") for id in "abc"] == ["restarting"] * 3
+    lab.advance(5.1)
+    assert [tree.ref(f"/{id}").epoch for id in "abc"] == [2, 2, 2]
