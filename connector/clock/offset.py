@@ -102,11 +102,8 @@ class ClockOffset:
         if not 0 <= round_trip <= self._max_round_trip_ns:
             self.dropped += 1
             return False
-        proof = _Proof(
-            received_ns,
-            server_ns - self._disagreement_ns - received_ns,
-            server_ns + self._resolution_ns + self._disagreement_ns - sent_ns,
-        )
+        slack = self._disagreement_ns + round_trip * self._drift_ppm // _PPM + 1  # the clocks part on the way, too
+        proof = _Proof(received_ns, server_ns - slack - received_ns, server_ns + self._resolution_ns + slack - sent_ns)
         oldest = received_ns - self._window_ns
         while self._proofs and self._proofs[0].at_ns < oldest:
             self._proofs.popleft()

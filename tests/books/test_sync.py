@@ -204,6 +204,18 @@ def test_malformed_delta_drops_the_book(valid, make, bad):
     assert valid.on_snapshot(make.book(12), again.attempt) == FRESH
 
 
+def test_malformed_delta_in_the_buffer_leaves_no_half_joined_book_behind(sync, make):
+    (fetch,) = sync.on_delta(make.delta(10))
+    good = make.delta(11)
+    sync.on_delta(
+        type(good)(*[getattr(good, f) for f in good.__struct_fields__[:6]], ((Decimal(1), Decimal(-1)),), (), None)
+    )
+    assert sync.on_snapshot(make.book(10), fetch.attempt) == ()
+    assert sync.received_ns is None
+    (fetch,) = sync.on_delta(make.delta(12))
+    assert sync.on_snapshot(make.book(12), fetch.attempt) == FRESH
+
+
 def test_numbers_that_start_over_replace_the_book(valid, make):
     actions = valid.on_delta(make.delta(1, 1))
     assert_dropped(valid, actions, "count anew")
@@ -368,6 +380,14 @@ def test_refresh_older_than_the_running_book_is_not_taken(make):
     assert sync.snapshot() == before
     _, again = sync.on_delta(make.delta(13))
     assert again.wait_up_to_s > 0.5
+
+
+def test_refresh_older_than_the_running_book_is_not_taken_when_nothing_came_meanwhile_either(make):
+    sync = thin(make, refresh_below=3)
+    _, fetch = sync.on_delta(make.delta(11, 11, {99: 0, 98: 0}))
+    before = sync.snapshot()
+    assert sync.on_snapshot(wide(make, 10), fetch.attempt) == ()
+    assert sync.snapshot() == before
 
 
 def test_failed_refresh_leaves_the_running_book_alone(make):

@@ -47,7 +47,7 @@ class Line:
 
     def _wait(self, condition: threading.Condition, seconds: float) -> None:
         self._asleep.release()
-        condition.wait(DEADLINE_S)
+        condition.wait(3 * DEADLINE_S)  # only a notification gets anybody out in time
 
     def join(self, name: str, points: int, priority: Priority, *, for_s: float = 1_000.0, cancelled=None) -> None:
         """Start a thread that reserves, and wait until it is asleep in line."""
@@ -279,6 +279,20 @@ def test_cancelled_request_leaves_the_line_and_the_next_moves_up():
     line.ledger.wake()
     line.finish()
     assert line.order == ["second"]
+
+
+def test_next_in_line_is_woken_when_the_head_leaves():
+    line, stop = Line(), threading.Event()
+    fill(line.ledger, line.clock).settle()
+    line.join("first", 60, Priority.READ, cancelled=stop.is_set)
+    line.join("second", 60, Priority.READ)
+    stop.set()
+    with line.ledger._lock:
+        line.ledger._line[0].changed.notify()  # the head alone, as its own timeout would
+    line._threads[0].join(DEADLINE_S)
+    assert line._asleep.acquire(timeout=DEADLINE_S), "the second must set its own alarm now"
+    line.ledger.close()
+    line.finish()
 
 
 def test_cancellation_is_seen_without_a_wake(clock):
