@@ -1,8 +1,7 @@
 """The known differences from OTP, each with scripts that show it. What is not listed here must be the same.
 
 Data only. In every script all steps but the last are the same for both; the last is quoted for each, in the words of
-`outcomes.lines`. README.md beside this file says the same in a table for people. OPEN_FAULTS is not for differences
-but for defects: what ours does wrong until it is mended. Their tests fail as soon as it is, and ask to be removed.
+`outcomes.lines`. README.md beside this file says the same in a table for people.
 """
 
 from collections.abc import Mapping
@@ -11,9 +10,8 @@ from typing import Any
 
 from scripts import ALL, ONE, REST, TRANSIENT, Child, Script, Sup
 
-__all__ = ["DECLINES", "DIFFERENCES", "OPEN_FAULTS", "OVERLAP", "Difference"]
+__all__ = ["ALIKE", "DIFFERENCES", "OVERLAP", "Difference"]
 
-DECLINES = "a child with revive=True that declines to start is started again at once"
 OVERLAP = "restarts of independent children overlap"  # shown by a test of its own, over many schedules
 
 
@@ -176,55 +174,21 @@ DIFFERENCES = (
         ours="ok: stopped b, failed a, started b; up: b; down: a; root: running; count: [2, 1]",
         settings=AS_SHIPPED,
     ),
-    Difference(
-        "a group's restart is finished before an earlier sibling's end is looked at",
-        Script(
-            "earlier-sibling-ends-too",
-            _tree(REST, 5, A, B),
-            events=(("fail", "b", 1), ("together", "", (("b", "crash"), ("a", "crash")))),
-        ),
-        erlang="done done: failed b, started a, started b; up: a b; root: running; count: [2, 2]",
-        ours="done done: failed b, started b, stopped b, started a, started b; up: a b; root: running; count: [2, 2]",
-    ),
 )
 
-OPEN_FAULTS = (
-    Difference(
-        DECLINES,
-        Script("declined-at-the-start", _tree(ONE, 3, A, B), faults=(("ignore", "a", 1),)),
-        erlang="started: ignored a, started b; up: b; down: a; root: running; count: [2, 1]",
-        ours="started: ignored a, started b; up: b; down: a; root: running; count: [2, 1]",
+ALIKE = (
+    Script("declined-at-the-start", _tree(ONE, 3, A, B), faults=(("ignore", "a", 1),)),
+    Script("declined-with-its-group", _tree(ALL, 3, A, B), events=(("ignore", "b", 1), ("end", "a", "crash"))),
+    Script("uninvolved-runs", _tree(REST, 3, A, B), events=(("meanwhile", "b", "crash", (("restart", "", "a"),)),)),
+    Script(
+        "uninvolved-is-down",
+        _tree(REST, 3, A, B),
+        events=(("terminate", "", "a"), ("meanwhile", "b", "crash", (("restart", "", "a"),))),
     ),
-    Difference(
-        DECLINES,
-        Script("declined-with-its-group", _tree(ALL, 3, A, B), events=(("ignore", "b", 1), ("end", "a", "crash"))),
-        erlang="done: stopped b, started a, ignored b; up: a; down: b; root: running; count: [2, 1]",
-        ours="done: stopped b, started a, ignored b; up: a; down: b; root: running; count: [2, 1]",
-    ),
-    Difference(
-        "a child with revive=True that is stopped by hand while its group waits comes back after the wait",
-        Script(
-            "stopped-while-waiting",
-            _tree(REST, 3, A, B),
-            events=(("meanwhile", "a", "crash", (("terminate", "", "a"),)),),
-        ),
-        erlang="ok: stopped b, failed a; down: a b; root: running; count: [2, 0]",
-        ours="ok: stopped b, failed a, started b; up: b; down: a; root: running; count: [2, 1]",
-    ),
-    Difference(
-        "a child outside the group that waits cannot be started by hand, and is called restarting",
-        Script("uninvolved-runs", _tree(REST, 3, A, B), events=(("meanwhile", "b", "crash", (("restart", "", "a"),)),)),
-        erlang="running: failed b, started b; up: a b; root: running; count: [2, 2]",
-        ours="running: failed b, started b; up: a b; root: running; count: [2, 2]",
-    ),
-    Difference(
-        "a child outside the group that waits cannot be started by hand, and is called restarting",
-        Script(
-            "uninvolved-is-down",
-            _tree(REST, 3, A, B),
-            events=(("terminate", "", "a"), ("meanwhile", "b", "crash", (("restart", "", "a"),))),
-        ),
-        erlang="ok: failed b, started a, started b; up: a b; root: running; count: [2, 2]",
-        ours="ok: failed b, started a, started b; up: a b; root: running; count: [2, 2]",
+    Script(
+        "earlier-sibling-ends-too",
+        _tree(REST, 5, A, B),
+        events=(("fail", "b", 1), ("together", "", (("b", "crash"), ("a", "crash")))),
     ),
 )
+"""Scripts in which ours once did something else; it has been mended, and they stay."""
