@@ -194,6 +194,16 @@ def test_dynamic_children_come_back_with_their_supervisor_only_when_asked_for(la
         assert added.ask("there") == "there" and added.epoch == 2
 
 
+def test_dynamic_child_added_again_never_repeats_an_epoch(lab):
+    """Statements 26, 28."""
+    tree = lab.tree(lab.nested("venue"))
+    venue = tree.ref("/venue")
+    assert venue.proxy().start_child(lab.child("x")).get().epoch == 1
+    venue._cell.incarnation.crash(lab.Boom("supervisor"))
+    lab.settle()
+    assert venue.proxy().start_child(lab.child("x")).get().epoch == 2
+
+
 def test_strategies_are_what_their_names_say():
     """Statements 21, 22, 23."""
     expected = {ONE_FOR_ONE: {"b"}, ONE_FOR_ALL: {"a", "b", "c"}, REST_FOR_ONE: {"b", "c"}}

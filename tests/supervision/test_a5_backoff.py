@@ -8,20 +8,26 @@ from connector.supervision import (
     DROP_OLDEST,
     KEEP,
     ONE_FOR_ALL,
+    ONE_FOR_ONE,
     PROBE,
     REFUSE,
     Backoff,
     BreakerSpec,
+    ChildSpec,
     EndKind,
     EventKind,
     InboxFull,
     InboxPolicy,
     Intensity,
     NotRunning,
+    Reason,
+    SupervisorSpec,
 )
+from connector.supervision import decisions as do
 
 EXACT = Backoff(base_s=1.0, max_s=8.0, jitter=0.0)
 ROOMY = Intensity(20, 1000)
+SLOW = Backoff(base_s=5.0, max_s=5.0, jitter=0.0, first_at_once=False)
 
 
 def delays(lab, path="/a"):
@@ -101,6 +107,32 @@ def test_reset_timer_armed_before_a_newer_failure_resets_nothing(lab):
     assert tree.snapshot().find("/a").failures == 2
 
 
+def test_reset_of_an_older_incarnation_resets_nothing_even_while_a_newer_one_runs():
+    """Statement 42."""
+    state = do.initial_state(SupervisorSpec(children=(ChildSpec("a", object),)))
+    crashed = Reason(EndKind.CRASHED)
+    for event in (do.Begin(), do.Started("a", 1), do.Ended("a", 1, crashed), do.Started("a", 2), do.Healthy("a", 1)):
+        state, _ = do.decide(state, event, 0.0)
+    assert state.children["a"].failures == 1
+    state, _ = do.decide(state, do.Healthy("a", 2), 20.0)
+    assert state.children["a"].failures == 0
+
+
+@pytest.mark.parametrize("strategy", [ONE_FOR_ONE, ONE_FOR_ALL])
+def test_timer_of_a_wait_that_was_cut_short_does_not_shorten_the_next(lab, strategy):
+    """Statements 44, 47."""
+    tree = lab.tree(lab.child("a", backoff=SLOW), strategy=strategy, intensity=ROOMY)
+    lab.crash(tree.ref("/a"))  # due in 5 s
+    lab.advance(1.0)
+    assert tree.root.proxy().retry_now("a").get() is True
+    lab.settle()
+    lab.crash(tree.ref("/a"))  # due 5 s from now; the first timer fires a second before that
+    lab.advance(4.5)
+    assert lab.state(tree, "/a") == "restarting"
+    lab.advance(0.6)
+    assert lab.state(tree, "/a") == "running"
+
+
 def test_failing_init_backs_off_like_a_failing_run(lab):
     """Statement 43."""
     tree = lab.tree(*(lab.child(id, backoff=EXACT) for id in "ab"), intensity=ROOMY)
@@ -141,9 +173,6 @@ def test_during_backoff_every_question_is_answered(lab):
     assert root.child_spec("a").get().backoff == EXACT
     assert tree.snapshot().find("/a").next_attempt_s == pytest.approx(1.0, abs=0.01)
     assert "next attempt in" in tree.render()
-
-
-SLOW = Backoff(base_s=5.0, max_s=5.0, jitter=0.0, first_at_once=False)
 
 
 def waiting(lab, **inbox):

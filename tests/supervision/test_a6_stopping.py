@@ -25,6 +25,8 @@ from connector.supervision import (
     SelfAsk,
     Stopped,
     SupervisorSpec,
+    ThreadRuntime,
+    start_tree,
 )
 from connector.supervision import decisions as do
 
@@ -52,6 +54,29 @@ def test_thread_of_a_child_is_gone_before_the_next_is_asked(threads):
         threads.stop_plans[f"/{id}"] = [look]
     threads.tree(*threads.children("abc")).stop()
     assert [len([name for name in names if name[11] in "abc"]) for names in alive] == [2, 1, 0]
+
+
+def test_thread_that_lingers_after_its_last_words_is_waited_for(threads):
+    """Statement 51."""
+    lingers = []
+
+    class Lingering(ThreadRuntime):
+        def run_loop(self, name, loop):
+            if "/b#" not in name:
+                return super().run_loop(name, loop)
+
+            def run():
+                loop.run()
+                threading.Event().wait(0.1)  # what the interpreter may take to end a thread on a bad day
+                lingers.append("gone")
+
+            return self._start(name, run)
+
+    threads.stop_plans["/a"] = [lambda actor: lingers.append("next asked")]
+    runtime = Lingering()
+    start_tree(SupervisorSpec(children=threads.children("ab")), runtime=runtime).stop()
+    runtime.close()
+    assert lingers == ["gone", "next asked"]
 
 
 def test_stop_takes_at_most_the_sum_of_the_shutdown_times(lab):
@@ -152,6 +177,36 @@ def test_drain_has_a_deadline(lab):
     assert lab.lines("got") == ["got a#1 0", "got a#1 1"]
     assert lab.runtime.monotonic_s() - began_s == pytest.approx(6.0, abs=0.1)
     assert tree.dead_letters.count == 3
+
+
+@pytest.mark.parametrize("way", ["tell", "ask", "ask_later", "put"])
+def test_inbox_closed_between_the_look_and_the_append_leaves_nothing_behind(lab, way):
+    """Statement 56."""
+    tree = lab.tree(lab.child("a"))
+    ref, inbox = tree.ref("/a"), tree.ref("/a")._cell.inbox
+
+    class ClosesWhenLookedAt:
+        """Stands in for the limit: the comparison every sender makes first is when the actor stops."""
+
+        def __le__(self, length):
+            ref.stop(block=False)
+            lab.runtime.run_until_idle()
+            return False
+
+        def __gt__(self, length):
+            return not self.__le__(length)
+
+    inbox.limit = ClosesWhenLookedAt()
+    if way == "ask":
+        with pytest.raises(Stopped):
+            ref.ask("in between")
+    elif way == "ask_later":
+        with pytest.raises(Stopped):
+            ref.ask("in between", block=False).get(timeout=0)
+    else:
+        ref.tell("in between") if way == "tell" else inbox.push(("in between", None))
+        assert tree.dead_letters.count == 1
+    assert not ref.is_alive() and len(inbox) == 0
 
 
 @pytest.mark.usefixtures("busy_switching")
