@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from msgspec.structs import replace
@@ -74,11 +75,6 @@ def _next_open_ns(candle: Candle) -> int:
     return (candle.close_time_ns // NS_PER_MS + 1) * NS_PER_MS
 
 
-def _event_time(event: Any) -> int | None:
-    time_ns: int | None = event.event_time_ns
-    return time_ns
-
-
 def _trade_key(event: Trade) -> int | None:
     return event.trade_id if isinstance(event.trade_id, int) else None
 
@@ -95,6 +91,7 @@ class TopicContinuity:
 
     Attributes:
         key: rises with every new value; an equal or lower one is a duplicate. None: this value cannot be ordered.
+        contiguous: keys rise by exactly one from value to value.
         missing: (topic, last, new) -> what lies between them; None when nothing does, or when it cannot be known.
         identity: (recovered value) -> its place in `Missing.first … last`.
         probe: the question whose answer shows whether a silent topic missed something.
@@ -104,6 +101,7 @@ class TopicContinuity:
     key: Callable[[Any], int | None]
     probe: Callable[[Topic], Query]
     shows_newer: Callable[[Any, Any], bool]
+    contiguous: bool = False
     missing: Callable[[Topic, Any, Any], Missing | None] | None = None
     identity: Callable[[Any], int] | None = None
 
@@ -111,6 +109,7 @@ class TopicContinuity:
 CONTINUITY: dict[TopicKind, TopicContinuity] = {
     TopicKind.TRADES: TopicContinuity(
         key=_trade_key,
+        contiguous=True,
         missing=_missing_trades,
         identity=lambda trade: int(trade.trade_id),
         # Aggregates tell the newest trade id at a sixth of the price of the trades call.
@@ -118,21 +117,22 @@ CONTINUITY: dict[TopicKind, TopicContinuity] = {
         shows_newer=lambda seen, answer: bool(answer) and answer[-1].last_trade_id > seen.trade_id,
     ),
     TopicKind.AGG_TRADES: TopicContinuity(
-        key=lambda event: int(event.agg_id),
+        key=attrgetter("agg_id"),
+        contiguous=True,
         missing=_missing_agg_trades,
         identity=lambda trade: int(trade.agg_id),
         probe=lambda topic: AggTradesQuery(topic.symbol, limit=1),
         shows_newer=lambda seen, answer: bool(answer) and answer[-1].agg_id > seen.agg_id,
     ),
     TopicKind.CANDLES: TopicContinuity(
-        key=_event_time,
+        key=attrgetter("event_time_ns"),
         missing=_missing_candles,
         identity=lambda candle: int(candle.open_time_ns),
         probe=lambda topic: CandlesQuery(topic.symbol, topic.interval or "", limit=1),
         shows_newer=lambda seen, answer: bool(answer) and _candle_changed(seen, answer[-1]),
     ),
     TopicKind.TICKER: TopicContinuity(
-        key=_event_time,
+        key=attrgetter("event_time_ns"),
         probe=lambda topic: TickersQuery((topic.symbol,)),
         # Not the trade count: it also falls as old trades leave the window.
         shows_newer=lambda seen, answer: (
@@ -140,12 +140,12 @@ CONTINUITY: dict[TopicKind, TopicContinuity] = {
         ),
     ),
     TopicKind.BOOK_TICKER: TopicContinuity(
-        key=lambda event: event.update_id,
+        key=attrgetter("update_id"),
         probe=lambda topic: BookTickersQuery((topic.symbol,)),
         shows_newer=lambda seen, answer: bool(answer) and (answer[-1].bid, answer[-1].ask) != (seen.bid, seen.ask),
     ),
     TopicKind.PARTIAL_BOOK: TopicContinuity(
-        key=lambda event: int(event.update_id),
+        key=attrgetter("update_id"),
         probe=lambda topic: DepthQuery(topic.symbol, limit=5),
         # Not the update id: it also rises by changes below the levels this topic sends.
         shows_newer=lambda seen, answer: (
@@ -153,7 +153,7 @@ CONTINUITY: dict[TopicKind, TopicContinuity] = {
         ),
     ),
     TopicKind.BOOK: TopicContinuity(
-        key=lambda event: int(event.last_update_id),
+        key=attrgetter("last_update_id"),
         probe=lambda topic: DepthQuery(topic.symbol, limit=5),
         shows_newer=lambda seen, answer: answer.update_id > seen.last_update_id,
     ),

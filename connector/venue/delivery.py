@@ -118,7 +118,7 @@ class Subscription:
         self.gaps: deque[Gap] = deque(maxlen=RECENT_GAPS)
         self._feed, self._clock, self._notices = feed, clock, notices
         self._capacity, self._overflow, self._push_back_s = capacity, overflow, push_back_s
-        self._closed, self._on_close = threading.Event(), on_close
+        self._ended, self._on_close = False, on_close
         self._callback = callback
         self._values: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._room = threading.Condition()  # only PUSH_BACK waits on it
@@ -130,7 +130,7 @@ class Subscription:
     # ------------------------------------------------------------ the feed's side
 
     def _call(self, value: Any) -> None:
-        if self._closed.is_set():
+        if self._ended:
             return
         self.delivered += 1
         try:
@@ -140,7 +140,7 @@ class Subscription:
             self.last_failure = failure
 
     def _tell(self, value: Any) -> None:
-        if self._closed.is_set():
+        if self._ended:
             return
         try:
             if self._lost is not None:  # written by this thread alone on this path
@@ -156,9 +156,9 @@ class Subscription:
     def _put(self, value: Any) -> None:
         values = self._values
         if self._lost is not None or values.qsize() >= self._capacity:
-            if self._closed.is_set() or not self._make_room():
+            if self._ended or not self._make_room():
                 return
-        elif self._closed.is_set():
+        elif self._ended:
             return
         self.delivered += 1
         values.put(value)
@@ -188,7 +188,7 @@ class Subscription:
         return True
 
     def _has_room(self) -> bool:
-        return self._closed.is_set() or self._values.qsize() < self._capacity
+        return self._ended or self._values.qsize() < self._capacity
 
     def _lose(self) -> None:
         now_ns = self._clock.time_ns()
@@ -215,7 +215,7 @@ class Subscription:
         """Called by the feed beside the values, in their order."""
         if isinstance(notice, Gap):
             self.gaps.append(notice)
-        if self._notices and not self._closed.is_set():
+        if self._notices and not self._ended:
             if self._callback is not None:
                 self.take(notice)
             else:
@@ -270,7 +270,7 @@ class Subscription:
 
     @property
     def state(self) -> TopicState:
-        return TopicState.CLOSED if self._closed.is_set() else self._feed.state
+        return TopicState.CLOSED if self._ended else self._feed.state
 
     def freshness(self) -> Freshness:
         """Whether the last value can be trusted to be current, and its age."""
@@ -283,9 +283,10 @@ class Subscription:
 
     def close(self) -> None:
         """Stop listening. Values already queued can still be taken. Idempotent."""
-        if self._closed.is_set():
-            return
-        self._closed.set()
+        with self._room:  # one of several callers closes it
+            if self._ended:
+                return
+            self._ended = True
         self._feed.detach(self)
         self._values.put(_CLOSE)
         with self._room:

@@ -39,6 +39,9 @@ HELD_AT_MOST = 10_000
 COUNT_RESTART_S = 5.0
 """A venue whose ids keep rising below our last one for so long has started counting again."""
 
+_NO_STEP = None
+"""Of topics whose keys rise by any amount: no difference of two keys equals it."""
+
 CALLBACK_WITHIN_S = 2.0
 """How long anybody waits for a consumer's callback before that consumer is taken off."""
 
@@ -96,6 +99,8 @@ class Feed:
         self._frames_before_owner = 0
         self._successor: Source | None = None
         self._successor_frames: deque[tuple[bytes, int]] = deque(maxlen=HELD_AT_MOST)
+        self._step = 1 if self._rule.contiguous else _NO_STEP
+        self._is_plain = False  # live, nothing held back, no stray: set after a value, cleared by whatever changes that
         self._stray: tuple[int, float] | None = None
         self._held: list[Any] | None = None
         self._recovery: tuple[Backfill, int, float] | None = None
@@ -220,9 +225,17 @@ class Feed:
             return
         key = self._key(value)
         last_key = self._last_key
-        if key is not None and last_key is not None and key <= last_key and not self._count_restarted(key, now_s):
-            self.duplicates += 1
-            return
+        if key is not None and last_key is not None:
+            if key - last_key == self._step and self._is_plain:
+                # The next value of a topic that is live and misses nothing: nearly every one. As `_on_new`, written out.
+                self._last_key, self.last, self.last_new_s = key, value, now_s
+                self.accepted += 1
+                self.values += 1
+                self._call_all(value)
+                return
+            if key <= last_key and not self._count_restarted(key, now_s):
+                self.duplicates += 1
+                return
         self._on_new(value, key, now_s)
 
     def _on_unreadable(self, unreadable: WireFormatError) -> None:
@@ -235,8 +248,7 @@ class Feed:
             missing = self._rule.missing(self.topic, self.last, value)
         self._last_key, self.last, self.last_new_s = key, value, now_s
         self.accepted += 1
-        if self._stray is not None:
-            self._stray = None
+        self._stray = None
         if missing is not None:
             self._begin_recovery(missing, value, now_s)
         elif self._held is not None:
@@ -245,6 +257,7 @@ class Feed:
                 self._end_recovery((), "too many values waited for the missing ones")
         else:
             self._deliver(value)
+        self._is_plain = self._held is None and self._state is TopicState.LIVE
 
     def _deliver(self, value: Any) -> None:
         self.values += 1
@@ -257,7 +270,7 @@ class Feed:
         stray = self._stray
         if stray is None or key <= stray[0]:
             if stray is None or now_s - stray[1] > 2 * COUNT_RESTART_S:
-                self._stray = (key, now_s)
+                self._stray, self._is_plain = (key, now_s), False
             return False
         if now_s - stray[1] < COUNT_RESTART_S:
             return False
@@ -388,6 +401,7 @@ class Feed:
             self._set_state(state, reason)
 
     def _set_state(self, state: TopicState, reason: str) -> None:
+        self._is_plain = False
         same, self._reason = state is self._state, reason
         if same:
             return

@@ -7,6 +7,7 @@ a request comes here. `close` ends them from any thread, also while they wait fo
 from __future__ import annotations
 
 import queue
+import threading
 from collections.abc import Callable
 
 from connector.domain.wire import HttpRequest, HttpResponse
@@ -20,39 +21,61 @@ _Job = tuple[HttpRequest, float, Callable[[HttpResponse | ConnectorError], None]
 
 
 class HttpWorkers:
-    """A fixed number of worker threads over one HttpClient; see `venue.rest.HttpPort`."""
+    """At most `workers` threads over one HttpClient, started when a request finds none free; see `venue.rest.HttpPort`.
+
+    Not before: each start of a thread may cost a turn of the interpreter, and a restarted actor must be up within milliseconds.
+    """
 
     def __init__(self, client: HttpClient, context: ActorContext, workers: int) -> None:
-        self._client, self._workers = client, workers
+        self._client, self._context, self._workers = client, context, workers
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()  # guards the three below; arithmetic only inside
+        self._threads = self._under_way = 0
         self._closed = False
-        for number in range(1, workers + 1):
-            context.spawn(f"http-{number}", self._work)
 
     def submit(
         self, request: HttpRequest, deadline_s: float, done: Callable[[HttpResponse | ConnectorError], None]
     ) -> None:
+        with self._lock:
+            closed = self._closed
+            if not closed:
+                self._under_way += 1
+                one_more = self._threads < min(self._under_way, self._workers)
+                self._threads += one_more
+                number = self._threads
+        if closed:
+            done(_not_sent())
+            return
         self._jobs.put((request, deadline_s, done))
+        if one_more:
+            self._context.spawn(f"http-{number}", self._work)
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             request, deadline_s, done = job
-            if self._closed:
-                done(NotConnected("the REST actor is stopping; the request was not sent."))
-                continue
             try:
-                outcome: HttpResponse | ConnectorError = self._client.send(request, deadline_s)
+                outcome: HttpResponse | ConnectorError = (
+                    _not_sent() if self._closed else self._client.send(request, deadline_s)
+                )
             except ConnectorError as error:
                 outcome = error
+            with self._lock:
+                self._under_way -= 1
             done(outcome)
 
     def close(self) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        for _ in range(self._workers):
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            threads = self._threads
+        for _ in range(threads):
             self._jobs.put(None)
         self._client.close()
 
     def __repr__(self) -> str:
-        return f"<HttpWorkers {self._workers} threads {self._jobs.qsize()} waiting>"
+        return f"<HttpWorkers {self._threads}/{self._workers} threads {self._jobs.qsize()} waiting>"
+
+
+def _not_sent() -> NotConnected:
+    return NotConnected("the REST actor is stopping; the request was not sent.")

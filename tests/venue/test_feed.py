@@ -6,7 +6,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from connector.domain import Gap, Side, Symbol, Topic, TopicKind, Trade
+from connector.domain import BookTicker, Gap, Side, Symbol, Topic, TopicKind, Trade
 from connector.errors import WireFormatError
 from connector.telemetry import Counters, OncePerKind
 from connector.testing.clocks import FakeClock
@@ -85,6 +85,27 @@ def test_repeated_and_late_values_are_dropped_and_counted(bench):
 
     assert bench.values() == [1, 2, 3]
     assert bench.feed.duplicates == 2
+
+
+@pytest.mark.parametrize("kind", [TopicKind.TICKER, TopicKind.BOOK_TICKER])
+def test_a_value_just_below_the_last_is_late_on_every_kind_of_topic(bench, kind):
+    feed = Feed(
+        "venue",
+        Topic(kind, BTC),
+        bench.clock,
+        ask=bench.wishes.append,
+        counters=Counters(),
+        alarms=OncePerKind("venue"),
+    )
+    taken = []
+    feed.attach(Subscription(feed, bench.clock, callback=lambda value: taken.append(value.update_id)))
+    feed.bind(lambda frame, at: BookTicker("venue", BTC, int(frame), at, *[Decimal(1)] * 4, update_id=int(frame)))
+    feed.own(bench.source)
+    for number in (10, 9, 12, 11, 12, 13):
+        feed.on_frame(bench.source, str(number).encode(), 0, 0.0)
+
+    assert taken == [10, 12, 13]
+    assert feed.duplicates == 3
 
 
 def test_repeats_do_not_count_as_news(bench):
