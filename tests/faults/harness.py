@@ -7,7 +7,6 @@ not slow the reader threads they watch.
 
 from __future__ import annotations
 
-import gc
 import threading
 import time
 from collections import deque
@@ -84,8 +83,7 @@ def descriptors() -> int | None:
 
 
 def settled_base() -> tuple[int, int | None, int]:
-    """(threads, descriptors, registered actors) right now, garbage aside."""
-    gc.collect()
+    """(threads, descriptors, registered actors) right now."""
     return threading.active_count(), descriptors(), len(pykka.ActorRegistry.get_all())
 
 
@@ -206,13 +204,18 @@ def running(
     parts: Callable[[Parts], Parts] | None = None,
     connector: dict[str, Any] | None = None,
     simulator: dict[str, Any] | None = None,
+    prepare: Callable[[Simulator], object] | None = None,
+    clock: SystemClock | None = None,
     **venue: Any,
 ) -> Iterator[Rig]:
-    """A client connected to one simulator per venue name ("binance" by default), with quick restarts and reconnects."""
+    """A client connected to one simulator per venue name ("binance" by default), with quick restarts and reconnects.
+
+    `prepare` may break each exchange before the client starts.
+    """
     names = names or ("binance",)
     sims: dict[str, Simulator] = {}
     events: deque[TreeEvent] = deque(maxlen=200_000)
-    clock = SystemClock()
+    clock = clock or SystemClock()
     chosen = real_parts(clock)
     if driver is not None:
         chosen = replace(chosen, driver=lambda _: driver)
@@ -224,6 +227,8 @@ def running(
         for number, name in enumerate(names):
             fields = {"symbols": symbols, "seed": 7 + number, "events_per_s": events_per_s, **(simulator or {})}
             sims[name] = Simulator(SimulatorSettings(**fields)).start()
+            if prepare is not None:
+                prepare(sims[name])
         venues = tuple(
             VenueSettings("binance", name=name, rest_url=sim.rest_url, stream_url=sim.ws_url, **venue)
             for name, sim in sims.items()
