@@ -4,6 +4,7 @@ import socket
 import statistics
 import threading
 import time
+from collections import deque
 
 import pytest
 
@@ -14,8 +15,10 @@ from connector.supervision import (
     EndKind,
     EventKind,
     InterruptedHandler,
+    Reason,
     Restarted,
 )
+from connector.supervision import decisions as do
 
 QUICK = {"busy_limit_s": 0.1, "interrupt_grace_s": 0.02}
 
@@ -119,6 +122,27 @@ def test_fenced_consumer_between_two_messages_takes_none(threads):
         tree.root.proxy().terminate_child("a").get(timeout=5)
         tree.root.proxy().restart_child("a").get(timeout=5)
         assert ref.ask(lambda actor: actor.context.epoch, timeout=5) == old.epoch + 1
+
+
+def test_message_taken_in_the_very_moment_of_the_fence_goes_to_the_successor(lab):
+    """Statements 74, 83."""
+    tree = lab.tree(lab.child("a"))
+    cell = tree.ref("/a")._cell
+    hung = Reason(EndKind.HUNG)
+
+    class FencedWhileTaking(deque):
+        def popleft(self):
+            entry = super().popleft()
+            if cell.incarnation is not None and cell.epoch == 1:
+                cell.fence(cell.incarnation, hung)
+                cell.notify(do.Ended("a", 1, hung))
+            return entry
+
+    cell.inbox.queue = FencedWhileTaking()
+    for number in range(3):
+        cell.inbox.push((number, None))
+    lab.settle()
+    assert lab.lines("got") == ["got a#2 0", "got a#2 1", "got a#2 2"]
 
 
 def test_interrupt_hook_unblocks_a_socket_and_the_thread_is_not_lost(threads):

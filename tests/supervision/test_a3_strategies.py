@@ -204,6 +204,17 @@ def test_dynamic_child_added_again_never_repeats_an_epoch(lab):
     assert venue.proxy().start_child(lab.child("x")).get().epoch == 2
 
 
+def test_subtree_added_again_never_repeats_an_epoch(lab):
+    """Statement 26."""
+    tree = lab.tree()
+    root, venue = tree.root.proxy(), lab.nested("venue", lab.child("a"))
+    root.start_child(venue).get()
+    root.terminate_child("venue").get()
+    root.delete_child("venue").get()
+    root.start_child(venue).get()
+    assert tree.ref("/venue/a").epoch == 2
+
+
 def test_strategies_are_what_their_names_say():
     """Statements 21, 22, 23."""
     expected = {ONE_FOR_ONE: {"b"}, ONE_FOR_ALL: {"a", "b", "c"}, REST_FOR_ONE: {"b", "c"}}
