@@ -1,0 +1,94 @@
+"""Exact arithmetic of orders, and the one place that rounds.
+
+Decides the direction of every rounding: quantities go down (never more than was meant), a buyer's price goes down and a
+seller's up (never worse than was meant), averages are cut to 40 digits half even. Sums and products are exact: they do not
+depend on the calling thread's decimal context. Never guesses a step: without one, a value stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal, Inexact, InvalidOperation, Overflow
+
+from connector.domain.market import Side
+
+__all__ = [
+    "ZERO",
+    "average",
+    "down",
+    "is_multiple",
+    "product",
+    "quantity_for",
+    "round_price",
+    "round_quantity",
+    "total",
+    "up",
+]
+
+ZERO = Decimal(0)
+
+_EXACT = Context(prec=2_000, traps=[Inexact, InvalidOperation, Overflow])
+"""Wide enough for any numbers a venue writes; a result that would not be exact raises."""
+
+_WIDE = Context(prec=2_000, traps=[InvalidOperation, Overflow])
+_AVERAGE = Context(prec=40, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, Overflow])
+
+
+def total(values: Iterable[Decimal]) -> Decimal:
+    """The exact sum; 0 of nothing."""
+    sum_ = ZERO
+    for value in values:
+        sum_ = _EXACT.add(sum_, value)
+    return sum_
+
+
+def product(left: Decimal, right: Decimal) -> Decimal:
+    """The exact product, e.g. price x quantity."""
+    return _EXACT.multiply(left, right)
+
+
+def average(quote: Decimal, quantity: Decimal) -> Decimal:
+    """quote / quantity, to 40 significant digits, half even. `quantity` is not 0."""
+    return _AVERAGE.divide(quote, quantity)
+
+
+def is_multiple(value: Decimal, step: Decimal | None) -> bool:
+    """True without a step. The grid starts at 0, not at the smallest value allowed."""
+    return not step or _WIDE.remainder(value, step) == 0
+
+
+def down(value: Decimal, step: Decimal | None) -> Decimal:
+    """The largest multiple of `step` that is not above `value`; `value` itself without a step."""
+    return _to_grid(value, step, ROUND_FLOOR)
+
+
+def up(value: Decimal, step: Decimal | None) -> Decimal:
+    """The smallest multiple of `step` that is not below `value`; `value` itself without a step."""
+    return _to_grid(value, step, ROUND_CEILING)
+
+
+def _to_grid(value: Decimal, step: Decimal | None, direction: str) -> Decimal:
+    if not step or is_multiple(value, step):
+        return value
+    whole = _WIDE.divide_int(value, step)  # cut towards zero, exactly
+    if direction == ROUND_CEILING and value > 0:
+        whole += 1
+    elif direction == ROUND_FLOOR and value < 0:
+        whole -= 1
+    return _EXACT.multiply(whole, step)
+
+
+def round_quantity(quantity: Decimal, step: Decimal | None) -> Decimal:
+    """A quantity on the grid, never more than was asked for."""
+    return down(quantity, step)
+
+
+def round_price(price: Decimal, tick: Decimal | None, side: Side) -> Decimal:
+    """A price on the grid, never worse for us than was asked for: a buyer's goes down, a seller's up."""
+    return down(price, tick) if side is Side.BUY else up(price, tick)
+
+
+def quantity_for(quote: Decimal, price: Decimal, step: Decimal | None) -> Decimal:
+    """How many base units `quote` pays for at `price`, on the grid, never more than it pays for."""
+    cut = Context(prec=40, rounding=ROUND_FLOOR, traps=[InvalidOperation, Overflow]).divide(quote, price)
+    return down(cut, step)
