@@ -13,6 +13,7 @@ order as well). The simulated exchange runs in a process of its own, so that it 
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 import threading
 import time
@@ -188,6 +189,8 @@ def judge_stop(report: Report, stopped: StopReport, threads_left: int, bound_sca
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = read_arguments(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # the tree's picture on a stream that knows no such characters
     if options.list:
         print("\n".join(f"{fault.key:16} {fault.words}" for fault in FAULTS))
         return 0

@@ -61,11 +61,15 @@ class ExchangeProcess:
         self._listening = threading.Event()
         self._reader = threading.Thread(target=self._read, name="demo:exchange-output", daemon=True)
         self._reader.start()
-        if not self._listening.wait(START_WITHIN_S) or len(self._said[:1]) == 0:
+        if not self._listening.wait(START_WITHIN_S) or not self._said:
+            ended = self._process.poll() is not None
             self.stop()
-            raise RuntimeError(
-                f"the simulated exchange did not start within {START_WITHIN_S:.0f} s: {' '.join(command)}"
+            why = (
+                "ended before it listened; see its words above"
+                if ended
+                else f"does not listen after {START_WITHIN_S:.0f} s"
             )
+            raise RuntimeError(f"the simulated exchange {why}: {' '.join(command)}")
         words = self._said[0].split()
         self.rest_url, self.ws_url = words[1], words[3]
 
@@ -76,6 +80,7 @@ class ExchangeProcess:
             if not self._said:
                 self._said.append(line)
                 self._listening.set()
+        self._process.wait()
         self._listening.set()
 
     def stop(self) -> None:
@@ -127,10 +132,10 @@ class ExchangeProcess:
             for row in rows
         }
 
-    def subscriptions(self) -> set[str]:
-        """Streams that open connections are subscribed to."""
+    def subscriptions(self) -> list[str]:
+        """Streams that open connections are subscribed to, in alphabetical order; twice where two connections are."""
         streams: dict[str, list[str]] = self._call("GET", "ledger/subscriptions")
-        return {stream for names in streams.values() for stream in names}
+        return sorted(stream for names in streams.values() for stream in names)
 
     def violations(self) -> list[dict[str, Any]]:
         """Rules of the venue that the client broke."""

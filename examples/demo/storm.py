@@ -142,7 +142,7 @@ class Storm:
         self.witnesses, self.teller = witnesses, teller
         self.calm_s, self.rest_s, self.bound_scale = calm_s, rest_s, bound_scale
         self.fast = [witness for witness in witnesses if witness.topic.kind in FAST]
-        self._subscribed: set[str] = set()
+        self._subscribed: list[str] = []
 
     # ------------------------------------------------------------ the frame around every fault
 
@@ -290,11 +290,11 @@ class Storm:
 # ---------------------------------------------------------------------------------------------------- the faults
 
 
-def _kill_with_data(find: Callable[[VenueHandle], StableRef]) -> Callable[[Storm, FaultRow], None]:
+def _kill_with_data(find: Callable[[Storm], StableRef]) -> Callable[[Storm, FaultRow], None]:
     """Kill an actor whose end stops the data."""
 
     def run(storm: Storm, row: FaultRow) -> None:
-        ref = find(storm.venue)
+        ref = find(storm)
         at_s = storm.crash(ref)
         storm.await_restart(row, ref.path, at_s)
         noticed_s = row.noticed_s
@@ -462,8 +462,9 @@ def nodes(root: ChildSnapshot) -> Iterator[ChildSnapshot]:
         yield from nodes(child)
 
 
-NOTICE_S, RESTART_S, RESET_S = 0.1, 0.1, 1.0
-"""A crash is noticed, and the next incarnation is up, within a tenth of a second; data is back a second after a reset."""
+NOTICE_S, RESTART_S, RESET_S, REBUILD_S = 0.1, 0.1, 1.0, 1.0
+"""A crash is noticed, and the next incarnation is up, within a tenth of a second; data is back a second after a
+reset. A root supervisor that died is rebuilt within a second."""
 
 FAULTS: tuple[Fault, ...] = (
     Fault(
@@ -480,7 +481,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "kill-stream", "kill the stream actor", NOTICE_S, RESTART_S, RESET_S,
-        _kill_with_data(lambda venue: venue.stream), frozenset({"stream"}), rested=True,
+        _kill_with_data(lambda storm: storm.venue.stream), frozenset({"stream"}), rested=True,
     ),
     Fault(
         "crash-in-start", f"crash in start, {FAILING_STARTS} times", NOTICE_S, None, 0.5 + 1.0 + 2.0 + 1.0,
@@ -491,7 +492,11 @@ FAULTS: tuple[Fault, ...] = (
     Fault("hang", "hang an actor, deaf to interrupts", 10.0, None, 10.0, _hang, frozenset({"rest"}), "none"),
     Fault(
         "kill-exchange", "kill the exchange actor, all below it", NOTICE_S, RESTART_S, RESET_S,
-        _kill_with_data(lambda venue: venue.exchange), frozenset({"*"}), rested=True,
+        _kill_with_data(lambda storm: storm.venue.exchange), frozenset({"*"}), rested=True,
+    ),
+    Fault(
+        "kill-root", "kill the root supervisor", NOTICE_S, REBUILD_S, REBUILD_S + RESET_S,
+        _kill_with_data(lambda storm: storm.connector.tree.root), frozenset({"*"}),
     ),
     Fault("silence", "one topic silent, the others flow", 10.0, None, 1.0, _silence, disturbs="first"),
     Fault("lost-delta", "lose one change of a book", 1.0, None, 2.0, _lost_delta, disturbs="first", rested=True),

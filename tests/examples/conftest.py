@@ -1,5 +1,6 @@
 """Run examples as a user does: a process of its own, the interpreter of the tests, the library it can import."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,7 +22,8 @@ def run(tmp_path: Path) -> Run:
             [sys.executable, "-W", "error", str(EXAMPLES / name), *map(str, arguments)],
             cwd=tmp_path,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            env={**os.environ, "PYTHONIOENCODING": "utf-8"},
             timeout=within_s,
             check=False,
         )
