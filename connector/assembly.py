@@ -22,6 +22,7 @@ from connector.venue.exchange import ExchangeActor
 from connector.venue.http_workers import HttpWorkers
 from connector.venue.memory import VenueMemory, hosts_of
 from connector.venue.rest import HttpPort
+from connector.venue.wall import WallWatch
 
 __all__ = ["Assembly", "Parts", "assemble"]
 
@@ -94,7 +95,8 @@ def assemble(settings: ConnectorSettings, clock: Clock, parts: Parts) -> Assembl
         SettingsError: a transport is forced that is not installed.
     """
     shared: dict[Hosts, _Budgets] = {}
-    memories = {venue.name: _remember(venue, clock, parts, shared) for venue in settings.venues}
+    wall = WallWatch(clock)
+    memories = {venue.name: _remember(venue, clock, wall, parts, shared) for venue in settings.venues}
     children = tuple(
         ChildSpec(
             id=name,
@@ -115,7 +117,9 @@ def assemble(settings: ConnectorSettings, clock: Clock, parts: Parts) -> Assembl
     return Assembly(root, memories)
 
 
-def _remember(venue: VenueSettings, clock: Clock, parts: Parts, shared: dict[Hosts, _Budgets]) -> VenueMemory:
+def _remember(
+    venue: VenueSettings, clock: Clock, wall: WallWatch, parts: Parts, shared: dict[Hosts, _Budgets]
+) -> VenueMemory:
     driver = parts.driver(venue.exchange)
     hosts = hosts_of(venue, driver)
     if hosts not in shared:
@@ -138,4 +142,5 @@ def _remember(venue: VenueSettings, clock: Clock, parts: Parts, shared: dict[Hos
         offset_lock=budgets.offset_lock,
         counters=Counters(),
         alarms=OncePerKind(venue.name),
+        wall=wall,
     )

@@ -5,6 +5,7 @@
     │   ├── RateLimited         a request budget is spent, here or at the venue
     │   ├── Banned              the venue answers nobody at this address until a known time
     │   ├── VenueUnavailable    5xx on a read, maintenance page, shutting down
+    │   ├── ClockRejected       a timestamp was refused: the venue's clock is measured again first
     │   ├── NotConnected        there is no session with the venue right now
     │   └── LinkError           a connection could not be opened, or ended
     ├── Rejected            the request is wrong or refused: the same request will be refused again
@@ -31,6 +32,7 @@ __all__ = [
     "AuthenticationFailed",
     "Banned",
     "BookNotValid",
+    "ClockRejected",
     "ConnectorBug",
     "ConnectorError",
     "InvalidRequest",
@@ -81,6 +83,10 @@ class Banned(RetryLater):
 
 class VenueUnavailable(RetryLater):
     """The venue answered, but not as an exchange: 5xx on a read, HTML page, maintenance."""
+
+
+class ClockRejected(RetryLater):
+    """The venue refused a timestamp; nothing was done. Its clock is measured again before the next signed request."""
 
 
 class NotConnected(RetryLater):

@@ -103,7 +103,7 @@ class Feed:
         self._is_plain = False  # live, nothing held back, no stray: set after a value, cleared by whatever changes that
         self._stray: tuple[int, float] | None = None
         self._held: list[Any] | None = None
-        self._recovery: tuple[Backfill, int, float] | None = None
+        self._recovery: tuple[Backfill, Any, float] | None = None  # wish, value before the hole, since when
         self._token = 0
         self._state = TopicState.WANTED
         self._reason = "not subscribed yet"
@@ -233,7 +233,7 @@ class Feed:
                 self.values += 1
                 self._call_all(value)
                 return
-            if key <= last_key and not self._count_restarted(key, now_s):
+            if key <= last_key and not self._count_restarted(key, value, now_s):
                 self.duplicates += 1
                 return
         self._on_new(value, key, now_s)
@@ -243,14 +243,14 @@ class Feed:
 
     def _on_new(self, value: Any, key: int | None, now_s: float) -> None:
         """A value that was not here before: look for what lies between, then deliver or hold."""
-        missing = None
-        if self._rule.missing is not None and self.last is not None and self._held is None:
-            missing = self._rule.missing(self.topic, self.last, value)
+        missing, before = None, self.last
+        if self._rule.missing is not None and before is not None and self._held is None:
+            missing = self._rule.missing(self.topic, before, value)
         self._last_key, self.last, self.last_new_s = key, value, now_s
         self.accepted += 1
         self._stray = None
         if missing is not None:
-            self._begin_recovery(missing, value, now_s)
+            self._begin_recovery(missing, before, value, now_s)
         elif self._held is not None:
             self._held.append(value)
             if len(self._held) > HELD_AT_MOST:
@@ -265,7 +265,7 @@ class Feed:
             self._set_state(TopicState.LIVE, "data arrives")
         self._call_all(value)
 
-    def _count_restarted(self, key: int, now_s: float) -> bool:
+    def _count_restarted(self, key: int, value: Any, now_s: float) -> bool:
         """True when ids below our last one have been rising long enough to be a new count instead of repeats."""
         stray = self._stray
         if stray is None or key <= stray[0]:
@@ -276,19 +276,19 @@ class Feed:
             return False
         self._stray = None
         self._counters.add("feed.count_restarted")
-        self._report(self._gap("the venue started counting again"))
+        self._report(self._gap("the venue started counting again", self.last, value))
         self.last = None
         return True
 
     # ------------------------------------------------------------ gaps and recovery
 
-    def _gap(self, reason: str, missing: Missing | None = None, filled: int = 0) -> Gap:
-        before = self.last
+    def _gap(self, reason: str, before: Any, after: Any, missing: Missing | None = None, filled: int = 0) -> Gap:
+        """What was missed between two values that arrived."""
         return Gap(
             self.venue,
             str(self.topic),
-            before.received_ns if before is not None else self._clock.time_ns(),
-            self._clock.time_ns(),
+            before.received_ns,
+            after.received_ns,
             reason,
             first_missing=missing.first if missing is not None else None,
             last_missing=missing.last if missing is not None else None,
@@ -309,15 +309,15 @@ class Feed:
                 return
         self._calling = None
 
-    def _begin_recovery(self, missing: Missing, value: Any, now_s: float) -> None:
+    def _begin_recovery(self, missing: Missing, before: Any, value: Any, now_s: float) -> None:
         if not self._backfill:
-            self._report(self._gap("not delivered by the venue", missing))
+            self._report(self._gap("not delivered by the venue", before, value, missing))
             self._deliver(value)
             return
         self._token += 1
         wish = Backfill(self.topic, missing, self._token)
         self._held = [value]
-        self._recovery = (wish, self._clock.time_ns(), now_s)
+        self._recovery = (wish, before, now_s)
         self._ask(wish)
 
     def recovered(self, token: int, values: tuple[Any, ...]) -> None:
@@ -340,7 +340,7 @@ class Feed:
 
     def _end_recovery(self, values: tuple[Any, ...], reason: str) -> None:
         assert self._recovery is not None and self._held is not None and self._rule.identity is not None
-        missing = self._recovery[0].missing
+        missing, last = self._recovery[0].missing, self._recovery[1]
         held, self._held, self._recovery = self._held, None, None
         filled = 0
         for value in values:
@@ -350,12 +350,12 @@ class Feed:
                 self._deliver(msgspec.structs.replace(value, recovered=True))
         self.recovered_values += filled
         self._counters.add("feed.recovered", filled)
-        self._report(self._gap(reason, missing, filled))
+        self._report(self._gap(reason, last, held[0], missing, filled))
         before, look = held[0], self._rule.missing
         for value in held:
             again = look(self.topic, before, value) if look is not None and value is not before else None
             if again is not None:  # a second hole while the first was being filled: told, not chased
-                self._report(self._gap("lost while earlier values were being fetched", again))
+                self._report(self._gap("lost while earlier values were being fetched", before, value, again))
             self._deliver(value)
             before = value
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from connector.clock import Clock, ClockOffset
 from connector.domain.instruments import InstrumentTable
@@ -21,6 +21,10 @@ from connector.transport.contract import Link
 from connector.venue.book_feed import BookFeed
 from connector.venue.feed import Feed
 from connector.venue.settings import VenueSettings
+from connector.venue.wall import WallWatch
+
+if TYPE_CHECKING:
+    from connector.venue.trading import Trading
 
 __all__ = ["VenueMemory", "hosts_of"]
 
@@ -32,6 +36,7 @@ class VenueMemory:
         instruments, instruments_s: the list and when it came (monotonic); None before the first. Writer: state actor.
         ledger, connects: request budget and connection budget; they lock by themselves.
         offset: the venue's clock against ours; fed by REST workers through `add_clock_sample`.
+        trading: of the account; None without credentials. Set once, before the actors start.
         changes: rises whenever consumers come or go, so that a lost message costs a tick and no topic.
         on_wish: where feeds send their wishes; set by each incarnation of the stream actor.
     """
@@ -49,11 +54,14 @@ class VenueMemory:
         offset_lock: threading.Lock,
         counters: Counters,
         alarms: OncePerKind,
+        wall: WallWatch | None = None,
     ) -> None:
         self.settings, self.driver, self.clock = settings, driver, clock
         self.name = settings.name
+        self.wall = wall or WallWatch(clock)
         self.hosts = hosts
         self.ledger, self.connects, self.offset, self.counters, self.alarms = ledger, connects, offset, counters, alarms
+        self.trading: Trading | None = None
         self._offset_lock = offset_lock  # the offset is shared by all venues behind the same hosts
         self.instruments: InstrumentTable | None = None
         self.instruments_s: float | None = None
@@ -160,6 +168,10 @@ class VenueMemory:
     def add_clock_sample(self, sent_ns: int, received_ns: int, server_ns: int) -> None:
         with self._offset_lock:
             self.offset.add(sent_ns, received_ns, server_ns)
+
+    def forget_clock(self) -> None:
+        with self._offset_lock:
+            self.offset.invalidate()
 
     def __repr__(self) -> str:
         listed = "none" if self.instruments is None else str(len(self.instruments))

@@ -15,7 +15,7 @@ import pykka
 from connector.domain.queries import Query
 from connector.throttle import Priority
 
-__all__ = ["Answer", "Fetch", "InstrumentsChanged", "SubscriptionsChanged", "post"]
+__all__ = ["Answer", "Fetch", "InstrumentsChanged", "MeasureClock", "SubscriptionsChanged", "post"]
 
 
 def post(ref: pykka.ActorRef[Any], message: Any) -> None:
@@ -41,6 +41,10 @@ class Fetch(msgspec.Struct, frozen=True):
     priority: Priority
     deadline_s: float
     reply: Callable[[Answer], None]
+
+
+class MeasureClock(msgspec.Struct, frozen=True):
+    """To the REST actor: what is known of the venue's clock may be wrong; ask for its time now."""
 
 
 class InstrumentsChanged(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ from connector.errors import Banned, ConnectorError, RateLimited, VenueUnavailab
 from connector.supervision import SupervisedActor
 from connector.throttle import Grant, Priority
 from connector.venue.memory import VenueMemory
-from connector.venue.messages import Answer, Fetch, post
+from connector.venue.messages import Answer, Fetch, MeasureClock, post
 
 __all__ = ["HttpPort", "RestActor"]
 
@@ -126,6 +126,8 @@ class RestActor(SupervisedActor):
             self._pump()
         elif kind is _SyncClock:
             self._sync_clock()
+        elif kind is MeasureClock:
+            self._measure_clock()
         else:
             raise TypeError(
                 f"the REST actor does not know {message!r}; it answers {sorted(t.__name__ for t in QUERY_TYPES)}"
@@ -213,6 +215,9 @@ class RestActor(SupervisedActor):
 
     def _sync_clock(self) -> None:
         self.context.call_later(self._memory.settings.clock_sync_s, _SyncClock())
+        self._measure_clock()
+
+    def _measure_clock(self) -> None:
         query = ServerTimeQuery()
         request = self._language.request(query)
         self._enqueue(query, request, Priority.READ, self._memory.settings.request_timeout_s, lambda answer: None)

@@ -29,7 +29,7 @@ from connector.venue.continuity import CONTINUITY, following, same_but_for_times
 from connector.venue.delivery import TopicState
 from connector.venue.feed import Backfill, Feed
 from connector.venue.memory import VenueMemory
-from connector.venue.messages import Answer, Fetch, InstrumentsChanged, SubscriptionsChanged, post
+from connector.venue.messages import Answer, Fetch, InstrumentsChanged, MeasureClock, SubscriptionsChanged, post
 from connector.venue.subscriptions import FrameKind, SubscriptionSet
 
 __all__ = ["StreamStatus", "WebSocketActor"]
@@ -175,6 +175,7 @@ class WebSocketActor(SupervisedActor):
         self._connection_number = 0
         self._connects = 0
         self._changes_seen = -1
+        self._wall_steps_seen = memory.wall.steps
         self._stopping = False
         self._handlers: dict[type, Callable[[Any], Any]] = {
             SubscriptionsChanged: lambda _: self._assign(),
@@ -527,6 +528,7 @@ class WebSocketActor(SupervisedActor):
         now_s = self._clock.monotonic_s()
         if self._memory.changes != self._changes_seen:
             self._assign()
+        self._look_at_wall(now_s)
         table = self._memory.feed_table()
         for feed in table.values():
             feed.on_tick(now_s, self._memory.settings.backfill_within_s)
@@ -537,6 +539,19 @@ class WebSocketActor(SupervisedActor):
             self._send_frames(slot)
             self._roll_if_due(slot, now_s)
             self._watch(slot, table, now_s)
+
+    def _look_at_wall(self, now_s: float) -> None:
+        """No timer and no time stamp follows a step of the wall clock; but a machine that slept has nothing fresh."""
+        steps = self._memory.wall.look(now_s)
+        if steps == self._wall_steps_seen:
+            return
+        self._wall_steps_seen, step = steps, self._memory.wall.last
+        self._memory.counters.add("clock.wall_steps")
+        self._memory.alarms.report("the wall clock stepped, or the machine slept", repr(step))
+        self.context.sibling("rest").tell(MeasureClock())
+        if step is not None and step.suspended_ns:
+            for slot in list(self._slots.values()):
+                self._replace(slot, f"the machine slept for {step.suspended_ns / 1e9:.1f} s")
 
     def _settle(self, carrier: _Carrier, table: dict[str, Feed], now_s: float) -> None:
         plan = carrier.subscriptions

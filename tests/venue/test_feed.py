@@ -145,6 +145,15 @@ def test_missing_trades_are_fetched_and_delivered_in_their_place(bench):
     assert [five, six, seven] == [5, 6, 7]
 
 
+def test_a_gap_lasts_from_the_last_value_before_it_to_the_first_after_it(bench):
+    bench.feed.on_frame(bench.source, b"1", 1_000, 0.0)
+    bench.feed.on_frame(bench.source, b"5", 9_000, 0.0)
+    bench.feed.recovered(bench.wishes[0].token, (trade(2), trade(3), trade(4)))
+
+    (gap,) = [value for value in bench.values() if isinstance(value, Gap)]
+    assert (gap.began_ns, gap.ended_ns) == (1_000, 9_000)
+
+
 def test_what_could_not_be_fetched_is_told_as_a_gap_and_the_stream_goes_on(bench):
     bench.frames(1, 5)
     bench.feed.give_up_recovery(bench.wishes[0].token, "fetching failed")
