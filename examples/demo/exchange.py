@@ -44,6 +44,7 @@ class ExchangeProcess:
     def __init__(self, arguments: Sequence[str]) -> None:
         command = [
             sys.executable,
+            "-P",  # the library we run with, not a checkout that happens to be the current folder
             "-m",
             "connector.simulator",
             "--port",
