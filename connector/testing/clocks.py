@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 
 from connector.clock.system import WallStep
@@ -41,6 +42,14 @@ class FakeClock:
         with self._lock:
             self._passed_ns += passed
             self._time_ns += passed
+
+    def advance_to(self, monotonic_s: float) -> None:
+        """Let time pass until then, never short of it; nothing happens when that is past."""
+        with self._lock:
+            passed = math.ceil(monotonic_s * 1e9) - self._start_ns - self._passed_ns
+            if passed > 0:
+                self._passed_ns += passed
+                self._time_ns += passed
 
     def step_wall(self, seconds: float) -> None:
         """Set the wall clock, forward or back. Like the real one, neither reading follows; `check_wall` tells once."""

@@ -30,7 +30,7 @@ from typing import Any
 
 from connector.supervision.futures import Reply
 from connector.supervision.runtime import Loop
-from connector.testing.fake_time import FakeClock
+from connector.testing.clocks import FakeClock
 
 __all__ = ["DeterministicRuntime"]
 
