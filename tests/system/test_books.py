@@ -132,7 +132,7 @@ def test_many_books_lost_at_once_are_all_right_again_within_the_allowance():
 
 
 def test_a_book_resumes_after_every_kind_of_restart_around_it():
-    """F32 x ACT: the stream, the REST side and the whole venue end; the book is void until it is rebuilt, then right."""
+    """ACT x BOOK: the stream, the REST side and the whole venue end; the book is void until it is rebuilt, then right."""
     with running(events_per_s=800.0, driver=generous_connects(), simulator=ROOMY) as rig:
         book = BookJudge(rig)
         rig.await_flow(book.subscription)
