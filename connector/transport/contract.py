@@ -98,7 +98,11 @@ class LinkClosed:
 
 
 class LinkHandler(Protocol):
-    """Called on the link's reader thread. An exception in `on_frames` ends the link and arrives in `on_closed`."""
+    """Called on the link's reader thread.
+
+    An exception in `on_open` or `on_frames` ends the link and arrives in `on_closed`; one in `on_closed` has nobody left to
+    hear it and goes to `threading.excepthook`.
+    """
 
     def on_open(self, link: Link) -> None: ...
 

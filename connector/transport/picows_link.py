@@ -110,6 +110,7 @@ class PicowsLink(ThreadLink):
             if self._phase is not LinkPhase.OPEN or self._close_sent is not None or self._loop is None:
                 raise NotConnected(f"link {self._settings.name} is {self._phase.value}; nothing was sent")
             if self._backlog_bytes + len(text) > _UNSENT_BYTES:
+                self._loop.call_soon_threadsafe(self._measure_backlog)  # only the loop knows what has gone meanwhile
                 raise NotConnected(f"link {self._settings.name} takes no more bytes; nothing of this message was sent")
             self._backlog_bytes += len(text)
             self._outgoing.append(text)
@@ -309,8 +310,12 @@ class PicowsLink(ThreadLink):
         for message in messages:
             self._written_bytes += _on_the_wire(message)
             transport.send(WSMsgType.TEXT, message)
+        self._measure_backlog()
+
+    def _measure_backlog(self) -> None:
+        waiting = cast(WSTransport, self._transport).underlying_transport.get_write_buffer_size()
         with self._lock:
-            self._backlog_bytes = transport.underlying_transport.get_write_buffer_size() + sum(map(len, self._outgoing))
+            self._backlog_bytes = waiting + sum(map(len, self._outgoing))
 
     def _start_close(self, body: bytes) -> None:
         self._send_queued()
@@ -457,7 +462,7 @@ class _Listener(WSListener):
         self._link._socket_full()
 
     def resume_writing(self) -> None:
-        pass
+        self._link._measure_backlog()
 
 
 class _Tap(asyncio.BufferedProtocol):

@@ -38,6 +38,12 @@ class Frame:
         return int.from_bytes(self.payload[:2], "big") if len(self.payload) >= 2 else None
 
 
+def masked(payload: bytes, key: bytes) -> bytes:
+    """Apply or take off a mask."""
+    whole = (key * (len(payload) // 4 + 1))[: len(payload)]
+    return (int.from_bytes(payload, "big") ^ int.from_bytes(whole, "big")).to_bytes(len(payload), "big")
+
+
 def encode(opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0, mask: bool = False) -> bytes:
     """One frame as bytes; nothing is checked, so that wrong ones can be made."""
     first, second = (0x80 if fin else 0) | rsv << 4 | opcode, 0x80 if mask else 0
@@ -50,7 +56,7 @@ def encode(opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0,
     if not mask:
         return head + payload
     key = os.urandom(4)
-    return head + key + bytes(byte ^ key[nth % 4] for nth, byte in enumerate(payload))
+    return head + key + masked(payload, key)
 
 
 class Peer:
@@ -122,7 +128,7 @@ class Peer:
         key = self.read_exactly(4) if second & 0x80 else b""
         payload = self.read_exactly(size)
         if key:
-            payload = bytes(byte ^ key[nth % 4] for nth, byte in enumerate(payload))
+            payload = masked(payload, key)
         return Frame(bool(first & 0x80), first & 0x0F, payload, bool(key))
 
     def read_until(self, opcode: int) -> Frame:

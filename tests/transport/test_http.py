@@ -176,6 +176,7 @@ def test_cookies_are_not_kept_redirects_not_followed_and_the_environment_not_rea
         client = client_for(server.http_url)
         assert client.send(READ).status == 302
         assert client.send(READ).status == 200
+        assert len(client._worker().session.cookies) == 0
     assert b"cookie" not in seen[1].lower() and b"authorization" not in seen[1].lower()
 
 
@@ -469,8 +470,42 @@ def test_close_ends_calls_in_flight_at_once_and_later_ones_are_not_sent(client_f
     assert sorted(type(error).__name__ for error in errors) == ["LinkError", "OutcomeUnknown"]
 
 
+def test_close_ends_a_call_that_is_still_connecting(client_for: ClientFor) -> None:
+    started_connecting = threading.Event()
+    outcome: list[BaseException] = []
+
+    def call(client: HttpClient) -> None:
+        try:
+            client.send(WRITE)
+        except ConnectorError as error:
+            outcome.append(error)
+
+    def announce(request: HttpRequest, send_next: SendNext) -> HttpResponse:
+        started_connecting.set()
+        return send_next(request)
+
+    with full_backlog() as port:
+        client = client_for(f"http://127.0.0.1:{port}", middleware=(announce,))
+        thread = threading.Thread(target=call, args=(client,))
+        thread.start()
+        assert started_connecting.wait(PATIENCE_S)
+        started = time.monotonic()
+        client.close()
+        thread.join(PATIENCE_S)
+        assert time.monotonic() - started < 0.5
+    assert isinstance(outcome[0], NotConnected)
+
+
 def test_sessions_of_threads_that_ended_are_given_back(client_for: ClientFor) -> None:
-    with Server(answering(answer())) as server:
+    ended = threading.Semaphore(0)
+
+    def script(peer: Peer) -> None:
+        try:
+            answering(answer())(peer)
+        finally:
+            ended.release()
+
+    with Server(script) as server:
         client = client_for(server.http_url)
         for _ in range(10):
             thread = threading.Thread(target=client.send, args=(READ,))
@@ -478,6 +513,8 @@ def test_sessions_of_threads_that_ended_are_given_back(client_for: ClientFor) ->
             thread.join(PATIENCE_S)
         client.send(READ)
         assert "sessions=1" in repr(client)
+        for _ in range(10):  # their connections ended as well
+            assert ended.acquire(timeout=PATIENCE_S)
 
 
 def test_the_status_line_shows_counts_and_no_secret(client_for: ClientFor) -> None:
@@ -572,7 +609,8 @@ def test_middleware_may_answer_by_itself(client_for: ClientFor) -> None:
 def test_works_under_the_responses_library() -> None:
     responses.add(responses.GET, "https://api.venue.test/api/v3/time", json={"serverTime": 5}, headers={"X-Used": "1"})
     with HttpClient("https://api.venue.test") as client:
-        got = client.send(HttpRequest("GET", "/api/v3/time", safe=True))
+        got = client.send(HttpRequest("GET", "/api/v3/time", "a=%2b&b=~", safe=True))
+    assert responses.calls[0].request.url == "https://api.venue.test/api/v3/time?a=%2b&b=~"
     assert (got.status, got.body, got.headers["x-used"]) == (200, b'{"serverTime": 5}', "1")
 
 

@@ -289,7 +289,7 @@ def test_cookies_of_an_answer_are_not_sent_with_the_next_upgrade(opened: Opened)
     seen: list[bytes] = []
 
     def script(peer: Peer) -> None:
-        peer.upgrade(extra="Set-Cookie: AWSALB=backend7; Path=/\r\n")
+        peer.upgrade(extra="Set-Cookie: AWSALB=backend7; Domain=127.0.0.1; Path=/\r\n")
         seen.append(peer.request)
         peer.wait_gone()
 
@@ -907,6 +907,35 @@ def test_a_big_message_to_a_slow_reader_arrives_whole(opened: Opened) -> None:
         open_tap.set()
         assert done.wait(PATIENCE_S)
     assert got == [b"L" * 3_500_000, b"after"]
+
+
+def test_a_flood_against_a_full_socket_arrives_whole_and_in_order(opened: Opened) -> None:
+    messages = [b"%03d" % nth + b"f" * 59_000 for nth in range(300)]
+    got: list[bytes] = []
+    progress, done = threading.Semaphore(0), threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        peer.upgrade()
+        while len(got) < len(messages):
+            got.append(peer.read_until(TEXT).payload)
+            peer.frame(PING, b"now")  # so that pongs, too, are sent while the socket is full
+            progress.release()
+        done.set()
+
+    with Server(script) as server:
+        link, heard = opened(server.url, ping_every_s=0.01)
+        heard.wait_open()
+        for message in messages:
+            while True:
+                try:
+                    link.send(message)
+                except NotConnected:  # takes no more for now, and says so: the sender decides to wait
+                    assert progress.acquire(timeout=PATIENCE_S), heard.closed
+                else:
+                    break
+        assert done.wait(PATIENCE_S), heard.closed
+    assert got == messages
 
 
 # ---------------------------------------------------------------- the end, from our side
