@@ -6,28 +6,39 @@ Imports no driver: what a document says is written here a second time, so that a
 from connector.simulator.capture import CaptureError, CaptureRecord, CaptureWriter, read_capture
 from connector.simulator.faults import MALFORMED_KINDS, Faults
 from connector.simulator.instruments import Listing, listing
+from connector.simulator.keys import new_pair
 from connector.simulator.ledger import (
+    BalanceRecord,
     ConnectionRecord,
+    EventRecord,
+    FillRecord,
     Ledger,
+    OrderRecord,
     RequestRecord,
     StreamRecord,
     TradeRecord,
     Violation,
     book_digest,
 )
-from connector.simulator.server import Simulator, SimulatorError
-from connector.simulator.settings import Live, Replay, SimulatorSettings
+from connector.simulator.server import AccountHandle, Simulator, SimulatorError
+from connector.simulator.settings import AccountSettings, Live, Replay, SimulatorSettings
 
 __all__ = [
     "MALFORMED_KINDS",
+    "AccountHandle",
+    "AccountSettings",
+    "BalanceRecord",
     "CaptureError",
     "CaptureRecord",
     "CaptureWriter",
     "ConnectionRecord",
+    "EventRecord",
     "Faults",
+    "FillRecord",
     "Ledger",
     "Listing",
     "Live",
+    "OrderRecord",
     "Replay",
     "RequestRecord",
     "Simulator",
@@ -38,5 +49,6 @@ __all__ = [
     "Violation",
     "book_digest",
     "listing",
+    "new_pair",
     "read_capture",
 ]

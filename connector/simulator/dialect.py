@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from connector.matching import Outcome
+from connector.simulator.accounts import Account
+from connector.simulator.desk import Event
 from connector.simulator.history import Trade
 from connector.simulator.ledger import Truth
 from connector.simulator.market import Market
@@ -24,13 +26,14 @@ __all__ = ["Answer", "Dialect", "Request", "load_dialect"]
 
 
 class Request(msgspec.Struct, frozen=True):
-    """One HTTP request: path without query, query as sent, header names in lower case."""
+    """One HTTP request: path without query, query and body as sent, header names in lower case."""
 
     method: str
     path: str
     query: str
     headers: Mapping[str, str]
     address: str
+    body: str = ""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -83,8 +86,17 @@ class Dialect(Protocol):
     def answer(self, request: Request) -> Answer:
         """Answer one request, limits included."""
 
-    def error(self, status: int) -> bytes:
-        """The body such a venue sends with that HTTP status."""
+    def call_name(self, request: Request) -> str:
+        """What kind of call a request is, the same word on every way in; "" for one that needs no account."""
+
+    def error(self, status: int, code: int = 0) -> bytes:
+        """The body such a venue sends with that HTTP status, or with that code of its own."""
+
+    def tell(self, account: Account, event: Event) -> None:
+        """Tell whoever listens to an account what happened to it."""
+
+    def end_streams(self, account: Account) -> int:
+        """End every subscription to an account's events, as the venue does. Returns how many."""
 
     def refuse_connect(self, address: str) -> Answer | None:
         """Count a connection attempt; an answer instead of an upgrade when it is one too many."""

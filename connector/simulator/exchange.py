@@ -9,29 +9,38 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
+from typing import Literal
 
+from connector.simulator.accounts import Account, AccountOrder
+from connector.simulator.desk import Desk
 from connector.simulator.dialect import Dialect, Source, load_dialect
 from connector.simulator.flow import Flow
 from connector.simulator.hub import Connection, Hub, text_frame
-from connector.simulator.instruments import SCALE
+from connector.simulator.instruments import SCALE, e8
+from connector.simulator.keys import ApiKey
 from connector.simulator.ledger import BookLevels, Records, TradeRecord
 from connector.simulator.limits import AddressLimits
 from connector.simulator.market import Level, Market
-from connector.simulator.settings import Live, Replay, SimulatorSettings
+from connector.simulator.settings import AccountSettings, Live, Replay, SimulatorSettings
 
-__all__ = ["Exchange", "Plan", "SimClock", "Use"]
+__all__ = ["CallFault", "EventFault", "Exchange", "Plan", "SimClock", "Use"]
 
 
 class SimClock:
     """The exchange's time in UTC: the given clock, moved by a skew, or a time set by a replay."""
 
-    def __init__(self, base: Callable[[], int]) -> None:
+    def __init__(self, base: Callable[[], int], factor: float = 1.0) -> None:
         self._base = base
+        self.factor = factor
+        self._start_ns = base() if factor != 1.0 else 0
         self.skew_ns = 0
 
     def now_ns(self) -> int:
         """UTC nanoseconds as the exchange believes."""
-        return self._base() + self.skew_ns
+        if self.factor == 1.0:
+            return self._base() + self.skew_ns
+        return self._start_ns + int((self._base() - self._start_ns) * self.factor) + self.skew_ns
 
     def now_us(self) -> int:
         """UTC microseconds."""
@@ -52,14 +61,21 @@ class SimClock:
 
 @dataclass
 class Use:
-    """A fault that is used up: by a count of uses, or at a moment on the loop's clock (None: never)."""
+    """A fault that is used up: by a count of uses, or at a moment on the loop's clock (None: never).
+
+    With a share, only about that part of the occasions is used, drawn from `rng`.
+    """
 
     count: int | None = 1
     until_s: float | None = None
+    share: float = 1.0
+    rng: random.Random | None = None
 
     def take(self, now_s: float) -> bool:
-        """Use it once; False when it is spent."""
+        """Use it once; False when it is spent, or spares this occasion."""
         if (self.until_s is not None and now_s >= self.until_s) or self.count == 0:
+            return False
+        if self.rng is not None and self.rng.random() >= self.share:
             return False
         if self.count is not None:
             self.count -= 1
@@ -87,8 +103,38 @@ class UpgradeRefusal:
 
 
 @dataclass
+class CallFault:
+    """What goes wrong with one call, REST or WebSocket alike.
+
+    `wanted` says which calls, `at` whether it concerns the way in or the way out: `lost`, then `silent` or cut off, or late by
+    a time drawn between the two of `late_s`. With a `status` the answer is an error, of that `code`; `done` says whether
+    the call was carried out all the same.
+    """
+
+    use: Use
+    wanted: Callable[[str], bool]
+    at: Literal["request", "answer"] = "answer"
+    lost: bool = False
+    silent: bool = False
+    late_s: tuple[float, float] | None = None
+    status: int = 0
+    code: int = 0
+    done: bool = True
+
+
+@dataclass
+class EventFault:
+    """What goes wrong with account events on their way: lost, doubled, swapped with the next, or late."""
+
+    use: Use
+    kind: Literal["lost", "doubled", "swapped", "late"]
+    event: str = ""
+    late_s: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass
 class Plan:
-    """Faults in force that concern requests, upgrades and control frames."""
+    """Faults in force that concern requests, upgrades, control frames, calls and account events."""
 
     rest_errors: list[RestError] = field(default_factory=list)
     rest_delay_s: float = 0.0
@@ -99,6 +145,15 @@ class Plan:
     ack_delay_s: float = 0.0
     rejections: list[tuple[Use, int, str]] = field(default_factory=list)
     stale_snapshots: dict[str, tuple[Use, int]] = field(default_factory=dict)
+    calls: list[CallFault] = field(default_factory=list)
+    events: list[EventFault] = field(default_factory=list)
+    events_after_s: float = 0.0
+    blind_us: int = 0
+    races: list[tuple[Use, float]] = field(default_factory=list)
+
+    def visible(self, at_us: int, now_us: int) -> bool:
+        """Whether queries already see what happened at that time."""
+        return not self.blind_us or now_us - at_us >= self.blind_us
 
 
 class Exchange:
@@ -106,7 +161,7 @@ class Exchange:
 
     def __init__(self, settings: SimulatorSettings) -> None:
         self.settings = settings
-        self.clock = SimClock(settings.clock)
+        self.clock = SimClock(settings.clock, settings.time_factor)
         self.records = Records(settings.keep)
         self.plan = Plan()
         self.rng = random.Random(f"{settings.seed}:faults")
@@ -122,7 +177,97 @@ class Exchange:
         }
         self.dialect: Dialect = load_dialect(settings.dialect)(self)
         self.hub = Hub(self.records, self.dialect.parse_stream)
+        self.desk = Desk(self.markets, self.clock.now_us, self.dialect.publish, self.dialect.tell)
+        for entry in settings.accounts:
+            self.add_account(entry)
         self.source: Source = LiveSource(self) if live else self.dialect.replay()
+
+    def add_account(self, entry: AccountSettings) -> Account:
+        """Open an account.
+
+        Raises:
+            ValueError: its name or key is taken, or the public key is none.
+        """
+        desk, chosen = self.desk, self.settings
+        if isinstance(chosen.source, Replay):
+            raise ValueError("a replay has no accounts: nothing can trade in a recording")
+        if entry.name in desk.accounts or entry.key in desk.keys:
+            raise ValueError(f"there is an account of the name or key of {entry.name!r} already")
+        if entry.public_key is not None:
+            key = ApiKey.public(entry.key, entry.name, entry.public_key)
+        else:
+            key = ApiKey.hmac(entry.key, entry.name, entry.secret or "")
+        account = Account(
+            entry.name,
+            1_000_001 + len(desk.accounts),
+            e8(entry.maker_rate),
+            e8(entry.taker_rate),
+            entry.orders_per_10s or chosen.orders_per_10s,
+            entry.orders_per_day or chosen.orders_per_day,
+        )
+        account.can_trade = entry.can_trade
+        account.discount_asset, account.discount_rate = entry.discount_asset, SCALE - e8(entry.discount)
+        account.updated_us = self.clock.now_us()
+        for asset, amount in entry.balances.items():
+            account.balance(asset).free = e8(amount)
+        desk.keys[entry.key] = key
+        desk.accounts[entry.name] = account
+        return account
+
+    def account(self, who: str) -> Account:
+        """An account by its name or by one of its keys.
+
+        Raises:
+            LookupError: there is none.
+        """
+        key = self.desk.keys.get(who)
+        account = self.desk.accounts.get(who if key is None else key.account)
+        if account is None:
+            raise LookupError(f"there is no account {who!r}; there are {', '.join(self.desk.accounts) or 'none'}")
+        return account
+
+    def call_fault(self, name: str) -> CallFault | None:
+        """What goes wrong with the next call of that name, if anything."""
+        now_s = self.loop_s()
+        return next((fault for fault in self.plan.calls if fault.wanted(name) and fault.use.take(now_s)), None)
+
+    def real_s(self, seconds: float) -> float:
+        """Seconds of the exchange's time on a real clock."""
+        return seconds / self.clock.factor
+
+    def race(self, order: AccountOrder) -> None:
+        """A cancel of that order is about to be taken: a fault may let somebody trade with it first."""
+        for use, share in self.plan.races:
+            if order.open and order.engine_id is not None and use.take(self.loop_s()):
+                self.desk.fill(order, max(1, int(order.left * share)))
+                return
+
+    def tell_connection(self, connection: Connection, kind: str, frame: bytes) -> int:
+        """Send an account event on its way, through whatever faults are on. Returns how many copies go."""
+        plan, now_s = self.plan, self.loop_s()
+        frames, late_s = [frame], plan.events_after_s
+        for fault in plan.events:
+            if not kind.startswith(fault.event) or not fault.use.take(now_s):
+                continue
+            if fault.kind == "lost":
+                return 0
+            if fault.kind == "doubled":
+                frames.append(frame)
+            elif fault.kind == "swapped":
+                connection.held.append(frame)
+                return 1
+            else:
+                late_s = self.rng.uniform(*fault.late_s)
+            break
+        else:
+            frames += connection.held
+            connection.held.clear()
+        for each in frames:
+            if late_s:
+                self.later(self.real_s(late_s), partial(connection.send_now, each))
+            else:
+                connection.send_now(each)
+        return len(frames)
 
     def reply(self, connection: Connection, payload: bytes) -> None:
         """Answer a control frame, unless a fault eats or delays the answer."""
@@ -189,14 +334,12 @@ class LiveSource:
         self.step(whole)
 
     def step(self, count: int) -> int:
-        dialect, clock = self._exchange.dialect, self._exchange.clock
+        desk = self._exchange.desk
         for done in range(count):
             event = self._flow.step()
             if event is None:
                 return done
-            market, outcome = event
-            now_us = clock.now_us()
-            dialect.publish(market, outcome, market.apply(outcome, now_us), now_us)
+            desk.happened(*event)
         self._events += count
         return count
 

@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from connector.simulator.exchange import Exchange, RestError, UpgradeRefusal, Use
 from connector.simulator.hub import Topic, control_frame, text_frame
+from connector.simulator.order_faults import OrderFaults
 from connector.simulator.wire import Front
 
 __all__ = ["MALFORMED_KINDS", "Faults"]
@@ -33,7 +34,7 @@ class Server(Protocol):
     def accept_connections(self) -> None: ...
 
 
-class Faults:
+class Faults(OrderFaults):
     """What can be made to go wrong. `scope` is "ws" (WebSocket connections), "rest" (the others) or "all"."""
 
     def __init__(self, server: Server) -> None:
@@ -356,7 +357,7 @@ class Faults:
         self._do("symbol_status", act)
 
     def clear(self) -> None:
-        """End every fault that lasts: held and bent bytes, silence, refusals, errors, bans, skew. Statuses stay."""
+        """End every fault that lasts: held and bent bytes, silence, losses, errors, bans, skew. Statuses and keys stay."""
 
         def act() -> None:
             server, exchange = self._server, self._exchange
@@ -368,6 +369,8 @@ class Faults:
                 wire.release()
             server.accept_connections()
             exchange.plan = type(exchange.plan)()
+            for market in exchange.markets.values():
+                market.engine.parts = 1
             exchange.clock.skew_ns = 0
             exchange.hub.all_silent = False
             for topic in exchange.hub.topics.values():

@@ -52,6 +52,13 @@ class Connection:
         self._pings: dict[bytes, float] = {}
         self.messages = SlidingCount(1.0)
         self.closing = False
+        self.address = ""
+        self.metered = True
+        """Whether the limit of incoming messages applies to it."""
+        self.session: Any = None
+        """The dialect's own: what it knows about a client that asks and answers here."""
+        self.held: list[bytes] = []
+        """Account events that a fault lets the next one overtake."""
         self._out: list[bytes] = []
 
     @property

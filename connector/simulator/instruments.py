@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 
-__all__ = ["SCALE", "Listing", "listing", "text_e8"]
+__all__ = ["SCALE", "Listing", "e8", "listing", "text_e8"]
 
 SCALE = 10**8
 """One whole coin, or one whole unit of the quote asset, in integer units."""
@@ -41,7 +43,11 @@ _KNOWN = {
 
 
 class Listing(msgspec.Struct, frozen=True):
-    """One symbol as listed. `tick_e8`, `step_e8` and `price_e8` are in units of 1e-8."""
+    """One symbol as listed. `tick_e8`, `step_e8` and `price_e8` are in units of 1e-8.
+
+    `filters` replaces or adds rows of the dialect's list of filters, told apart by their type; one named MAX_ASSET is shown only
+    where the venue shows it.
+    """
 
     symbol: str
     base: str
@@ -49,6 +55,7 @@ class Listing(msgspec.Struct, frozen=True):
     tick_e8: int
     step_e8: int
     price_e8: int
+    filters: tuple[Mapping[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         if self.tick_e8 < 1 or self.step_e8 < 1 or self.price_e8 < self.tick_e8 * 200:
@@ -78,9 +85,9 @@ def listing(symbol: str, price: str | None = None, tick: str | None = None, step
         symbol=symbol,
         base=symbol.removesuffix(quote),
         quote=quote,
-        price_e8=_e8(price or known[0]),
-        tick_e8=_e8(tick or known[1]),
-        step_e8=_e8(step or known[2]),
+        price_e8=e8(price or known[0]),
+        tick_e8=e8(tick or known[1]),
+        step_e8=e8(step or known[2]),
     )
 
 
@@ -91,8 +98,17 @@ def text_e8(value: int) -> str:
     return f"{value // SCALE}.{value % SCALE:08d}"
 
 
-def _e8(text: str) -> int:
-    scaled = Decimal(text) * SCALE
-    if scaled != int(scaled):
-        raise ValueError(f"{text} has more than eight decimal places")
-    return int(scaled)
+def e8(amount: str | int | Decimal) -> int:
+    """An amount as units of 1e-8.
+
+    Raises:
+        ValueError: it is no number, or has more than eight decimal places.
+    """
+    try:
+        scaled = Decimal(amount) * SCALE
+        whole = int(scaled)
+    except (ArithmeticError, ValueError) as wrong:
+        raise ValueError(f"{amount!r} is not an amount") from wrong
+    if scaled != whole:
+        raise ValueError(f"{amount} has more than eight decimal places")
+    return whole

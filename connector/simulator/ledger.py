@@ -15,10 +15,16 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from connector.simulator.accounts import Account, AccountFill, AccountOrder, decimal_e8
+
 __all__ = [
+    "BalanceRecord",
     "BookLevels",
     "ConnectionRecord",
+    "EventRecord",
+    "FillRecord",
     "Ledger",
+    "OrderRecord",
     "Records",
     "RequestRecord",
     "StreamRecord",
@@ -89,6 +95,68 @@ class StreamRecord:
         return f"<StreamRecord {self.name} published={self.published} withheld={self.withheld} extra={self.extra}>"
 
 
+class EventRecord(msgspec.Struct, frozen=True):
+    """One account event: when (UTC nanoseconds), what kind (`executionReport.TRADE`), its JSON, to how many subscriptions it
+    was due, and how many copies went on their way."""
+
+    at_ns: int
+    kind: str
+    body: bytes
+    subscribers: int
+    copies: int
+
+
+class OrderRecord(msgspec.Struct, frozen=True):
+    """One order as it stands, in whole units; times in UTC microseconds. `price` 0: none; `list_id` -1: stands alone."""
+
+    symbol: str
+    order_id: int
+    client_id: str
+    side: str
+    type: str
+    time_in_force: str
+    status: str
+    price: Decimal
+    stop_price: Decimal
+    quantity: Decimal
+    filled: Decimal
+    prevented: Decimal
+    quote_filled: Decimal
+    created_us: int
+    updated_us: int
+    list_id: int
+    expiry_reason: str
+
+    @property
+    def open(self) -> bool:
+        """Not at its end."""
+        return self.status in ("NEW", "PARTIALLY_FILLED", "PENDING_NEW")
+
+
+class FillRecord(msgspec.Struct, frozen=True):
+    """One trade of an account, in whole units; time in UTC microseconds."""
+
+    symbol: str
+    trade_id: int
+    order_id: int
+    client_id: str
+    price: Decimal
+    quantity: Decimal
+    quote: Decimal
+    commission: Decimal
+    commission_asset: str
+    time_us: int
+    is_buyer: bool
+    is_maker: bool
+
+
+class BalanceRecord(msgspec.Struct, frozen=True):
+    """What an account has of one asset."""
+
+    free: Decimal
+    locked: Decimal
+
+
 class ConnectionRecord(msgspec.Struct):
     """One WebSocket connection. `closed_ns` is 0 while it is open; `ended_by` says client, server or fault."""
 
@@ -114,6 +182,7 @@ class Records:
         self.requests: deque[RequestRecord] = deque(maxlen=keep)
         self.violations: deque[Violation] = deque(maxlen=10_000)
         self.connections: deque[ConnectionRecord] = deque(maxlen=10_000)
+        self.events: dict[str, list[EventRecord]] = {}
         self.control: deque[tuple[int, str]] = deque(maxlen=10_000)
         self.request_count = self.connection_count = self.violation_count = 0
 
@@ -149,11 +218,58 @@ def book_digest(bids: BookLevels, asks: BookLevels) -> str:
     return digest.hexdigest()[:16]
 
 
+def _order_record(order: AccountOrder) -> OrderRecord:
+    tick, step = order.market.listing.tick_e8, order.market.listing.step_e8
+    return OrderRecord(
+        symbol=order.market.symbol,
+        order_id=order.order_id,
+        client_id=order.client_id,
+        side=order.new.side.value,
+        type=order.new.type,
+        time_in_force=order.new.tif_text,
+        status=order.status_text,
+        price=decimal_e8((order.new.price or 0) * tick),
+        stop_price=decimal_e8((order.new.stop or 0) * tick),
+        quantity=decimal_e8(order.lots * step),
+        filled=decimal_e8(order.filled * step),
+        prevented=decimal_e8(order.prevented * step),
+        quote_filled=decimal_e8(order.quote),
+        created_us=order.created_us,
+        updated_us=order.updated_us,
+        list_id=order.list_id,
+        expiry_reason=order.expiry_reason,
+    )
+
+
+def _fill_record(order: AccountOrder, fill: AccountFill) -> FillRecord:
+    listing = order.market.listing
+    return FillRecord(
+        symbol=order.market.symbol,
+        trade_id=fill.trade_id,
+        order_id=fill.order_id,
+        client_id=order.client_id,
+        price=decimal_e8(fill.price * listing.tick_e8),
+        quantity=decimal_e8(fill.lots * listing.step_e8),
+        quote=decimal_e8(fill.quote_e8),
+        commission=decimal_e8(fill.commission_e8),
+        commission_asset=fill.commission_asset,
+        time_us=fill.time_us,
+        is_buyer=fill.is_buyer,
+        is_maker=fill.is_maker,
+    )
+
+
 class Ledger:
     """The truth about a simulated exchange, from any thread."""
 
-    def __init__(self, ask: Callable[[Callable[[], Any]], Any], records: Records, truth: Truth) -> None:
-        self._ask, self._records, self._truth = ask, records, truth
+    def __init__(
+        self,
+        ask: Callable[[Callable[[], Any]], Any],
+        records: Records,
+        truth: Truth,
+        account: Callable[[str], Account],
+    ) -> None:
+        self._ask, self._records, self._truth, self._account = ask, records, truth, account
 
     def _on_loop(self, question: Callable[[], T]) -> T:
         answer: T = self._ask(question)
@@ -195,6 +311,54 @@ class Ledger:
     def digest(self, symbol: str, update_id: int | None = None) -> str:
         """The fingerprint of `book(symbol, update_id)`, see `book_digest`."""
         return book_digest(*self.book(symbol, update_id))
+
+    def orders(self, who: str) -> list[OrderRecord]:
+        """Every order of an account, by its name or one of its keys, in order of placement per symbol."""
+
+        def all_orders() -> list[OrderRecord]:
+            by_symbol = self._account(who).orders.values()
+            return [_order_record(order) for orders in by_symbol for order in orders.values()]
+
+        return self._on_loop(all_orders)
+
+    def order(self, who: str, client_id: str) -> OrderRecord:
+        """The newest order that was placed under that client id.
+
+        Raises:
+            LookupError: there is none.
+        """
+        found = [order for order in self.orders(who) if order.client_id == client_id]
+        if not found:
+            raise LookupError(f"account {who} has no order {client_id!r}")
+        return max(found, key=lambda order: (order.created_us, order.order_id))
+
+    def fills(self, who: str) -> list[FillRecord]:
+        """Every trade of an account, oldest first per symbol."""
+
+        def all_fills() -> list[FillRecord]:
+            account = self._account(who)
+            return [
+                _fill_record(account.orders[symbol][fill.order_id], fill)
+                for symbol, fills in account.fills.items()
+                for fill in fills
+            ]
+
+        return self._on_loop(all_fills)
+
+    def balances(self, who: str) -> dict[str, BalanceRecord]:
+        """What an account has, by asset."""
+
+        def all_balances() -> dict[str, BalanceRecord]:
+            return {
+                asset: BalanceRecord(decimal_e8(balance.free), decimal_e8(balance.locked))
+                for asset, balance in self._account(who).balances.items()
+            }
+
+        return self._on_loop(all_balances)
+
+    def events(self, who: str) -> list[EventRecord]:
+        """Every event of an account, oldest first, told or not."""
+        return self._on_loop(lambda: list(self._records.events.get(self._account(who).name, ())))
 
     def requests(self) -> list[RequestRecord]:
         """Every remembered HTTP request, oldest first."""

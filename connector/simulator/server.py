@@ -14,22 +14,34 @@ import json
 import socket
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from decimal import Decimal
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import msgspec
 from aiohttp import WSMsgType, web
 
+from connector.simulator.accounts import AccountOrder, decimal_e8
+from connector.simulator.desk import Refused
 from connector.simulator.dialect import Request
 from connector.simulator.exchange import Exchange
 from connector.simulator.faults import Faults
 from connector.simulator.hub import Connection, control_frame
-from connector.simulator.ledger import ConnectionRecord, Ledger, RequestRecord
-from connector.simulator.settings import SimulatorSettings
+from connector.simulator.instruments import e8
+from connector.simulator.ledger import (
+    BalanceRecord,
+    ConnectionRecord,
+    EventRecord,
+    FillRecord,
+    Ledger,
+    OrderRecord,
+    RequestRecord,
+)
+from connector.simulator.settings import AccountSettings, SimulatorSettings
 from connector.simulator.wire import Front, Wire
 
-__all__ = ["Simulator", "SimulatorError"]
+__all__ = ["AccountHandle", "Accounts", "Simulator", "SimulatorError"]
 
 T = TypeVar("T")
 
@@ -42,6 +54,64 @@ class SimulatorError(RuntimeError):
     """The simulator cannot do what was asked: not started, already stopped, or its loop does not answer."""
 
 
+class AccountHandle:
+    """One account of a running simulator, from any thread: the truth about it, and what may happen to it from outside."""
+
+    def __init__(self, simulator: Simulator, name: str) -> None:
+        self._simulator, self.name = simulator, name
+
+    @property
+    def key(self) -> str:
+        """The API key the account was opened with."""
+        keys = self._simulator.exchange.desk.keys
+        return self._simulator.on_loop(lambda: next(k for k, entry in keys.items() if entry.account == self.name))
+
+    def orders(self) -> list[OrderRecord]:
+        """See `Ledger.orders`."""
+        return self._simulator.ledger.orders(self.name)
+
+    def order(self, client_id: str) -> OrderRecord:
+        """See `Ledger.order`."""
+        return self._simulator.ledger.order(self.name, client_id)
+
+    def fills(self) -> list[FillRecord]:
+        """See `Ledger.fills`."""
+        return self._simulator.ledger.fills(self.name)
+
+    def balances(self) -> dict[str, BalanceRecord]:
+        """See `Ledger.balances`."""
+        return self._simulator.ledger.balances(self.name)
+
+    def events(self) -> list[EventRecord]:
+        """See `Ledger.events`."""
+        return self._simulator.ledger.events(self.name)
+
+    def fill(self, client_id: str, quantity: Decimal | str | None = None) -> Decimal:
+        """See `Simulator.fill`."""
+        return self._simulator.fill(self.name, client_id, quantity)
+
+    def deposit(self, asset: str, amount: Decimal | str | int) -> None:
+        """See `Simulator.deposit`."""
+        self._simulator.deposit(self.name, asset, amount)
+
+    def __repr__(self) -> str:
+        return f"<AccountHandle {self.name} of {self._simulator!r}>"
+
+
+class Accounts:
+    """The accounts of a simulator by name or key."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        self._simulator = simulator
+
+    def __getitem__(self, who: str) -> AccountHandle:
+        simulator = self._simulator
+        return AccountHandle(simulator, simulator.on_loop(lambda: simulator.exchange.account(who).name))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._simulator.on_loop(lambda: list(self._simulator.exchange.desk.accounts)))
+
+
 class Simulator:
     """A simulated exchange on loopback. Use it as a context manager, or `start` and `stop` it."""
 
@@ -50,7 +120,8 @@ class Simulator:
         self.exchange = Exchange(self.settings)
         self.front = Front(self.exchange.rng)
         self.faults = Faults(self)
-        self.ledger = Ledger(self.on_loop, self.exchange.records, self.exchange.source)
+        self.ledger = Ledger(self.on_loop, self.exchange.records, self.exchange.source, self.exchange.account)
+        self.accounts = Accounts(self)
         self.port = self.settings.port
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -148,6 +219,77 @@ class Simulator:
             return done
 
         return self.on_loop(act)
+
+    # accounts
+
+    def add_account(self, entry: AccountSettings | None = None, **fields: Any) -> AccountHandle:
+        """Open an account: `add_account(settings)` or `add_account(name=..., key=..., secret=..., balances=..., ...)`.
+
+        Raises:
+            ValueError: its name or key is taken, or a value makes no sense.
+        """
+        if entry is not None and fields:
+            raise TypeError("give an AccountSettings or its fields as keywords, not both")
+        chosen = entry or AccountSettings(**fields)
+        self.on_loop(lambda: self.exchange.add_account(chosen))
+        return self.accounts[chosen.name]
+
+    def fill(self, who: str, client_id: str, quantity: Decimal | str | None = None) -> Decimal:
+        """Let somebody trade with a resting order of an account now, out of turn: with that quantity, or all that is left.
+
+        Returns:
+            How much traded; 0 when the order does not rest on the book.
+
+        Raises:
+            LookupError: there is no such account or order.
+        """
+
+        def act() -> Decimal:
+            order = self._order(who, client_id)
+            step = order.market.listing.step_e8
+            lots = None if quantity is None else e8(quantity) // step
+            return decimal_e8(self.exchange.desk.fill(order, lots) * step)
+
+        return self.on_loop(act)
+
+    def expire(self, who: str, client_id: str) -> None:
+        """End an open order as the exchange may on its own account.
+
+        Raises:
+            LookupError: there is no such open order.
+        """
+
+        def act() -> None:
+            order = self._order(who, client_id)
+            if not order.open:
+                raise LookupError(f"order {client_id!r} of {who} is {order.status_text} already")
+            self.exchange.desk.expire(order, "EXCHANGE_CANCELED")
+
+        self.on_loop(act)
+
+    def _order(self, who: str, client_id: str) -> AccountOrder:
+        account = self.exchange.account(who)
+        for symbol in self.exchange.markets:
+            order = account.find(symbol, None, client_id)
+            if order is not None:
+                return order
+        raise LookupError(f"account {who} has no order {client_id!r}")
+
+    def deposit(self, who: str, asset: str, amount: Decimal | str | int) -> None:
+        """Let money come to an account from outside, or go when negative.
+
+        Raises:
+            LookupError: there is no such account.
+            ValueError: less is free than is to go.
+        """
+
+        def act() -> None:
+            try:
+                self.exchange.desk.deposit(self.exchange.account(who), asset, e8(amount))
+            except Refused as refused:
+                raise ValueError(f"account {who} has less than {amount} {asset} free") from refused
+
+        self.on_loop(act)
 
     def wait_finished(self, timeout_s: float) -> bool:
         """Wait until a replay has sent its last frame; False when it has not by then. A live flow never ends."""
@@ -391,23 +533,34 @@ class Simulator:
         if plan.rest_delay_s:
             await asyncio.sleep(plan.rest_delay_s)
         weight = used = 0
+        asked = Request(
+            method=request.method,
+            path=path,
+            query=request.rel_url.raw_query_string,
+            headers={name.lower(): value for name, value in request.headers.items()},
+            address=request.remote or "",
+            body=await request.text() if request.can_read_body else "",
+        )
+        name = exchange.dialect.call_name(asked)
+        fault = exchange.call_fault(name) if name else None
+        if fault is not None and fault.at == "request":
+            if fault.lost:
+                return await self._vanish(request, silent=fault.silent)
+            if fault.late_s is not None:
+                await asyncio.sleep(exchange.real_s(exchange.rng.uniform(*fault.late_s)))
         for error in plan.rest_errors:
             if (error.path is None or error.path in path) and error.use.take(loop.time()):
                 status, headers = error.status, dict(error.headers)
                 body = exchange.dialect.error(status) if error.body is None else error.body
                 break
         else:
-            answer = exchange.dialect.answer(
-                Request(
-                    method=request.method,
-                    path=path,
-                    query=request.rel_url.raw_query_string,
-                    headers={name.lower(): value for name, value in request.headers.items()},
-                    address=request.remote or "",
-                )
-            )
-            status, headers, body = answer.status, answer.headers, answer.body
-            weight, used = answer.weight, answer.used_weight
+            if fault is None or fault.done:
+                answer = exchange.dialect.answer(asked)
+                status, headers, body = answer.status, answer.headers, answer.body
+                weight, used = answer.weight, answer.used_weight
+            if fault is not None and fault.status:
+                status, headers = fault.status, {}
+                body = exchange.dialect.error(fault.status, fault.code)
         for use, at_byte in plan.rest_cuts:
             if use.take(loop.time()):
                 _wire(request).reset_after(at_byte)
@@ -418,8 +571,21 @@ class Simulator:
         records.requests.append(
             RequestRecord(exchange.clock.now_ns(), request.method, path, query, weight, used, status)
         )
+        if fault is not None and fault.at == "answer":
+            if fault.lost:
+                return await self._vanish(request, silent=fault.silent)
+            if fault.late_s is not None:
+                await asyncio.sleep(exchange.real_s(exchange.rng.uniform(*fault.late_s)))
         content_type = "text/html" if body[:1] == b"<" else "application/json"
         return web.Response(status=status, body=body, headers=headers, content_type=content_type)
+
+    async def _vanish(self, request: web.Request, *, silent: bool) -> web.Response:
+        """Give no answer: reset the connection, or say nothing until the client leaves."""
+        if not silent:
+            _wire(request).reset()
+        while request.transport is not None and not request.transport.is_closing():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        return web.Response(status=500)
 
     # connections
 
@@ -450,6 +616,7 @@ class Simulator:
         record = ConnectionRecord(records.connection_count, exchange.clock.now_ns(), request.rel_url.raw_path_qs)
         records.connections.append(record)
         connection = Connection(record, wire, ws, loop.time())
+        connection.address = request.remote or ""
         exchange.hub.connections[connection] = None
         try:
             exchange.dialect.open(connection, path, request.rel_url.raw_query_string)
@@ -472,7 +639,7 @@ class Simulator:
             if connection.closing:
                 continue
             record.frames_in += 1
-            if connection.messages.add(loop.time()) > self.settings.ws_messages_per_s:
+            if connection.metered and connection.messages.add(loop.time()) > self.settings.ws_messages_per_s:
                 exchange.records.violation(exchange.clock.now_ns(), "messages", f"connection {record.number}")
                 if self.settings.enforce_limits:
                     self._close(connection, 1008, "Too many requests")
@@ -512,9 +679,17 @@ class Simulator:
             if name.startswith("_") or not callable(fault):
                 raise LookupError(f"there is no fault {name!r}")
             return {"result": fault(**arguments)}
-        commands: dict[str, Callable[..., Any]] = {"pause": self.pause, "resume": self.resume, "step": self.step}
+        commands: dict[str, Callable[..., Any]] = {
+            "pause": self.pause,
+            "resume": self.resume,
+            "step": self.step,
+            "accounts": lambda **fields: self.add_account(**fields).name,
+            "fill": self.fill,
+            "expire": self.expire,
+            "deposit": self.deposit,
+        }
         if path not in commands:
-            raise LookupError(f"POST takes faults/<name>, pause, resume and step, not {path!r}")
+            raise LookupError(f"POST takes faults/<name>, {', '.join(commands)}, not {path!r}")
         return {"result": commands[path](**arguments)}
 
     def _question(self, path: str, asked: dict[str, str]) -> Any:
@@ -547,6 +722,9 @@ class Simulator:
             "ledger/connections": ledger.connections,
             "ledger/violations": ledger.violations,
             "ledger/subscriptions": ledger.subscriptions,
+            "ledger/orders": lambda: ledger.orders(asked["account"]),
+            "ledger/fills": lambda: ledger.fills(asked["account"]),
+            "ledger/balances": lambda: ledger.balances(asked["account"]),
         }
         if path not in simple:
             raise LookupError(

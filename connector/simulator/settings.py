@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from connector.simulator import dialects
-from connector.simulator.instruments import Listing, listing
+from connector.simulator.instruments import SCALE, Listing, e8, listing
 
-__all__ = ["Live", "Replay", "SimulatorSettings"]
+__all__ = ["AccountSettings", "Live", "Replay", "SimulatorSettings"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,49 @@ class Replay:
 
 
 @dataclass(frozen=True)
+class AccountSettings:
+    """One customer of the exchange and the key that opens the account.
+
+    Attributes:
+        name: what tests call it.
+        key: the API key; letters and digits.
+        secret: of an HMAC key; None when `public_key` is given.
+        public_key: PEM of an Ed25519 or RSA public key, instead of a secret.
+        balances: free amounts by asset, as decimal text or whole numbers.
+        maker_rate, taker_rate: commission, as decimal text; of what is received, unless paid in `discount_asset`.
+        discount_asset: commission is paid in it while there is enough (BNB on some venues); "" for never.
+        discount: what is then taken off the commission, as decimal text.
+        orders_per_10s, orders_per_day: order counts of the account; None takes the exchange's.
+        can_trade: False for an account that may only look.
+    """
+
+    name: str
+    key: str
+    secret: str | None = field(default=None, repr=False)
+    public_key: str | None = None
+    balances: Mapping[str, str | int] = field(default_factory=dict)
+    maker_rate: str = "0.001"
+    taker_rate: str = "0.001"
+    discount_asset: str = ""
+    discount: str = "0.25"
+    orders_per_10s: int | None = None
+    orders_per_day: int | None = None
+    can_trade: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.key.isascii() or not self.key.isalnum():
+            raise ValueError(f"account {self.name!r}: a key is letters and digits, got {self.key!r}")
+        if (self.secret is None) == (self.public_key is None):
+            raise ValueError(f"account {self.name!r}: give either a secret or a public key")
+        for asset, amount in self.balances.items():
+            if e8(amount) < 0:
+                raise ValueError(f"account {self.name!r}: a balance is not negative, got {amount} {asset}")
+        for rate in (self.maker_rate, self.taker_rate, self.discount):
+            if not 0 <= e8(rate) <= SCALE:
+                raise ValueError(f"account {self.name!r}: a rate lies between 0 and 1, got {rate}")
+
+
+@dataclass(frozen=True)
 class SimulatorSettings:
     """One simulated exchange on loopback.
 
@@ -85,6 +128,10 @@ class SimulatorSettings:
         ban_s: length of the first ban; each further one doubles, up to three days.
         max_backlog_bytes: a client that reads too slowly is cut when this much waits for it.
         ws_error: shape of control errors: "nested" (`{"error": {...}, "id": ..}`, seen by clients) or "flat" (documented).
+        accounts: customers from the start; `Simulator.add_account` adds more.
+        orders_per_10s, orders_per_day: order counts per account.
+        exchange_filters: filter rows over all symbols, in the dialect's words.
+        time_factor: the exchange's time passes so many times as fast as the given clock; delays of faults are in its seconds.
         keep: how many trades and how many sent ids per stream the ledger remembers.
         dialect: module below `connector.simulator.dialects`.
         clock: UTC nanoseconds; replaced in tests that own time.
@@ -110,6 +157,11 @@ class SimulatorSettings:
     ban_s: float = 120.0
     max_backlog_bytes: int = 64 * 1024 * 1024
     ws_error: Literal["nested", "flat"] = "nested"
+    accounts: tuple[AccountSettings, ...] = ()
+    orders_per_10s: int = 100
+    orders_per_day: int = 200_000
+    exchange_filters: tuple[Mapping[str, Any], ...] = ()
+    time_factor: float = 1.0
     keep: int = 500_000
     dialect: str = dialects.DEFAULT
     clock: Callable[[], int] = time.time_ns
@@ -128,6 +180,9 @@ class SimulatorSettings:
             "ban_s": self.ban_s,
             "max_backlog_bytes": self.max_backlog_bytes,
             "keep": self.keep,
+            "orders_per_10s": self.orders_per_10s,
+            "orders_per_day": self.orders_per_day,
+            "time_factor": self.time_factor,
         }
         for name, value in positive.items():
             if not value > 0:
@@ -141,6 +196,12 @@ class SimulatorSettings:
         names = [entry.symbol for entry in self.listings()]
         if len(set(names)) != len(names):
             raise ValueError(f"a symbol is listed twice: {names}")
+
+        for what, given in (("name", [a.name for a in self.accounts]), ("key", [a.key for a in self.accounts])):
+            if len(set(given)) != len(given):
+                raise ValueError(f"two accounts have the same {what}: {given}")
+        if self.accounts and isinstance(self.source, Replay):
+            raise ValueError("a replay has no accounts: nothing can trade in a recording")
 
     def listings(self) -> tuple[Listing, ...]:
         """The symbols as listings, in the order given."""

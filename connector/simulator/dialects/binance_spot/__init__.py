@@ -1,4 +1,4 @@
-"""The spot exchange `binance` as its documents describe it: public REST calls and market streams.
+"""The spot exchange `binance` as its documents describe it: REST calls, market streams, orders, the WebSocket API.
 
 Written from the documents alone and sharing no code with any driver, so that a misread document shows. Source: the venue's
 spot REST and WebSocket stream documents, read 2026-11; figures the documents do not give are settings of the simulator.
@@ -14,11 +14,17 @@ from urllib.parse import parse_qs, unquote
 import msgspec
 
 from connector.matching import Outcome
+from connector.simulator.accounts import Account
+from connector.simulator.desk import Event
 from connector.simulator.dialect import Answer, Request, Source
+from connector.simulator.dialects.binance_spot.fields import ROUTES, Call
 from connector.simulator.dialects.binance_spot.live import LiveAnswers
 from connector.simulator.dialects.binance_spot.replay import ReplaySource
 from connector.simulator.dialects.binance_spot.rest import ENDPOINTS, VenueError, read_params, split_query
+from connector.simulator.dialects.binance_spot.sockets import PATH as API_PATH
+from connector.simulator.dialects.binance_spot.sockets import SocketApi, fault_error
 from connector.simulator.dialects.binance_spot.streams import LiveStreams, read_stream_name
+from connector.simulator.dialects.binance_spot.trading import Private, order_limit_rows
 from connector.simulator.exchange import Exchange
 from connector.simulator.history import Trade
 from connector.simulator.hub import Connection
@@ -48,6 +54,8 @@ class Dialect:
         self._settings = exchange.settings
         self._answers: Any = LiveAnswers(exchange)
         self._streams: LiveStreams | None = None
+        self._private = Private(exchange)
+        self._api = SocketApi(exchange, self._private, lambda: self._answers)
 
     # streams
 
@@ -57,6 +65,12 @@ class Dialect:
     def delta_streams(self, symbol: str) -> list[str]:
         name = symbol.lower()
         return [f"{name}@depth@100ms", f"{name}@depth", f"{name}@depth@1000ms"]
+
+    def tell(self, account: Account, event: Event) -> None:
+        self._api.tell(account, event)
+
+    def end_streams(self, account: Account) -> int:
+        return self._api.end_streams(account)
 
     def publish(self, market: Market, outcome: Outcome, trades: list[Trade], now_us: int) -> None:
         self._live.publish(market, outcome, trades, now_us)
@@ -81,6 +95,9 @@ class Dialect:
         exchange = self._exchange
         now_s = exchange.clock.now_s()
         limits = exchange.limits_of(request.address)
+        call = ROUTES.get((request.method, request.path))
+        if call is not None:
+            return self._answer_private(request, call)
         endpoint = ENDPOINTS.get(request.path) if request.method == "GET" else None
         sent, doubled = split_query(request.query)
         weight = endpoint.weight(sent) if endpoint is not None else 0
@@ -112,6 +129,49 @@ class Dialect:
         except VenueError as refused:
             return reply(refused.status, refused.body())
 
+    def call_name(self, request: Request) -> str:
+        call = ROUTES.get((request.method, request.path))
+        return "" if call is None else call.name
+
+    def _answer_private(self, request: Request, call: Call) -> Answer:
+        """A call that needs a key: nothing is charged for an order that succeeds, its weight for one that does not."""
+        exchange = self._exchange
+        now_s = exchange.clock.now_s()
+        limits = exchange.limits_of(request.address)
+        sent, doubled = split_query(request.query)
+        in_body, doubled_too = split_query(request.body)
+        sent = in_body | sent
+        weight = call.weight(sent)
+        cost = 0 if call.free else weight
+        refusal = limits.request(cost, now_s)
+        headers: dict[str, str] = {}
+        if refusal is not None:
+            exchange.records.violation(exchange.clock.now_ns(), refusal.reason, call.name)
+            headers["Retry-After"] = str(refusal.retry_after_s)
+            error = VenueError(-1003, self._limit_text(refusal.reason, refusal.banned_until_ms), refusal.status)
+            status, body = error.status, error.body()
+        else:
+            try:
+                if doubled or doubled_too:
+                    raise VenueError(-1101, f"Duplicate values for parameter '{doubled or doubled_too}'.")
+                unit = self._unit(request.headers.get("x-mbx-time-unit", "MILLISECOND"))
+                key = self._private.key(request.headers.get("x-mbx-apikey", ""))
+                self._private.authenticate(key, sent, (unsigned(request.query) + unsigned(request.body)).encode())
+                status, body = 200, msgspec.json.encode(self._private.call(call, key, sent, unit))
+            except VenueError as refused:
+                status, body = refused.status, refused.body()
+                if call.free:
+                    cost = weight
+                    limits.weight.spend(cost, now_s)
+                if status == 429:
+                    headers["Retry-After"] = str(int(10 - now_s % 10) + 1)
+        headers["X-MBX-USED-WEIGHT"] = headers["X-MBX-USED-WEIGHT-1M"] = str(limits.weight.used)
+        known = exchange.desk.keys.get(request.headers.get("x-mbx-apikey", ""))
+        if call.orders and known is not None:
+            rows = order_limit_rows(exchange.desk.accounts[known.account], now_s)
+            headers["X-MBX-ORDER-COUNT-10S"], headers["X-MBX-ORDER-COUNT-1D"] = (str(row["count"]) for row in rows)
+        return Answer(status, body, headers, cost, limits.weight.used)
+
     def _unit(self, text: str) -> int:
         units = {"MICROSECOND": 1, "MILLISECOND": 1000}
         if text.upper() not in units:
@@ -131,7 +191,9 @@ class Dialect:
             "per 1 MINUTE. Please use WebSocket Streams for live updates to avoid polling the API."
         )
 
-    def error(self, status: int) -> bytes:
+    def error(self, status: int, code: int = 0) -> bytes:
+        if code:
+            return fault_error(code, status).body()
         if status in _ERRORS:
             return _ERRORS[status]
         if status >= 500:
@@ -154,9 +216,12 @@ class Dialect:
         return Answer(refusal.status, body, {"Retry-After": str(refusal.retry_after_s)})
 
     def socket_path(self, path: str) -> bool:
-        return path in ("/ws", "/stream") or path.startswith(("/ws/", "/stream/"))
+        return path in ("/ws", "/stream", API_PATH) or path.startswith(("/ws/", "/stream/"))
 
     def open(self, connection: Connection, path: str, query: str) -> None:
+        if path == API_PATH:
+            self._api.open(connection, query)
+            return
         asked = parse_qs(query)
         connection.combined = path.startswith("/stream")
         connection.micros = asked.get("timeUnit", [""])[0].upper() == "MICROSECOND"
@@ -169,9 +234,14 @@ class Dialect:
     def shutdown_notice(self, connection: Connection) -> bytes:
         at = self._exchange.clock.now_us() if connection.micros else self._exchange.clock.now_ms()
         event = f'{{"e":"serverShutdown","E":{at}}}'
+        if connection.session is not None:
+            return f'{{"event":{event}}}'.encode()
         return (f'{{"stream":"!serverShutdown","data":{event}}}' if connection.combined else event).encode()
 
     def text(self, connection: Connection, text: str) -> None:
+        if connection.session is not None:
+            self._api.text(connection, text)
+            return
         try:
             frame = msgspec.json.decode(text)
         except (msgspec.DecodeError, RecursionError):
@@ -240,6 +310,11 @@ class Dialect:
 
     def _reply(self, connection: Connection, payload: bytes) -> None:
         self._exchange.reply(connection, payload)
+
+
+def unsigned(text: str) -> str:
+    """Query or body exactly as it was sent, without its signature."""
+    return "&".join(part for part in text.split("&") if not part.startswith("signature="))
 
 
 def _good_id(ident: Any) -> bool:

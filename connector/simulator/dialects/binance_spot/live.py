@@ -51,7 +51,7 @@ class LiveAnswers:
             "timezone": "UTC",
             "serverTime": self._exchange.clock.now_us() // unit,
             "rateLimits": rate_limits(self._exchange),
-            "exchangeFilters": [],
+            "exchangeFilters": list(self._exchange.settings.exchange_filters),
             "symbols": [symbol_row(market, params.show_sets) for market in chosen],
         }
 
@@ -288,8 +288,8 @@ def rate_limits(exchange: Exchange) -> list[dict[str, Any]]:
 
     return [
         row("REQUEST_WEIGHT", "MINUTE", 1, settings.request_weight_per_minute),
-        row("ORDERS", "SECOND", 10, 100),
-        row("ORDERS", "DAY", 1, 200_000),
+        row("ORDERS", "SECOND", 10, settings.orders_per_10s),
+        row("ORDERS", "DAY", 1, settings.orders_per_day),
         row("RAW_REQUESTS", "MINUTE", 5, settings.raw_requests_per_5min),
     ]
 
@@ -321,12 +321,12 @@ def symbol_row(market: Market, show_sets: bool) -> dict[str, Any]:
         "icebergAllowed": True,
         "ocoAllowed": True,
         "otoAllowed": True,
-        "opoAllowed": True,
+        "opoAllowed": False,
         "quoteOrderQtyMarketAllowed": True,
         "allowTrailingStop": True,
         "cancelReplaceAllowed": True,
         "amendAllowed": True,
-        "pegInstructionsAllowed": True,
+        "pegInstructionsAllowed": False,
         "isSpotTradingAllowed": True,
         "isMarginTradingAllowed": False,
         "filters": [
@@ -371,6 +371,7 @@ def symbol_row(market: Market, show_sets: bool) -> dict[str, Any]:
             {"filterType": "MAX_NUM_ORDER_LISTS", "maxNumOrderLists": 20},
             {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": 5},
             {"filterType": "MAX_NUM_ORDER_AMENDS", "maxNumOrderAmends": 10},
+            *(row for row in listing.filters if row["filterType"] != "MAX_ASSET"),
         ],
         "permissions": [],
         "permissionSets": [["SPOT"]],
@@ -384,6 +385,7 @@ def symbol_row(market: Market, show_sets: bool) -> dict[str, Any]:
             "TRANSFER",
         ],
     }
+    row["filters"] = list({entry["filterType"]: entry for entry in row["filters"]}.values())  # the listing's own win
     if not show_sets:
         del row["permissionSets"]
     return row

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -20,15 +20,20 @@ __all__ = ["ENDPOINTS", "Endpoint", "Params", "VenueError", "read_params"]
 
 
 class VenueError(Exception):
-    """An error the venue answers with: its code, its message, the HTTP status."""
+    """An error the venue answers with: its code, its message, the HTTP status, and `data` where half of it was done."""
 
-    def __init__(self, code: int, message: str, status: int = 400) -> None:
-        self.code, self.message, self.status = code, message, status
+    def __init__(self, code: int, message: str, status: int = 400, data: Any = None) -> None:
+        self.code, self.message, self.status, self.data = code, message, status, data
         super().__init__(f"{code}: {message}")
+
+    def plain(self) -> dict[str, Any]:
+        """The error as a value for JSON."""
+        row = {"code": self.code, "msg": self.message}
+        return row if self.data is None else row | {"data": self.data}
 
     def body(self) -> bytes:
         """The error as the venue writes it."""
-        return msgspec.json.encode({"code": self.code, "msg": self.message})
+        return msgspec.json.encode(self.plain())
 
 
 SYMBOL_RANGE = "^[\\w\\-._&&[^a-z]]{1,50}$"
