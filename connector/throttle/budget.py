@@ -7,7 +7,8 @@ is not known, or jumped, aligned windows are treated as sliding ones, which is n
 anywhere.
 
 What the venue's own headers tell corrects the count upward (programs elsewhere on the same address spend too), never downward:
-a wrong header can slow us down for one window but cannot make us overdraw.
+a wrong header can slow us down for a window or two but cannot make us overdraw. Between two headers the others are taken to go
+on as they did. No room is kept for what they have not spent yet: when we want all that is left, they find the limit reached.
 
 This module only counts: it never sleeps, reads no clock and takes no lock. Sharing between threads is the work of `ledger`.
 """
@@ -38,19 +39,26 @@ class VenueTime(NamedTuple):
 
 
 class _Window:
-    """One aligned window. `charged` are our points that may have landed in it, `released` those of them already answered."""
+    """One aligned window. `charged` are our points that may have landed in it, `released` those of them already answered.
 
-    __slots__ = ("charged", "foreign_high", "foreign_low", "heard_sent_s", "released")
+    `heard_s` is when the newest header's request was sent, or when the window was opened; `before` what other programs spent in
+    the last window.
+    """
 
-    def __init__(self, charged: int, released: int) -> None:
+    __slots__ = ("before", "charged", "foreign_high", "foreign_low", "heard_s", "released")
+
+    def __init__(self, charged: int, released: int, now_s: float, before: int) -> None:
         self.charged, self.released = charged, released
-        self.foreign_low = 0
-        self.foreign_high = 0
-        self.heard_sent_s = _NEVER
+        self.heard_s, self.before = now_s, before
+        self.foreign_low = self.foreign_high = 0
 
     @property
-    def used(self) -> int:
-        return self.charged + max(self.foreign_low, self.foreign_high)
+    def foreign(self) -> int:
+        return max(self.foreign_low, self.foreign_high)
+
+    def used(self, now_s: float, width_s: float) -> int:
+        unheard = max(self.foreign, self.before) * (now_s - self.heard_s) / width_s
+        return self.charged + self.foreign + int(unheard)
 
 
 @dataclass(slots=True)
@@ -79,6 +87,7 @@ class Budget:
 
     __slots__ = (
         "_blocked_until_s",
+        "_foreign_before",
         "_in_flight",
         "_log",
         "_phase",
@@ -102,6 +111,7 @@ class Budget:
         self._log: deque[list[float]] = deque()  # [counted until at latest, points] of what was answered, oldest first
         self._sliding = 0
         self._windows: dict[int, _Window] = {}
+        self._foreign_before = 0
         self._phase: VenueTime | None = None  # seconds: venue's clock minus monotonic
         self._blocked_until_s = _NEVER
 
@@ -124,11 +134,11 @@ class Budget:
         ceiling = max(math.ceil(self.capacity * share), min(points, self.limit.points))
         if not self._windows:
             return max(blocked, self._sliding_wait_s(points, ceiling, now_s))
-        if venue is None or all(window.used + points <= ceiling for window in self._windows.values()):
-            return blocked
         width = self.limit.window_s
-        full = max(index for index, window in self._windows.items() if window.used + points > ceiling)
-        return max(blocked, (full + 1) * width - (venue.seconds - venue.error_s) + 1e-5)
+        full = [index for index, window in self._windows.items() if window.used(now_s, width) + points > ceiling]
+        if not full or venue is None:
+            return blocked
+        return max(blocked, (max(full) + 1) * width - (venue.seconds - venue.error_s) + 1e-5)
 
     def take(self, points: int, now_s: float, venue: VenueTime | None) -> Hold:
         """Count a request that is about to be sent. The caller asked `wait_s` first."""
@@ -175,7 +185,7 @@ class Budget:
         """Points counted in the fullest window a request sent now may land in."""
         self._turn(now_s, venue)
         if self._windows:
-            return max(window.used for window in self._windows.values())
+            return max(window.used(now_s, self.limit.window_s) for window in self._windows.values())
         return self._sliding + self._in_flight
 
     def carry(self, points: int, now_s: float) -> None:
@@ -205,17 +215,18 @@ class Budget:
         width = self.limit.window_s
         first = math.floor((venue.seconds - venue.error_s) / width)
         last = math.floor((venue.seconds + venue.error_s) / width)
-        for index in [index for index in self._windows if index < first]:
-            del self._windows[index]
+        for index in sorted(index for index in self._windows if index < first):
+            self._foreign_before = min(self._windows.pop(index).foreign, self.limit.points)
         for index in range(first, last + 1):
             if index not in self._windows:
                 # A window just begun holds what is in flight. One first seen under this clock may hold all of the last width.
                 spent = self._sliding if known is None else 0
-                self._windows[index] = _Window(self._in_flight + spent, spent)
+                self._windows[index] = _Window(self._in_flight + spent, spent, now_s, self._foreign_before)
 
     def _forget_windows(self, now_s: float) -> None:
-        foreign = max((window.used - window.charged for window in self._windows.values()), default=0)
+        foreign = max((window.foreign for window in self._windows.values()), default=0)
         self._windows.clear()
+        self._foreign_before = 0
         if foreign > 0:
             self._record(now_s, foreign)  # ours is in the log already
 
@@ -243,9 +254,9 @@ class Budget:
         # request was sent, and the request itself, is in it. The newest sent decides about the most, all about the least.
         window.foreign_low = max(window.foreign_low, used - window.charged)
         sent_s = now_s if hold is None else hold.taken_s
-        if sent_s >= window.heard_sent_s:
+        if sent_s >= window.heard_s:
             landed = window.released if hold is None else hold.released + hold.points
-            window.heard_sent_s = sent_s
+            window.heard_s = sent_s
             window.foreign_high = max(0, used - landed)
 
     def _sliding_wait_s(self, points: int, ceiling: int, now_s: float) -> float:
@@ -260,5 +271,6 @@ class Budget:
 
     def __repr__(self) -> str:
         kind = "aligned" if self.limit.aligned else "sliding"
-        used = max((w.used for w in self._windows.values()), default=self._sliding + self._in_flight)
+        known = (window.charged + window.foreign for window in self._windows.values())
+        used = max(known, default=self._sliding + self._in_flight)
         return f"<Budget {self.limit.name} {used}/{self.capacity} of {self.limit.points} per {self.limit.window_s:g}s {kind}>"

@@ -111,7 +111,7 @@ def test_sliding_window_counts_from_the_answer_on():
 def test_header_of_the_venue_raises_the_count_and_never_lowers_it(limit):
     budget = Budget(limit, headroom=1.0)
     budget.settle(budget.take(10, 10.0, venue(10.0)), 10.5, venue(10.5), used=70)
-    assert budget.used(11.0, venue(11.0)) == 70
+    assert budget.used(10.6, venue(10.6)) == 70
     budget.settle(budget.take(10, 12.0, venue(12.0)), 12.5, venue(12.5), used=15)
     assert budget.used(13.0, venue(13.0)) >= 20
 
@@ -131,6 +131,24 @@ def test_what_is_on_its_way_is_not_taken_for_foreign_once_a_later_header_tells()
     budget.settle(slow, 12.0, venue(12.0))
     budget.settle(budget.take(10, 13.0, venue(13.0)), 13.5, venue(13.5), used=60)
     assert budget.used(14.0, venue(14.0)) == 60
+
+
+def test_between_headers_other_programs_are_taken_to_go_on_as_they_did():
+    budget = Budget(MINUTE, headroom=1.0)
+    budget.settle(budget.take(10, 30.0, venue(30.0)), 30.0, venue(30.0), used=40)
+    assert budget.used(30.0, venue(30.0)) == 40
+    assert budget.used(50.0, venue(50.0)) == 50  # 30 in a window: 10 more in a third of one
+    assert budget.used(60.0, venue(60.0)) == 0
+    assert budget.used(80.0, venue(80.0)) == 10  # no header yet, a third of the window is over
+    assert budget.used(150.0, venue(150.0)) == 0  # nothing heard for a whole window is no reason to expect more
+
+
+def test_header_out_of_all_proportion_is_forgotten_after_the_next_window():
+    budget = Budget(MINUTE, headroom=1.0)
+    budget.settle(budget.take(10, 30.0, venue(30.0)), 30.0, venue(30.0), used=1_000_000)
+    assert budget.wait_s(1, 31.0, venue(31.0)) > 0.0
+    assert budget.wait_s(90, 61.0, venue(61.0)) == 0.0
+    assert budget.wait_s(100, 121.0, venue(121.0)) == 0.0
 
 
 def test_share_leaves_room_for_more_urgent_requests():
