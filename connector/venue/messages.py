@@ -12,10 +12,29 @@ from typing import Any
 import msgspec
 import pykka
 
+from connector.domain.commands import Evidence
+from connector.domain.facts import OrderReport
 from connector.domain.queries import Query
+from connector.domain.symbols import Symbol
+from connector.domain.wire import HttpRequest, HttpResponse
+from connector.errors import ConnectorError
+from connector.orders.lifecycle import IntentRecord, Verdict
 from connector.throttle import Priority
 
-__all__ = ["Answer", "Fetch", "InstrumentsChanged", "MeasureClock", "SubscriptionsChanged", "post"]
+__all__ = [
+    "Answer",
+    "Fetch",
+    "InstrumentsChanged",
+    "Intended",
+    "MeasureClock",
+    "Noted",
+    "Noticed",
+    "RawAnswer",
+    "Ruled",
+    "SignedFetch",
+    "SubscriptionsChanged",
+    "post",
+]
 
 
 def post(ref: pykka.ActorRef[Any], message: Any) -> None:
@@ -41,6 +60,62 @@ class Fetch(msgspec.Struct, frozen=True):
     priority: Priority
     deadline_s: float
     reply: Callable[[Answer], None]
+
+
+class RawAnswer(msgspec.Struct, frozen=True):
+    """How a signed exchange went: a response of any status, or an error that came instead of one.
+
+    Attributes:
+        error: NotConnected or RateLimited: certain that nothing was sent. OutcomeUnknown: it may have arrived. Others: no answer.
+        sent_ns: our clock when the request was handed to a connection; None when it never was.
+    """
+
+    response: HttpResponse | None
+    error: ConnectorError | None
+    sent_ns: int | None
+
+
+class SignedFetch(msgspec.Struct, frozen=True):
+    """To the REST actor: build a signed request when its turn comes, send it once, call `reply` with a RawAnswer, once.
+
+    Attributes:
+        build: makes the request, and its timestamp, at the moment it may be sent; may raise a ConnectorError, which is replied.
+        write: an order request: counts as urgent as `priority` says, and its failures are classed as of writes.
+    """
+
+    build: Callable[[], HttpRequest]
+    priority: Priority
+    deadline_s: float
+    write: bool
+    reply: Callable[[RawAnswer], None]
+
+
+class Intended(msgspec.Struct, frozen=True):
+    """From the order actor to the state actor: this is in the journal and about to be sent."""
+
+    intent: IntentRecord
+
+
+class Ruled(msgspec.Struct, frozen=True):
+    """From the order actor to the state actor: how the request of an order ended that the venue never reported."""
+
+    symbol: Symbol
+    client_id: str
+    verdict: Verdict
+
+
+class Noted(msgspec.Struct, frozen=True):
+    """From the order actor to the state actor: one more line for the order's diary."""
+
+    symbol: Symbol
+    client_id: str
+    evidence: Evidence
+
+
+class Noticed(msgspec.Struct, frozen=True):
+    """From the state actor to the order actor: the venue reported an order of ours, by whatever way."""
+
+    report: OrderReport
 
 
 class MeasureClock(msgspec.Struct, frozen=True):

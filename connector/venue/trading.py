@@ -1,0 +1,89 @@
+"""What a venue's actors share about one account: how to sign, what time it is there, the session, the store, the view of risk.
+
+Data behind small locks, made once per venue; it starts nothing and sends nothing. The private key stays in the closures of
+`auth`. Timestamps given out by `now_ms` rise strictly, so no two requests of one key carry the same.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from connector.drivers.trading import Auth, SessionLanguage, TradeLanguage
+from connector.errors import ClockRejected, ConnectorError, NotConnected
+from connector.orders.risk import RiskHook, RiskView
+from connector.store.contract import Store
+from connector.venue.session import Session
+
+if TYPE_CHECKING:
+    from connector.venue.memory import VenueMemory
+
+__all__ = ["Trading"]
+
+
+class Trading:
+    """One account at one venue.
+
+    Attributes:
+        language, session_language: the driver's private half; the session is optional.
+        store: intents, orders and fills, written before anything is sent.
+        hooks: risk hooks, asked in this order.
+        view: what hooks are shown; replaced by the state actor, read by the order actor.
+        killed: True while the kill switch is on: nothing new is placed.
+        doubt: why the account has to be compared with the venue; "" when nothing is known to be missing.
+        on_clock_doubt: set by the REST actor: measures the venue's clock again.
+    """
+
+    def __init__(
+        self,
+        memory: VenueMemory,
+        auth: Auth,
+        language: TradeLanguage,
+        session_language: SessionLanguage | None,
+        store: Store,
+        hooks: Sequence[RiskHook],
+    ) -> None:
+        self.memory = memory
+        self.language, self.session_language = language, session_language
+        self.session = Session(memory.clock, memory.counters)
+        self.store, self.hooks = store, tuple(hooks)
+        self.view = RiskView()
+        self.killed = False
+        self.doubt = ""
+        self.on_clock_doubt: Callable[[], None] = lambda: None
+        self._auth = auth
+        self._lock = threading.Lock()  # guards _last_ms; arithmetic only
+        self._last_ms = 0
+
+    def auth(self) -> Auth:
+        return self._auth
+
+    def now_ms(self) -> int:
+        """The venue's time for the next request, later than any given out before.
+
+        Raises:
+            NotConnected: the venue's clock was not measured yet; a guessed timestamp would be refused, or worse, taken late.
+        """
+        venue_ns = self.memory.offset.venue_time_ns(self.memory.clock.time_ns())
+        if venue_ns is None:
+            self.on_clock_doubt()
+            raise NotConnected(f"the clock of {self.memory.name} is not known yet; nothing was signed or sent.")
+        with self._lock:
+            self._last_ms = max(self._last_ms + 1, venue_ns // 1_000_000)
+            return self._last_ms
+
+    def venue_ms(self) -> int | None:
+        """The venue's time in milliseconds; None while it is not known."""
+        venue_ns = self.memory.offset.venue_time_ns(self.memory.clock.time_ns())
+        return None if venue_ns is None else venue_ns // 1_000_000
+
+    def note_clock(self, error: ConnectorError) -> None:
+        """A refused timestamp: what is known of the venue's clock is wrong, so it is measured again."""
+        if isinstance(error, ClockRejected):
+            self.memory.counters.add("trading.clock_refused")
+            self.memory.forget_clock()
+            self.on_clock_doubt()
+
+    def __repr__(self) -> str:
+        return f"<Trading {self.memory.name} {self.session!r}{' KILLED' if self.killed else ''}>"
