@@ -912,11 +912,12 @@ def test_a_big_message_to_a_slow_reader_arrives_whole(opened: Opened) -> None:
 def test_a_flood_against_a_full_socket_arrives_whole_and_in_order(opened: Opened) -> None:
     messages = [b"%03d" % nth + b"f" * 59_000 for nth in range(300)]
     got: list[bytes] = []
-    progress, done = threading.Semaphore(0), threading.Event()
+    progress, full, done = threading.Semaphore(0), threading.Event(), threading.Event()
 
     def script(peer: Peer) -> None:
         peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         peer.upgrade()
+        assert full.wait(PATIENCE_S)
         while len(got) < len(messages):
             got.append(peer.read_until(TEXT).payload)
             peer.frame(PING, b"now")  # so that pongs, too, are sent while the socket is full
@@ -931,6 +932,7 @@ def test_a_flood_against_a_full_socket_arrives_whole_and_in_order(opened: Opened
                 try:
                     link.send(message)
                 except NotConnected:  # takes no more for now, and says so: the sender decides to wait
+                    full.set()
                     assert progress.acquire(timeout=PATIENCE_S), heard.closed
                 else:
                     break
