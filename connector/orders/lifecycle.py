@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import enum
 from bisect import bisect_left
+from collections.abc import Iterable
 from decimal import Decimal
 
 import msgspec
@@ -48,6 +49,7 @@ __all__ = [
     "new_record",
     "note",
     "record_of_report",
+    "restored",
 ]
 
 _S = OrderStatus
@@ -378,6 +380,20 @@ def explain(record: OrderRecord) -> tuple[Evidence, ...]:
         for fill in record.fills
     )
     return tuple(sorted((*record.evidence, *fills), key=lambda evidence: evidence.at_ns))
+
+
+def restored(record: OrderRecord, fills: Iterable[Fill], evidence: Iterable[Evidence]) -> OrderRecord:
+    """A record put together again from parts that were kept apart: these fills, each once, and this diary. Tells nothing."""
+    kept = sorted(fills, key=_trade_key)
+    whole = msgspec.structs.replace(
+        record,
+        fills=tuple(kept),
+        filled=total(fill.quantity for fill in kept),
+        quote=total(product(fill.price, fill.quantity) for fill in kept),
+        verdict=None if kept else record.verdict,
+        evidence=tuple(evidence),
+    )
+    return msgspec.structs.replace(whole, order=_derived(whole))
 
 
 # ---------------------------------------------------------------- inside

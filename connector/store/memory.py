@@ -1,0 +1,174 @@
+"""A store that lives as long as the process: the default, and the measure for the others.
+
+Nothing survives a crash, so an order that was open then is seen as another program's afterwards; use SQLite where that
+matters. One lock guards four dicts; under it there is no input or output, and no code of anyone else.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from connector.domain.commands import Evidence
+from connector.domain.orders import Fill
+from connector.domain.symbols import Symbol
+from connector.store.contract import (
+    EvidenceRecord,
+    FillRecord,
+    IntentRecord,
+    MetaRecord,
+    OrderRecord,
+    Record,
+    StoreFailed,
+    folded,
+    head,
+)
+
+__all__ = ["MemoryStore"]
+
+
+class _Kept:
+    """What is kept of one order."""
+
+    __slots__ = ("at_ns", "evidence", "fills", "intents", "state", "symbol")
+
+    def __init__(self, symbol: Symbol | None, at_ns: int) -> None:
+        self.symbol, self.at_ns = symbol, at_ns
+        self.intents: list[IntentRecord] = []
+        self.state: OrderRecord | None = None
+        self.fills: dict[str, Fill] = {}
+        self.evidence: list[Evidence] = []
+
+    @property
+    def placed(self) -> IntentRecord | None:
+        return next((intent for intent in self.intents if intent.place is not None), None)
+
+    @property
+    def is_known(self) -> bool:
+        return self.state is not None or self.placed is not None
+
+    @property
+    def is_open(self) -> bool:
+        return self.is_known and (self.state is None or not self.state.is_final)
+
+    def record(self) -> OrderRecord:
+        return folded(self.placed, self.state, tuple(self.fills.values()), self.evidence)
+
+
+class MemoryStore:
+    """Keeps one account's orders in memory."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # guards everything below
+        self._orders: dict[str, _Kept] = {}
+        self._fills: dict[tuple[Symbol, str], Fill] = {}
+        self._meta: dict[str, str] = {}
+        self._open: dict[str, None] = {}
+        self._closed = False
+
+    def append(self, records: Sequence[Record]) -> None:
+        with self._lock:
+            self._check()
+            for record in records:
+                if not isinstance(record, Record):
+                    raise StoreFailed(f"a store takes records, not {type(record).__name__}; nothing was written.")
+            for record in records:
+                self._keep(record)
+
+    def open_orders(self) -> tuple[OrderRecord, ...]:
+        with self._lock:
+            self._check()
+            known = [self._orders[client_id] for client_id in self._open]
+            return tuple(kept.record() for kept in sorted(known, key=lambda kept: kept.at_ns))
+
+    def order(self, client_id: str) -> OrderRecord | None:
+        with self._lock:
+            self._check()
+            kept = self._orders.get(client_id)
+            return kept.record() if kept is not None and kept.is_known else None
+
+    def orders(self, symbol: Symbol | None = None, since_ns: int = 0) -> tuple[OrderRecord, ...]:
+        with self._lock:
+            self._check()
+            wanted = [
+                kept
+                for kept in self._orders.values()
+                if kept.is_known and kept.at_ns >= since_ns and symbol in (None, kept.symbol)
+            ]
+            return tuple(kept.record() for kept in sorted(wanted, key=lambda kept: kept.at_ns))
+
+    def intents(self, client_id: str) -> tuple[IntentRecord, ...]:
+        with self._lock:
+            self._check()
+            kept = self._orders.get(client_id)
+            return () if kept is None else tuple(kept.intents)
+
+    def fills(self, symbol: Symbol | None = None, since_ns: int = 0) -> tuple[Fill, ...]:
+        with self._lock:
+            self._check()
+            wanted = [
+                fill
+                for fill in self._fills.values()
+                if fill.event_time_ns >= since_ns and symbol in (None, fill.symbol)
+            ]
+        return tuple(sorted(wanted, key=lambda fill: (fill.event_time_ns, len(fill.trade_id), fill.trade_id)))
+
+    def has_fill(self, symbol: Symbol, trade_id: str) -> bool:
+        with self._lock:
+            self._check()
+            return (symbol, trade_id) in self._fills
+
+    def last_fill_id(self, symbol: Symbol) -> str | None:
+        return self.meta(MetaRecord.last_fill(symbol, "").key)
+
+    def meta(self, key: str) -> str | None:
+        with self._lock:
+            self._check()
+            return self._meta.get(key)
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+
+    def __repr__(self) -> str:
+        return f"<MemoryStore {len(self._orders)} orders, {len(self._open)} open, {len(self._fills)} fills>"
+
+    # ------------------------------------------------------------ under the lock
+
+    def _check(self) -> None:
+        if self._closed:
+            raise StoreFailed("the store is closed; nothing was written or read.")
+
+    def _kept(self, client_id: str, symbol: Symbol | None, at_ns: int) -> _Kept:
+        kept = self._orders.get(client_id)
+        if kept is None:
+            kept = self._orders[client_id] = _Kept(symbol, at_ns)
+        if kept.symbol is None:
+            kept.symbol = symbol
+        return kept
+
+    def _keep(self, record: Record) -> None:
+        match record:
+            case IntentRecord():
+                kept = self._kept(record.client_id, record.symbol, record.at_ns)
+                kept.intents.append(record)
+            case OrderRecord():
+                kept = self._kept(record.client_id, record.symbol, record.order.received_ns)
+                kept.state = head(record)
+            case EvidenceRecord(client_id, evidence):
+                kept = self._kept(client_id, None, evidence.at_ns)
+                kept.evidence.append(evidence)
+            case FillRecord(fill):
+                self._fills[fill.symbol, fill.trade_id] = fill
+                if not fill.client_id:
+                    return
+                kept = self._kept(fill.client_id, fill.symbol, fill.received_ns)
+                kept.fills[fill.trade_id] = fill
+            case MetaRecord(key, value):
+                self._meta[key] = value
+                return
+        client_id = record.fill.client_id if isinstance(record, FillRecord) else record.client_id
+        if kept.is_open:
+            self._open[client_id] = None
+        else:
+            self._open.pop(client_id, None)
