@@ -66,13 +66,13 @@ class RawAnswer(msgspec.Struct, frozen=True):
     """How a signed exchange went: a response of any status, or an error that came instead of one.
 
     Attributes:
-        error: NotConnected or RateLimited: certain that nothing was sent. OutcomeUnknown: it may have arrived. Others: no answer.
-        sent_ns: our clock when the request was handed to a connection; None when it never was.
+        error: why there is no response.
+        sent: False: certain that not one byte left. True: it may have arrived, whatever `error` says.
     """
 
     response: HttpResponse | None
     error: ConnectorError | None
-    sent_ns: int | None
+    sent: bool
 
 
 class SignedFetch(msgspec.Struct, frozen=True):

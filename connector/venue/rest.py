@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol, get_args
 
 import msgspec
 
 from connector.domain.queries import InstrumentsQuery, Query, ServerTimeQuery
 from connector.domain.wire import HttpRequest, HttpResponse
-from connector.errors import Banned, ConnectorError, RateLimited, VenueUnavailable
+from connector.errors import Banned, ConnectorError, NotConnected, RateLimited
 from connector.supervision import SupervisedActor
 from connector.throttle import Grant, Priority
 from connector.venue.memory import VenueMemory
-from connector.venue.messages import Answer, Fetch, MeasureClock, post
+from connector.venue.messages import Answer, Fetch, MeasureClock, RawAnswer, SignedFetch, post
 
 __all__ = ["HttpPort", "RestActor"]
 
@@ -51,12 +52,21 @@ class _SyncClock(msgspec.Struct, frozen=True):
 
 
 class _Job:
-    __slots__ = ("asked_s", "deadline_s", "query", "reply", "request")
+    """One question or order on its way.
+
+    `build` makes the request when its turn comes; `finish` is called with the outcome, or with why it was not sent (no grant).
+    """
+
+    __slots__ = ("asked_s", "build", "deadline_s", "finish")
 
     def __init__(
-        self, query: Query, request: HttpRequest, asked_s: float, deadline_s: float, reply: Callable[[Answer], None]
+        self,
+        build: Callable[[], HttpRequest],
+        asked_s: float,
+        deadline_s: float,
+        finish: Callable[[HttpResponse | ConnectorError, Grant | None], None],
     ) -> None:
-        self.query, self.request, self.asked_s, self.deadline_s, self.reply = query, request, asked_s, deadline_s, reply
+        self.build, self.asked_s, self.deadline_s, self.finish = build, asked_s, deadline_s, finish
 
 
 class RestActor(SupervisedActor):
@@ -76,6 +86,8 @@ class RestActor(SupervisedActor):
         self._http: HttpPort | None = None
 
     def on_start(self) -> None:
+        if self._memory.trading is not None:
+            self._memory.trading.on_clock_doubt = partial(post, self.actor_ref, MeasureClock())
         self._http = self._open_http(self.context)
         self._sync_clock()
 
@@ -93,7 +105,7 @@ class RestActor(SupervisedActor):
         if self._http is not None:
             self._http.close()
         for _, _, job in self._waiting:
-            job.reply(Answer(None, VenueUnavailable(f"{why} before the question was sent; ask again.")))
+            job.finish(NotConnected(f"{why} before the request was sent; ask again."), None)
         self._waiting.clear()
 
     # ------------------------------------------------------------ messages
@@ -110,14 +122,16 @@ class RestActor(SupervisedActor):
                 else:
                     reply.set(found.value)
 
-            self._enqueue(message, request, Priority.READ, self._memory.settings.request_timeout_s, answer)
-            return None
-        if kind is Fetch:
+            self._enqueue_query(message, request, Priority.READ, self._memory.settings.request_timeout_s, answer)
+        elif kind is Fetch:
             try:
                 request = self._language.request(message.query)
-                self._enqueue(message.query, request, message.priority, message.deadline_s, message.reply)
             except ConnectorError as refused:
                 message.reply(Answer(None, refused))
+                return None
+            self._enqueue_query(message.query, request, message.priority, message.deadline_s, message.reply)
+        elif kind is SignedFetch:
+            self._enqueue(message.priority, message.deadline_s, message.build, self._raw_finisher(message))
         elif kind is _Finished:
             self._in_flight -= 1
             self._pump()
@@ -134,7 +148,7 @@ class RestActor(SupervisedActor):
             )
         return None
 
-    def _enqueue(
+    def _enqueue_query(
         self,
         query: Query,
         request: HttpRequest,
@@ -142,11 +156,18 @@ class RestActor(SupervisedActor):
         deadline_s: float,
         reply: Callable[[Answer], None],
     ) -> None:
+        self._enqueue(priority, deadline_s, lambda: request, self._finisher(query, request, reply))
+
+    def _enqueue(
+        self,
+        priority: Priority,
+        deadline_s: float,
+        build: Callable[[], HttpRequest],
+        finish: Callable[[HttpResponse | ConnectorError, Grant | None], None],
+    ) -> None:
         now_s = self._clock.monotonic_s()
         self._number += 1
-        heapq.heappush(
-            self._waiting, (int(priority), self._number, _Job(query, request, now_s, now_s + deadline_s, reply))
-        )
+        heapq.heappush(self._waiting, (int(priority), self._number, _Job(build, now_s, now_s + deadline_s, finish)))
         self._pump()
 
     # ------------------------------------------------------------ sending
@@ -160,13 +181,14 @@ class RestActor(SupervisedActor):
             now_s = self._clock.monotonic_s()
             if now_s >= job.deadline_s:
                 heapq.heappop(self._waiting)
-                job.reply(Answer(None, self._too_late(job, now_s)))
+                job.finish(self._too_late(job, now_s), None)
                 continue
             try:
-                grant = memory.ledger.try_grant(job.request.charges, Priority(priority), now_s)
+                request = job.build()
+                grant = memory.ledger.try_grant(request.charges, Priority(priority), now_s)
             except ConnectorError as refused:
                 heapq.heappop(self._waiting)
-                job.reply(Answer(None, refused))
+                job.finish(refused, None)
                 continue
             if isinstance(grant, float):
                 if not self._pump_armed:
@@ -175,43 +197,86 @@ class RestActor(SupervisedActor):
                 return
             heapq.heappop(self._waiting)
             self._in_flight += 1
-            self._http.submit(job.request, job.deadline_s, self._finisher(job, grant))
+            self._http.submit(request, job.deadline_s, self._done(job, grant))
 
-    def _too_late(self, job: _Job, now_s: float) -> ConnectorError:
-        return RateLimited(
-            f"{job.request!r} waited {now_s - job.asked_s:.1f} s for the request budget of {self._memory.name} and was "
-            f"not sent. {self._memory.ledger!r}. Ask less often, or with a longer deadline."
-        )
+    def _done(self, job: _Job, grant: Grant) -> Callable[[HttpResponse | ConnectorError], None]:
+        context, ref, counters = self.context, self.actor_ref, self._memory.counters
 
-    def _finisher(self, job: _Job, grant: Grant) -> Callable[[HttpResponse | ConnectorError], None]:
-        memory, language, context, ref = self._memory, self._language, self.context, self.actor_ref
-
-        def finish(outcome: HttpResponse | ConnectorError) -> None:  # on a worker thread
-            memory.counters.add("rest.answers")
+        def done(outcome: HttpResponse | ConnectorError) -> None:  # on a worker thread
+            counters.add("rest.answers")
             try:
-                if isinstance(outcome, ConnectorError):
-                    grant.settle()
-                    raise outcome
-                grant.settle(language.used(outcome))
-                value = language.read(job.query, outcome, memory.instruments)
-                if isinstance(job.query, ServerTimeQuery):
-                    memory.add_clock_sample(outcome.sent_ns, outcome.received_ns, value)
-                elif isinstance(job.query, InstrumentsQuery) and value.server_time_ns is not None:
-                    memory.add_clock_sample(outcome.sent_ns, outcome.received_ns, value.server_time_ns)
-            except ConnectorError as error:
-                memory.counters.add("rest.errors")
-                if isinstance(error, (RateLimited, Banned)):
-                    memory.counters.add("rest.refused_by_limit")
-                    named = tuple(charge.budget for charge in job.request.charges)
-                    memory.ledger.penalize(error, memory.clock.monotonic_s(), named)
-                job.reply(Answer(None, error))
-            else:
-                job.reply(Answer(value, None))
+                job.finish(outcome, grant)
             finally:
                 if context.is_current():
                     post(ref, _Finished())
 
+        return done
+
+    def _too_late(self, job: _Job, now_s: float) -> ConnectorError:
+        return RateLimited(
+            f"nothing was sent: a request waited {now_s - job.asked_s:.1f} s for the request budget of {self._memory.name}. "
+            f"{self._memory.ledger!r}. Ask less often, or with a longer deadline."
+        )
+
+    def _finisher(
+        self, query: Query, request: HttpRequest, reply: Callable[[Answer], None]
+    ) -> Callable[[HttpResponse | ConnectorError, Grant | None], None]:
+        memory, language = self._memory, self._language
+
+        def finish(outcome: HttpResponse | ConnectorError, grant: Grant | None) -> None:
+            try:
+                if isinstance(outcome, ConnectorError):
+                    if grant is not None:
+                        grant.settle()
+                    raise outcome
+                if grant is not None:
+                    grant.settle(language.used(outcome))
+                value = language.read(query, outcome, memory.instruments)
+                if isinstance(query, ServerTimeQuery):
+                    memory.add_clock_sample(outcome.sent_ns, outcome.received_ns, value)
+                elif isinstance(query, InstrumentsQuery) and value.server_time_ns is not None:
+                    memory.add_clock_sample(outcome.sent_ns, outcome.received_ns, value.server_time_ns)
+            except ConnectorError as error:
+                memory.counters.add("rest.errors")
+                if grant is not None:
+                    self._heed(error, request)
+                reply(Answer(None, error))
+            else:
+                reply(Answer(value, None))
+
         return finish
+
+    def _raw_finisher(self, message: SignedFetch) -> Callable[[HttpResponse | ConnectorError, Grant | None], None]:
+        """For signed requests: hand the response over as it came; only what concerns budgets is read here."""
+        memory = self._memory
+        trading = memory.trading
+        assert trading is not None, "a signed request needs credentials"
+
+        def finish(outcome: HttpResponse | ConnectorError, grant: Grant | None) -> None:
+            if isinstance(outcome, ConnectorError):
+                if grant is not None:
+                    grant.settle()
+                memory.counters.add("rest.errors")
+                message.reply(
+                    RawAnswer(None, outcome, sent=grant is not None and not isinstance(outcome, NotConnected))
+                )
+                return
+            if grant is not None:
+                grant.settle(trading.language.used(outcome))
+                failure = trading.language.failure(outcome, write=message.write)
+                if failure is not None:
+                    self._heed(failure, None)
+                    trading.note_clock(failure)
+            message.reply(RawAnswer(outcome, None, sent=True))
+
+        return finish
+
+    def _heed(self, error: ConnectorError, request: HttpRequest | None) -> None:
+        """A refusal by limit or ban stops what it concerns until its time."""
+        if isinstance(error, (RateLimited, Banned)):
+            self._memory.counters.add("rest.refused_by_limit")
+            named = () if request is None else tuple(charge.budget for charge in request.charges)
+            self._memory.ledger.penalize(error, self._clock.monotonic_s(), named)
 
     def _sync_clock(self) -> None:
         self.context.call_later(self._memory.settings.clock_sync_s, _SyncClock())
@@ -220,7 +285,8 @@ class RestActor(SupervisedActor):
     def _measure_clock(self) -> None:
         query = ServerTimeQuery()
         request = self._language.request(query)
-        self._enqueue(query, request, Priority.READ, self._memory.settings.request_timeout_s, lambda answer: None)
+        timeout_s = self._memory.settings.request_timeout_s
+        self._enqueue_query(query, request, Priority.READ, timeout_s, lambda answer: None)
 
     def __repr__(self) -> str:
         return f"<RestActor {self._memory.name} waiting={len(self._waiting)} in_flight={self._in_flight}>"
