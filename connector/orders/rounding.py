@@ -15,8 +15,10 @@ from connector.domain.market import Side
 __all__ = [
     "ZERO",
     "average",
+    "divided_up",
     "down",
     "is_multiple",
+    "parts_of",
     "product",
     "quantity_for",
     "round_price",
@@ -32,6 +34,8 @@ _EXACT = Context(prec=2_000, traps=[Inexact, InvalidOperation, Overflow])
 
 _WIDE = Context(prec=2_000, traps=[InvalidOperation, Overflow])
 _AVERAGE = Context(prec=40, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, Overflow])
+_DOWN = Context(prec=40, rounding=ROUND_FLOOR, traps=[InvalidOperation, Overflow])
+_UP = Context(prec=40, rounding=ROUND_CEILING, traps=[InvalidOperation, Overflow])
 
 
 def total(values: Iterable[Decimal]) -> Decimal:
@@ -90,5 +94,15 @@ def round_price(price: Decimal, tick: Decimal | None, side: Side) -> Decimal:
 
 def quantity_for(quote: Decimal, price: Decimal, step: Decimal | None) -> Decimal:
     """How many base units `quote` pays for at `price`, on the grid, never more than it pays for."""
-    cut = Context(prec=40, rounding=ROUND_FLOOR, traps=[InvalidOperation, Overflow]).divide(quote, price)
-    return down(cut, step)
+    return down(_DOWN.divide(quote, price), step)
+
+
+def divided_up(value: Decimal, by: Decimal) -> Decimal:
+    """value / by, to 40 significant digits, never less than the exact quotient of positive numbers."""
+    return _UP.divide(value, by)
+
+
+def parts_of(quantity: Decimal, part: Decimal) -> int:
+    """How many times `part` it takes to show `quantity`, the last time perhaps less of it. Exact."""
+    whole = int(_WIDE.divide_int(quantity, part))
+    return whole if is_multiple(quantity, part) else whole + 1
