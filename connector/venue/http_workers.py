@@ -51,17 +51,24 @@ class HttpWorkers:
             self._context.spawn(f"http-{number}", self._work)
 
     def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            request, deadline_s, done = job
-            try:
-                outcome: HttpResponse | ConnectorError = (
-                    _not_sent() if self._closed else self._client.send(request, deadline_s)
-                )
-            except ConnectorError as error:
-                outcome = error
-            with self._lock:
-                self._under_way -= 1
-            done(outcome)
+        try:
+            while (job := self._jobs.get()) is not None:
+                self._do(*job)
+        finally:
+            if self._closed:
+                self._client.close()  # once more: a call that raced with the end has opened a session of its own
+
+    def _do(
+        self, request: HttpRequest, deadline_s: float, done: Callable[[HttpResponse | ConnectorError], None]
+    ) -> None:
+        if self._closed:
+            done(NotConnected("the REST actor is stopping; the request was not sent."))
+            return
+        try:
+            outcome: HttpResponse | ConnectorError = self._client.send(request, deadline_s)
+        except ConnectorError as error:
+            outcome = error
+        done(outcome)
 
     def close(self) -> None:
         with self._lock:

@@ -14,10 +14,13 @@ from fault_harness import descriptors, eventually, is_live, running, settled_bas
 
 from connector import Connector, VenueSettings
 from connector.domain.queries import ServerTimeQuery
+from connector.domain.wire import HttpRequest
 from connector.errors import ConnectorError
 from connector.simulator import Simulator, SimulatorSettings
 from connector.throttle import BackoffPolicy
+from connector.transport.http import HttpClient
 from connector.venue.delivery import Closed
+from connector.venue.http_workers import HttpWorkers
 
 STOPPED_S = 5.0
 CYCLES = 12
@@ -51,6 +54,32 @@ def test_start_and_stop_return_every_thread_descriptor_and_registration(transpor
         eventually(
             lambda: settled_base()[1] <= files, 5.0, lambda: f"{files} descriptors before, {settled_base()[1]} now"
         )
+
+
+def test_a_request_that_races_with_the_end_of_the_rest_side_leaves_no_descriptor():
+    """I11: the client is closed between the look whether it is and the sending."""
+    if descriptors() is None:
+        pytest.skip("this system does not list a process's descriptors in /proc/self/fd")
+    bodies, outcomes = [], []
+
+    class Context:
+        def spawn(self, name, body):
+            bodies.append(body)
+
+    class Racing(HttpClient):
+        def send(self, *args):
+            workers.close()
+            return super().send(*args)
+
+    gc.collect()
+    before = descriptors()
+    workers = HttpWorkers(Racing("http://127.0.0.1:9"), Context(), 1)
+    workers.submit(HttpRequest("GET", "/never/sent"), time.monotonic() + 5.0, outcomes.append)
+    racing = threading.Thread(target=bodies[0])
+    racing.start()
+    racing.join(5.0)
+    assert isinstance(outcomes[0], ConnectorError)
+    assert descriptors() == before
 
 
 def silent_server() -> tuple[socket.socket, str]:

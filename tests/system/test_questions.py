@@ -25,7 +25,7 @@ THREADS, ASKS = 16, 500
 ROOMY = {"request_weight_per_minute": 10_000_000, "raw_requests_per_5min": 10_000_000}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def calm():
     """A client that only answers questions; its market stands still, so that answers can be compared with the truth."""
     with running(events_per_s=0, simulator=ROOMY) as rig:
@@ -89,32 +89,32 @@ def test_sixteen_threads_of_mixed_questions_get_every_answer_and_the_right_one(c
 # ---------------------------------------------------------------- wrong questions
 
 
-@pytest.mark.parametrize(
-    ("ask", "error", "says"),
-    [
-        (lambda v: v.depth("BTC/USDX"), UnknownSymbol, "BTC/USDX"),
-        (lambda v: v.candles("BTC/USDX", "1m"), UnknownSymbol, "BTC/USDX"),
-        (lambda v: v.candles("BTC/USDT", "7m"), InvalidRequest, "7m"),
-        (lambda v: v.candles("BTC/USDT", "1m", limit=0), InvalidRequest, "limit"),
-        (lambda v: v.depth("BTC/USDT", 0), InvalidRequest, "0"),
-        (lambda v: v.depth("BTC/USDT", 10**9), InvalidRequest, "5000|5,000"),
-        (lambda v: v.instrument("NOT/THERE"), UnknownSymbol, "NOT/THERE"),
-        (lambda v: v.subscribe("trades", "BTC/USDX"), UnknownSymbol, "BTC/USDX"),
-        (lambda v: v.subscribe("candles", "BTC/USDT", interval="7m"), InvalidRequest, "7m"),
-        (lambda v: v.subscribe("candles", "BTC/USDT"), InvalidRequest, "interval"),
-        (lambda v: v.subscribe("partial_book", "BTC/USDT", depth=7), InvalidRequest, "7"),
-        (lambda v: v.subscribe("book", "BTC/USDT", speed_ms=3), InvalidRequest, "3"),
-        (lambda v: v.subscribe("gossip", "BTC/USDT"), InvalidRequest, "gossip"),
-        (lambda v: v.subscribe("trades", "BTC/USDT", capacity=0), InvalidRequest, "capacity"),
-        (lambda v: v.subscribe("trades", "BTC/USDT", overflow="perhaps"), InvalidRequest, "perhaps"),
-        (lambda v: v.subscribe("trades", "nonsense"), (ConnectorError, ValueError), "nonsense"),
-        (lambda v: v.subscribe("trades", ""), (ConnectorError, ValueError), "BTC/USDT"),
-    ],
-)
-def test_a_wrong_question_is_a_clear_error_and_ends_nothing(ask, error, says, calm):
+WRONG = [
+    (lambda v: v.depth("BTC/USDX"), UnknownSymbol, "BTC/USDX"),
+    (lambda v: v.candles("BTC/USDX", "1m"), UnknownSymbol, "BTC/USDX"),
+    (lambda v: v.candles("BTC/USDT", "7m"), InvalidRequest, "7m"),
+    (lambda v: v.candles("BTC/USDT", "1m", limit=0), InvalidRequest, "limit"),
+    (lambda v: v.depth("BTC/USDT", 0), InvalidRequest, "0"),
+    (lambda v: v.depth("BTC/USDT", 10**9), InvalidRequest, "5000|5,000"),
+    (lambda v: v.instrument("NOT/THERE"), UnknownSymbol, "NOT/THERE"),
+    (lambda v: v.subscribe("trades", "BTC/USDX"), UnknownSymbol, "BTC/USDX"),
+    (lambda v: v.subscribe("candles", "BTC/USDT", interval="7m"), InvalidRequest, "7m"),
+    (lambda v: v.subscribe("candles", "BTC/USDT"), InvalidRequest, "interval"),
+    (lambda v: v.subscribe("partial_book", "BTC/USDT", depth=7), InvalidRequest, "7"),
+    (lambda v: v.subscribe("book", "BTC/USDT", speed_ms=3), InvalidRequest, "3"),
+    (lambda v: v.subscribe("gossip", "BTC/USDT"), InvalidRequest, "gossip"),
+    (lambda v: v.subscribe("trades", "BTC/USDT", capacity=0), InvalidRequest, "capacity"),
+    (lambda v: v.subscribe("trades", "BTC/USDT", overflow="perhaps"), InvalidRequest, "perhaps"),
+    (lambda v: v.subscribe("trades", "nonsense"), (ConnectorError, ValueError), "nonsense"),
+    (lambda v: v.subscribe("trades", ""), (ConnectorError, ValueError), "BTC/USDT"),
+]
+
+
+def test_a_wrong_question_is_a_clear_error_and_ends_nothing(calm):
     epochs = calm.restarts()
-    with pytest.raises(error, match=says):
-        ask(calm.venue)
+    for ask, error, says in WRONG:
+        with pytest.raises(error, match=says):
+            ask(calm.venue)
     assert calm.restarts() == epochs
 
 
@@ -134,14 +134,14 @@ BODIES = {
 }
 
 
-@pytest.mark.parametrize("kind", BODIES)
-def test_an_answer_that_cannot_be_read_is_an_error_of_that_question_alone(kind, calm):
+def test_an_answer_that_cannot_be_read_is_an_error_of_that_question_alone(calm):
     """F18 x REST."""
     epochs = calm.restarts()
-    calm.sim.faults.rest_error(status=200, count=1, path="time", body=BODIES[kind])
-    with pytest.raises((WireFormatError, VenueUnavailable)):
-        calm.venue.server_time_ns(10.0)
-    assert calm.venue.server_time_ns(10.0) > 0
+    for body in BODIES.values():
+        calm.sim.faults.rest_error(status=200, count=1, path="time", body=body)
+        with pytest.raises((WireFormatError, VenueUnavailable)):
+            calm.venue.server_time_ns(10.0)
+        assert calm.venue.server_time_ns(10.0) > 0
     assert calm.restarts() == epochs
 
 

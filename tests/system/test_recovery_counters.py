@@ -51,10 +51,11 @@ def test_no_recovery_counter_stays_at_zero_after_every_fault(monkeypatch):
         all_right = (trades.subscription, book.subscription)
         rig.await_flow(*all_right)
 
+        faults.frames("btcusdt@trade", lost=3)
+        eventually(lambda: count("feed.recovered") >= 1)
         faults.cut()
         eventually(lambda: count("stream.connections_lost") >= 1)
         rig.await_flow(*all_right)
-        eventually(lambda: count("feed.recovered") >= 1)
 
         faults.rest_error(status=503, path="depth")
         faults.deltas("BTCUSDT", lost=1)
