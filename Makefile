@@ -6,7 +6,7 @@ PY     := $(BIN)/python
 SOURCES := $(shell find connector -name '*.py' -o -name py.typed 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check unit bench docs e2e-test clean
+.PHONY: help setup demo test check unit bench docs e2e-test clean faults
 
 help:  ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ docs: setup  ## build the documentation into site/
 
 e2e-test: setup  ## the whole client against the simulator, over real sockets
 	$(BIN)/pytest tests/system
+
+faults: setup  ## the long fault run: hundreds of kills, cuts, silences, lives: build/faults.json
+	$(PY) tests/faults/run.py $(FAULTS_ARGS)
 
 clean:  ## remove everything the other targets made
 	rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

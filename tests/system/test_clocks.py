@@ -6,7 +6,7 @@ import time
 from itertools import pairwise
 
 import pytest
-from fault_harness import TradeJudge, eventually, running
+from fault_harness import BookJudge, TradeJudge, eventually, running
 
 from connector.clock import SystemClock
 
@@ -58,3 +58,22 @@ def test_a_step_of_the_wall_clock_moves_no_timer_and_no_timestamp(step_s):
         assert received == sorted(received)
         assert rig.restarts() == epochs and rig.counter("stream.connects") == 1
         assert trades.gaps == [] and trades.faults() == []
+
+
+def test_after_a_sleep_of_the_machine_nothing_is_taken_for_fresh():
+    """F59: every connection is renewed, the book is rebuilt, the hole is told or filled; no actor is restarted for it."""
+    slept_ns = [0]
+    clock = SystemClock(
+        wall_ns=lambda: time.time_ns() + slept_ns[0], elapsed_ns=lambda: time.monotonic_ns() + slept_ns[0]
+    )
+    with running(events_per_s=300.0, clock=clock) as rig:
+        trades, book = TradeJudge(rig), BookJudge(rig)
+        rig.await_flow(trades.subscription, book.subscription)
+        epochs, voided = rig.restarts(), rig.counter("book.invalidated")
+        slept_ns[0] = 600 * SECOND_NS
+        eventually(lambda: rig.counter("stream.connections_replaced") >= 1, 5.0)
+        eventually(lambda: rig.counter("book.invalidated") > voided)
+        rig.await_flow(trades.subscription, book.subscription)
+        assert rig.restarts() == epochs
+        assert book.compare() == []
+        assert trades.faults() == [] and trades.lost == 0

@@ -65,7 +65,6 @@ FAULTS = {
 
 NOT_YET = {
     "F33": "no venue with a checksum in its book stream has a driver yet",
-    "F59": "needs a process that is suspended as a whole; belongs to the runs with an engine in a process of its own",
 }
 
 _ID = re.compile(r"\bF(\d\d)(?:\s*(?:-|–|to)\s*F?(\d\d))?\b")
