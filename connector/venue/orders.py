@@ -1,34 +1,869 @@
 """The order-command actor of one venue: the only writer of intentions.
 
-This version trades nothing: every command is refused with `Unsupported`, before anything is journalled or sent, and the
-capability table says so. The actor stands in the tree so that the shape engines see does not change when trading arrives.
+A command goes one way: checked against the instrument's rules, asked of the risk hooks, journalled with its client id, let
+through by the request budgets, sent (over the session when it is up, else by REST, never both), and followed until the venue has
+spoken. What it comes to is decided in `orders.outcomes`; this actor asks, waits and sends as told. An answer that may be wrong
+leaves the command *unknown*: the asker hears so at once, and questions go on until the venue's word settles it.
+
+It never edits the read model: what venues say goes to the state actor as facts. It never sends an order a second time, but for
+one whose timestamp the venue refused. Nothing here blocks, apart from user-made risk hooks, for 100 ms at most.
 """
 
 from __future__ import annotations
 
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
-from connector.errors import ConnectorError, Unsupported
-from connector.supervision import SupervisedActor
-from connector.venue.memory import VenueMemory
+import msgspec
 
-__all__ = ["OrderCommandActor"]
+from connector.domain.commands import (
+    AmendOrder,
+    CancelAll,
+    CancelOrder,
+    Evidence,
+    OrderOutcome,
+    OutcomeKind,
+    PlaceBatch,
+    PlaceOrder,
+    PlaceOrderList,
+)
+from connector.domain.facts import AccountFact, OrderReport
+from connector.domain.instruments import Instrument
+from connector.domain.orders import OrderStatus
+from connector.domain.symbols import Symbol
+from connector.domain.wire import Charge, HttpRequest, HttpResponse
+from connector.drivers.trading import SessionRequest
+from connector.errors import (
+    ClockRejected,
+    ConnectorError,
+    InvalidRequest,
+    NotConnected,
+    OutcomeUnknown,
+    RateLimited,
+    Unsupported,
+    VenueRejected,
+)
+from connector.orders import risk
+from connector.orders.filters import check, check_amend
+from connector.orders.ids import ClientIds, check_client_id
+from connector.orders.lifecycle import IntentRecord, OrderRecord, Verdict, new_record, record_of_report
+from connector.orders.outcomes import (
+    NEVER_ARRIVED,
+    Accepted,
+    Ask,
+    Asked,
+    CancelAgain,
+    CommandKind,
+    DuplicateId,
+    Lost,
+    Moment,
+    NotFound,
+    NotInFills,
+    NotOpen,
+    NotSent,
+    Pending,
+    Question,
+    QuestionFailed,
+    Refused,
+    Seen,
+    SettledAs,
+    decide,
+    learn,
+)
+from connector.orders.risk import KillSwitch, RiskHook, RiskRefused, RiskView
+from connector.supervision import Reply, SupervisedActor
+from connector.throttle import Grant, Priority
+from connector.venue.memory import VenueMemory
+from connector.venue.messages import Intended, Noted, Noticed, RawAnswer, Ruled, SignedFetch, post
+from connector.venue.session import AccountFacts, SessionLost
+
+__all__ = ["OrderCommandActor", "ReleaseKillSwitch", "ThrowKillSwitch"]
+
+HOOK_WITHIN_S = 0.1
+ANSWER_WITHIN_S = 5.0
+"""How long an answer to an order is waited for before the order is told to be unknown."""
+BUDGET_WITHIN_S = 2.0
+"""How long a command may wait for the request budgets; then it is refused, and nothing was sent."""
+RESEND_AFTER_S = 0.5
+
+
+class ThrowKillSwitch(msgspec.Struct, frozen=True):
+    """Refuse every new order from now on and cancel all of ours. Answer: tuple[OrderOutcome, ...] of the cancels."""
+
+
+class ReleaseKillSwitch(msgspec.Struct, frozen=True):
+    """Let new orders pass again. Answer: None."""
+
+
+class _Answered(msgspec.Struct, frozen=True):
+    """From a worker or reader thread: how the request of a command went.
+
+    Attributes:
+        failure: instead of a response; `sent` False: certain that nothing left.
+    """
+
+    number: int
+    response: HttpResponse | None
+    failure: str
+    sent: bool
+
+
+class _Told(msgspec.Struct, frozen=True):
+    """From a worker thread: the answer to a question about a command."""
+
+    number: int
+    question: Question
+    asked: Asked
+    answer: RawAnswer
+
+
+class _Again(msgspec.Struct, frozen=True):
+    """To itself: send, or try to: a wait is over."""
+
+    number: int
+
+
+class _Look(msgspec.Struct, frozen=True):
+    """To itself: decide anew about a command, unless an earlier look was arranged meanwhile."""
+
+    number: int
+    due_s: float
+
+
+class _Resume(msgspec.Struct, frozen=True):
+    """To itself: take up what an earlier incarnation, or process, left unknown."""
+
+
+class _Group:
+    """One ask for several commands."""
+
+    __slots__ = ("outcomes", "reply")
+
+    def __init__(self, reply: Reply, size: int) -> None:
+        self.reply = reply
+        self.outcomes: list[OrderOutcome | None] = [None] * size
+
+    def put(self, place: int, outcome: OrderOutcome) -> None:
+        self.outcomes[place] = outcome
+        if None not in self.outcomes:
+            self.reply.set(tuple(self.outcomes))
+
+
+class _Open:
+    """One command on its way, or unknown."""
+
+    __slots__ = (
+        "answer",
+        "asking",
+        "by_s",
+        "client_id",
+        "clock_retried",
+        "command",
+        "evidence",
+        "grant",
+        "instrument",
+        "intent",
+        "kind",
+        "look_s",
+        "number",
+        "pending",
+        "venue_id",
+    )
+
+    def __init__(
+        self,
+        number: int,
+        kind: CommandKind,
+        command: PlaceOrder | CancelOrder | AmendOrder,
+        client_id: str,
+        instrument: Instrument,
+        intent: IntentRecord,
+        answer: Callable[[OrderOutcome], None] | None,
+        by_s: float,
+    ) -> None:
+        self.number, self.kind, self.command, self.client_id = number, kind, command, client_id
+        self.instrument, self.intent, self.answer, self.by_s = instrument, intent, answer, by_s
+        self.pending: Pending | None = None
+        self.venue_id: str | None = None
+        self.grant: Grant | None = None
+        self.evidence: list[Evidence] = []
+        self.asking = self.clock_retried = False
+        self.look_s = float("inf")
 
 
 class OrderCommandActor(SupervisedActor):
-    """Refuses every command."""
+    """Takes `domain.commands` by ask, tell and proxy; answers with `OrderOutcome`."""
 
     declared_errors = (ConnectorError,)
 
     def __init__(self, memory: VenueMemory) -> None:
         super().__init__()
-        self._memory = memory
+        self._memory, self._trading, self._clock = memory, memory.trading, memory.clock
+        self._opens: dict[int, _Open] = {}
+        self._by_client_id: dict[str, list[int]] = {}
+        self._number = 0
+        self._charges: dict[CommandKind, tuple[Charge, ...]] = {}
+        self._hooks = _HookThread(self.context.spawn)
+        self._ids: ClientIds | None = None
+        if self._trading is not None:
+            self._ids = ClientIds(self.context.random, self._trading.language.rules)
+
+    def on_start(self) -> None:
+        if self._trading is not None:
+            self._resume()
+
+    def on_stop(self) -> None:
+        self._hooks.close()
+
+    # ------------------------------------------------------------ messages
 
     def on_receive(self, message: Any) -> Any:
-        raise Unsupported(
-            f"{self._memory.name}: {type(message).__name__} was refused and nothing was sent. This version carries market "
-            "data only; the capability table in the docs lists what each venue can do."
+        if isinstance(message, _Answered):
+            self._on_answered(message)
+        elif isinstance(message, Noticed):
+            self._on_noticed(message.report)
+        elif isinstance(message, _Told):
+            self._on_told(message)
+        elif isinstance(message, _Look):
+            self._with(message.number, lambda order: self._on_look(order, message.due_s))
+        elif isinstance(message, _Again):
+            self._with(message.number, self._send)
+        elif isinstance(message, _Resume):
+            self._resume()
+        else:
+            self._on_command(message)
+        return None
+
+    def _with(self, number: int, do: Callable[[_Open], None]) -> None:
+        order = self._opens.get(number)
+        if order is not None:
+            do(order)
+
+    def _on_command(self, command: Any) -> None:
+        if self._trading is None:
+            raise Unsupported(
+                f"{self._memory.name}: {type(command).__name__} was refused and nothing was sent: this venue has no credentials. "
+                "Give VenueSettings(credentials=…) to trade."
+            )
+        if isinstance(command, PlaceOrder | CancelOrder | AmendOrder):
+            reply = self.context.defer_reply()
+            self._begin(command, reply.set)
+        elif isinstance(command, PlaceBatch):
+            self._begin_all(command.orders)
+        elif isinstance(command, CancelAll):
+            self._begin_all(self._cancels(command.symbol))
+        elif isinstance(command, ThrowKillSwitch):
+            self._trading.killed = True
+            self._memory.counters.add("orders.kill_switch")
+            self._begin_all(self._cancels(None))
+        elif isinstance(command, ReleaseKillSwitch):
+            self._trading.killed = False
+        elif isinstance(command, PlaceOrderList):
+            raise Unsupported(f"{self._memory.name}: order lists are not offered by this version; nothing was sent.")
+        else:
+            raise TypeError(
+                f"the order actor does not know {command!r}; it takes the commands of connector.domain.commands."
+            )
+
+    def _begin_all(self, commands: Sequence[PlaceOrder | CancelOrder]) -> None:
+        reply = self.context.defer_reply()
+        if not commands:
+            reply.set(())
+            return
+        group = _Group(reply, len(commands))
+        for place, command in enumerate(commands):
+            self._begin(command, lambda outcome, place=place: group.put(place, outcome))  # type: ignore[misc]
+
+    def _cancels(self, symbol: Symbol | None) -> tuple[CancelOrder, ...]:
+        assert self._trading is not None
+        return tuple(
+            CancelOrder(symbol=record.symbol, client_id=record.client_id)
+            for record in self._trading.store.open_orders()
+            if symbol is None or record.symbol == symbol
+        )
+
+    # ------------------------------------------------------------ from command to journal
+
+    def _begin(self, command: PlaceOrder | CancelOrder | AmendOrder, answer: Callable[[OrderOutcome], None]) -> None:
+        """Check, ask the hooks, journal, send. Whatever refuses it here is its outcome; nothing was sent then."""
+        try:
+            if isinstance(command, PlaceOrder):
+                self._place(command, answer)
+            else:
+                self._change(command, answer)
+        except ConnectorError as refused:
+            self._memory.counters.add("orders.refused_here")
+            code = getattr(refused, "hook", None) or getattr(refused, "filter", None) or type(refused).__name__
+            text = str(refused)
+            seen = (Evidence(self._clock.time_ns(), "risk" if isinstance(refused, RiskRefused) else "command", text),)
+            answer(OrderOutcome(OutcomeKind.REFUSED, command.client_id or "", None, str(code), text, seen))
+
+    def _place(self, command: PlaceOrder, answer: Callable[[OrderOutcome], None]) -> None:
+        trading, instrument = self._trading, self._instrument(command.symbol)
+        assert trading is not None and self._ids is not None
+        view = self._view()
+        check(command, instrument, view.prices.get(command.symbol))
+        self._ask_hooks(command, view)
+        if command.client_id is None:
+            client_id = self._ids.make()
+        else:
+            client_id = command.client_id
+            check_client_id(client_id, trading.language.rules)
+            if trading.store.order(client_id) is not None:
+                raise InvalidRequest(
+                    f"client_id {client_id!r} was used before. Ids are never used twice; leave it None."
+                )
+        order = self._open(CommandKind.PLACE, command, client_id, instrument, answer)
+        if not command.test:
+            self._journal(order)
+            self.context.sibling("state").tell(Intended(order.intent))
+        self._send(order)
+
+    def _change(self, command: CancelOrder | AmendOrder, answer: Callable[[OrderOutcome], None]) -> None:
+        trading, instrument = self._trading, self._instrument(command.symbol)
+        assert trading is not None
+        record = trading.store.order(command.client_id)
+        if record is None or record.intent is None or record.symbol != command.symbol:
+            raise InvalidRequest(
+                f"{command.symbol} order {command.client_id!r} is not ours. Orders of other programs are never touched."
+            )
+        kind = CommandKind.CANCEL
+        if isinstance(command, AmendOrder):
+            kind = CommandKind.AMEND
+            assert record.intent.place is not None
+            check_amend(command, record.intent.place, instrument)
+            self._ask_hooks(command, self._view())
+        order = self._open(kind, command, command.client_id, instrument, answer)
+        order.venue_id = record.order.venue_id
+        self._journal(order)
+        self._send(order)
+
+    def _open(
+        self,
+        kind: CommandKind,
+        command: PlaceOrder | CancelOrder | AmendOrder,
+        client_id: str,
+        instrument: Instrument,
+        answer: Callable[[OrderOutcome], None] | None,
+    ) -> _Open:
+        assert self._trading is not None
+        self._number += 1
+        intent = IntentRecord.of(
+            command,
+            venue=self._memory.name,
+            client_id=client_id,
+            at_ns=self._clock.time_ns(),
+            recv_window_ms=self._trading.language.rules.recv_window_ms,
+        )
+        by_s = self._clock.monotonic_s() + BUDGET_WITHIN_S
+        order = _Open(self._number, kind, command, client_id, instrument, intent, answer, by_s)
+        self._opens[order.number] = order
+        self._by_client_id.setdefault(client_id, []).append(order.number)
+        return order
+
+    def _journal(self, order: _Open) -> None:
+        """Durable before the first byte leaves. A store that fails lets nothing pass."""
+        assert self._trading is not None
+        try:
+            self._trading.store.append((order.intent,))
+        except ConnectorError:
+            self._forget(order)
+            raise
+        self._note(order, "journal", f"{order.kind.value} written to the journal")
+
+    def _instrument(self, symbol: Symbol) -> Instrument:
+        if self._memory.instruments is None:
+            raise NotConnected(f"{self._memory.name} has not sent its instrument list yet; nothing was sent.")
+        return self._memory.instruments.require(symbol)
+
+    def _view(self) -> RiskView:
+        assert self._trading is not None
+        return replace(self._trading.view, time_ns=self._clock.time_ns(), killed=self._trading.killed)
+
+    def _ask_hooks(self, command: PlaceOrder | AmendOrder, view: RiskView) -> None:
+        """Built-in hooks here, user-made ones on a thread of their own for at most 100 ms. Fails closed."""
+        assert self._trading is not None
+        KillSwitch()(command, view)
+        for hook in self._trading.hooks:
+            if type(hook).__module__ == risk.__name__:
+                risk.evaluate((hook,), command, view)
+            elif not self._hooks.ask(hook, command, view):
+                self._memory.counters.add("orders.risk_hooks_hung")
+                self._hooks = _HookThread(self.context.spawn)
+                raise RiskRefused(risk.hook_name(hook), f"it did not answer within {HOOK_WITHIN_S} s")
+
+    # ------------------------------------------------------------ sending
+
+    def _send(self, order: _Open) -> None:
+        if order.pending is not None and order.pending.settled is not None:
+            return
+        if not self._send_on_session(order):
+            self._send_by_rest(order)
+
+    def _send_on_session(self, order: _Open) -> bool:
+        """True when it was sent, waits for its budget, or was refused. False: no session; certain that nothing left."""
+        trading, now_s = self._trading, self._clock.monotonic_s()
+        assert trading is not None
+        language = trading.session_language
+        if language is None or not trading.session.is_up or isinstance(order.command, AmendOrder):
+            return False
+        command = order.command
+
+        def build(request_id: str, timestamp_ms: int) -> SessionRequest:
+            assert language is not None
+            if isinstance(command, PlaceOrder):
+                return language.place(
+                    request_id, command, order.client_id, order.instrument, trading.auth(), timestamp_ms
+                )
+            assert isinstance(command, CancelOrder)
+            return language.cancel(request_id, command, order.venue_id, order.instrument, trading.auth(), timestamp_ms)
+
+        try:
+            timestamp_ms = trading.now_ms()
+            charges = self._charges.get(order.kind)
+            if charges is None:
+                charges = self._charges[order.kind] = build("0", timestamp_ms).charges
+            grant = self._memory.ledger.try_grant(charges, _priority(order.kind), now_s)
+        except ConnectorError as refused:
+            self._learn(order, NotSent(str(refused)))
+            return True
+        if isinstance(grant, float):
+            self._wait_for_budget(order, grant)
+            return True
+        self._mark_sent(order, timestamp_ms)
+        order.grant = grant
+        ref, number = self.actor_ref, order.number
+
+        def done(outcome: HttpResponse | SessionLost) -> None:  # on a reader thread
+            lost = isinstance(outcome, SessionLost)
+            post(
+                ref,
+                _Answered(
+                    number,
+                    None if isinstance(outcome, SessionLost) else outcome,
+                    outcome.reason if isinstance(outcome, SessionLost) else "",
+                    True,
+                ),
+            )
+            if lost:
+                self._memory.counters.add("orders.answers_lost")
+
+        try:
+            trading.session.send(lambda request_id: build(request_id, timestamp_ms), now_s + ANSWER_WITHIN_S, done)
+        except NotConnected:
+            grant.settle()
+            order.grant = None
+            return False
+        self._note(order, "sent", "sent over the session")
+        return True
+
+    def _send_by_rest(self, order: _Open) -> None:
+        trading = self._trading
+        assert trading is not None
+        venue_ms = trading.venue_ms()
+        if venue_ms is None:
+            trading.on_clock_doubt()
+            self._wait_for_budget(order, 0.2, "the venue's clock is not known yet")
+            return
+        command, instrument, venue_id = order.command, order.instrument, order.venue_id
+
+        def build() -> HttpRequest:  # on the REST actor's thread, when its turn comes
+            language, auth, now_ms = trading.language, trading.auth(), trading.now_ms()
+            if isinstance(command, PlaceOrder):
+                return language.place(command, order.client_id, instrument, auth, now_ms)
+            if isinstance(command, CancelOrder):
+                return language.cancel(command, venue_id, instrument, auth, now_ms)
+            return language.amend(command, venue_id, instrument, auth, now_ms)
+
+        ref, number = self.actor_ref, order.number
+
+        def reply(answer: RawAnswer) -> None:  # on a worker thread
+            post(ref, _Answered(number, answer.response, str(answer.error or ""), answer.sent))
+
+        # It is stamped at most so much later: the bound of when it can still arrive counts from there.
+        self._mark_sent(order, venue_ms + int(ANSWER_WITHIN_S * 1_000))
+        self.context.sibling("rest").tell(SignedFetch(build, _priority(order.kind), ANSWER_WITHIN_S, True, reply))
+        self._look_in(order, ANSWER_WITHIN_S + 1.0)
+        self._note(order, "sent", "handed to REST")
+
+    def _wait_for_budget(self, order: _Open, wait_s: float, why: str = "the request budget is spent") -> None:
+        now_s = self._clock.monotonic_s()
+        if now_s + wait_s > order.by_s:
+            self._learn(order, NotSent(f"{why}, and it would take longer than {BUDGET_WITHIN_S} s"))
+        else:
+            self.context.call_later(wait_s, _Again(order.number))
+
+    def _mark_sent(self, order: _Open, timestamp_ms: int) -> None:
+        sent_ns = self._clock.time_ns()
+        self._memory.counters.add("orders.sent")
+        if order.pending is not None and order.kind is CommandKind.CANCEL:
+            order.pending = order.pending.sent_again(sent_ns=sent_ns)
+            return
+        order.pending = self._pending(order, sent_ns, timestamp_ms)
+
+    def _pending(self, order: _Open, sent_ns: int, timestamp_ms: int) -> Pending:
+        assert self._trading is not None
+        rules = self._trading.language.rules
+        return Pending.of(
+            order.kind,
+            order.client_id,
+            sent_ns=sent_ns,
+            timestamp_ms=timestamp_ms,
+            recv_window_ms=rules.recv_window_ms,
+            backend_s=rules.backend_s,
+            visible_after_s=rules.visible_after_s,
+            wanted=order.command.quantity if isinstance(order.command, AmendOrder) else None,
+        )
+
+    # ------------------------------------------------------------ answers
+
+    def _on_answered(self, message: _Answered) -> None:
+        order = self._opens.get(message.number)
+        if order is None:
+            return
+        if message.response is None:
+            if order.grant is not None:
+                order.grant.settle()
+            self._learn(order, Lost(message.failure) if message.sent else NotSent(message.failure))
+            return
+        assert self._trading is not None
+        if order.grant is not None:
+            order.grant.settle(self._trading.language.used(message.response))
+            order.grant = None
+        failure = self._trading.language.failure(message.response, write=True)
+        if failure is not None:
+            self._on_refused(order, failure)
+            return
+        try:
+            self._on_taken(order, message.response)
+        except ConnectorError as unreadable:
+            self._memory.counters.add("orders.answers_unreadable")
+            self._learn(order, Lost(f"the answer cannot be read: {unreadable}"))
+
+    def _on_taken(self, order: _Open, response: HttpResponse) -> None:
+        assert self._trading is not None
+        language, facts = self._trading.language, list[AccountFact]()
+        report: OrderReport | None = None
+        if isinstance(order.command, PlaceOrder):
+            if not order.command.test:
+                placed = language.read_placed(response, order.command, order.instrument)
+                report, facts = placed.report, [placed.report, *placed.fills]
+        elif isinstance(order.command, CancelOrder):
+            report = language.read_cancelled(response, order.instrument).report
+            facts = [report]
+        else:
+            report = language.read_amended(response, order.instrument)
+            facts = [report]
+        if facts:
+            self.context.sibling("state").tell(AccountFacts(tuple(facts), "answer"))
+        self._learn(order, Accepted(report))
+
+    def _on_refused(self, order: _Open, failure: ConnectorError) -> None:
+        assert self._trading is not None
+        language = self._trading.language
+        if isinstance(failure, OutcomeUnknown):
+            self._learn(order, Lost(str(failure)))
+        elif isinstance(failure, ClockRejected) and not order.clock_retried:
+            order.clock_retried = (
+                True  # the venue refused it: sending the same intent with a right timestamp doubles nothing
+            )
+            self._memory.counters.add("orders.restamped")
+            self._trading.note_clock(failure)
+            order.by_s = self._clock.monotonic_s() + BUDGET_WITHIN_S
+            self.context.call_later(RESEND_AFTER_S, _Again(order.number))
+        elif isinstance(failure, VenueRejected) and any(t in failure.reason for t in language.duplicate_id_texts):
+            self._learn(order, DuplicateId(failure.reason))
+        elif (
+            order.kind is not CommandKind.PLACE
+            and isinstance(failure, VenueRejected)
+            and failure.code in language.not_open_codes
+        ):
+            self._learn(order, NotOpen(None))
+        else:
+            if isinstance(failure, RateLimited):
+                self._memory.ledger.penalize(failure, self._clock.monotonic_s(), ())
+            code = getattr(failure, "code", None) or type(failure).__name__
+            self._learn(order, Refused(str(code), getattr(failure, "reason", None) or str(failure)))
+
+    def _on_noticed(self, report: OrderReport) -> None:
+        """The venue reported one of ours by another way: that may settle what waits."""
+        for number in tuple(self._by_client_id.get(report.client_id, ())):
+            order = self._opens.get(number)
+            if order is not None and order.pending is not None:
+                order.venue_id = report.venue_id or order.venue_id
+                self._learn(order, Seen(report))
+
+    # ------------------------------------------------------------ questions
+
+    def _learn(self, order: _Open, fact: Any) -> None:
+        if order.pending is None:  # it never came to be sent
+            order.pending = self._pending(order, self._clock.time_ns(), 0)
+        before = order.pending
+        order.pending = learn(before, fact)
+        if order.pending is not before:
+            self._note(order, _source(fact), _words(fact))
+        self._decide(order)
+
+    def _on_look(self, order: _Open, due_s: float) -> None:
+        pending = order.pending
+        if due_s != order.look_s or pending is None:
+            return
+        order.look_s = float("inf")
+        waited_s = (self._clock.time_ns() - pending.sent_ns) / 1e9
+        if not pending.lost and pending.settled is None and waited_s > ANSWER_WITHIN_S:
+            self._learn(order, Lost(f"no answer within {ANSWER_WITHIN_S} s"))
+        else:
+            self._decide(order)
+
+    def _decide(self, order: _Open) -> None:
+        assert order.pending is not None
+        decision = decide(order.pending, self._moment())
+        if isinstance(decision, SettledAs):
+            self._settle(order, decision)
+            return
+        if order.pending.lost and order.answer is not None:
+            self._memory.counters.add("orders.unknown")
+            self._tell(order, OutcomeKind.UNKNOWN, "", order.pending.lost, None)
+        if isinstance(decision, CancelAgain):
+            order.by_s = self._clock.monotonic_s() + decision.after_s + BUDGET_WITHIN_S
+            self.context.call_later(decision.after_s, _Again(order.number))
+            return
+        after_s = decision.after_s if isinstance(decision, Ask) else decision.next_question_s
+        if order.pending.lost and after_s <= 0.0 and not order.asking:
+            self._ask(order, decision.question)
+        elif not order.asking:
+            self._look_in(order, max(0.02, after_s))
+
+    def _look_in(self, order: _Open, after_s: float) -> None:
+        due_s = self._clock.monotonic_s() + after_s
+        if due_s < order.look_s:
+            order.look_s = due_s
+            self.context.call_later(after_s, _Look(order.number, due_s))
+
+    def _moment(self) -> Moment:
+        assert self._trading is not None
+        return Moment(self._clock.time_ns(), self._trading.venue_ms())
+
+    def _ask(self, order: _Open, question: Question) -> None:
+        trading = self._trading
+        assert trading is not None
+        order.asking = True
+        self._memory.counters.add("orders.questions")
+        asked = [Asked.at(self._moment())]
+        instrument, since_ns = order.instrument, order.intent.at_ns - 1_000_000_000
+
+        def build() -> HttpRequest:  # on the REST actor's thread
+            language, auth, now_ms = trading.language, trading.auth(), trading.now_ms()
+            asked[0] = Asked(self._clock.time_ns(), trading.venue_ms())
+            if question is Question.ORDER:
+                return language.order(order.client_id, None, instrument, auth, now_ms)
+            if question is Question.OPEN_ORDERS:
+                return language.open_orders(instrument, auth, now_ms)
+            # Orders, not fills: they carry our client id, so an order that filled at once is found without knowing its number.
+            return language.orders_since(instrument, since_ns, auth, now_ms)
+
+        ref, number = self.actor_ref, order.number
+
+        def reply(answer: RawAnswer) -> None:
+            post(ref, _Told(number, question, asked[0], answer))
+
+        self.context.sibling("rest").tell(SignedFetch(build, Priority.PLACE, ANSWER_WITHIN_S, False, reply))
+        self.context.call_later(2 * ANSWER_WITHIN_S, _Told(number, question, asked[0], _NO_ANSWER))
+
+    def _on_told(self, message: _Told) -> None:
+        order = self._opens.get(message.number)
+        if order is None or not order.asking:
+            return
+        if message.answer is _NO_ANSWER and order.pending is not None:
+            last_ns = order.pending.last_question_ns
+            if last_ns is not None and last_ns >= message.asked.time_ns:
+                return  # it was answered in time, and another question is on its way
+        order.asking = False
+        if message.answer.response is None:
+            self._memory.counters.add("orders.questions_failed")
+            self._learn(order, QuestionFailed(message.asked, str(message.answer.error or "no answer")))
+            return
+        try:
+            fact = self._read(order, message.question, message.asked, message.answer.response)
+        except ConnectorError as failed:
+            self._memory.counters.add("orders.questions_failed")
+            fact = QuestionFailed(message.asked, str(failed))
+        self._learn(order, fact)
+
+    def _read(self, order: _Open, question: Question, asked: Asked, response: HttpResponse) -> Any:
+        assert self._trading is not None and self._memory.instruments is not None
+        language = self._trading.language
+        if question is Question.ORDER:
+            report = language.read_order(response, order.instrument)
+            missing: Any = NotFound(asked)
+        else:
+            reports = language.read_orders(response, self._memory.instruments)
+            report = next((each for each in reports if each.client_id == order.client_id), None)
+            missing = NotOpen(asked) if question is Question.OPEN_ORDERS else NotInFills(asked)
+        if report is None:
+            return missing
+        order.venue_id = report.venue_id or order.venue_id
+        self.context.sibling("state").tell(AccountFacts((report,), "query"))
+        return Seen(report, asked)
+
+    # ------------------------------------------------------------ ends
+
+    def _settle(self, order: _Open, settled: SettledAs) -> None:
+        self._memory.counters.add(f"orders.{settled.kind.value}")
+        self._forget(order)
+        if order.kind is CommandKind.PLACE and settled.kind is not OutcomeKind.ACCEPTED and not _is_test(order.command):
+            never = settled.kind is OutcomeKind.REFUSED or settled.code == NEVER_ARRIVED
+            verdict = Verdict(
+                never_arrived=never, code=settled.code, reason=settled.reason, at_ns=self._clock.time_ns()
+            )
+            self.context.sibling("state").tell(Ruled(order.instrument.symbol, order.client_id, verdict))
+            self._dead(order.client_id, settled.reason)
+        self._tell(order, settled.kind, settled.code, settled.reason, settled.report)
+
+    def _dead(self, client_id: str, reason: str) -> None:
+        """An order that never was: what was sent about it cannot have had an effect either."""
+        for number in tuple(self._by_client_id.get(client_id, ())):
+            self._with(number, lambda other: self._learn(other, Refused(NEVER_ARRIVED, reason)))
+
+    def _tell(self, order: _Open, kind: OutcomeKind, code: str, reason: str, report: OrderReport | None) -> None:
+        answer, order.answer = order.answer, None
+        if answer is None:
+            return
+        known = None
+        if report is not None:
+            known = record_of_report(report)[0].order
+        elif isinstance(order.command, PlaceOrder) and not order.command.test:
+            known = new_record(order.intent).order
+            if kind is OutcomeKind.REJECTED:
+                known = msgspec.structs.replace(known, status=OrderStatus.REJECTED, status_text=code)
+        answer(OrderOutcome(kind, order.client_id, known, code, reason, tuple(order.evidence)))
+
+    def _forget(self, order: _Open) -> None:
+        self._opens.pop(order.number, None)
+        numbers = self._by_client_id.get(order.client_id, [])
+        if order.number in numbers:
+            numbers.remove(order.number)
+        if not numbers:
+            self._by_client_id.pop(order.client_id, None)
+
+    def _note(self, order: _Open, source: str, text: str) -> None:
+        evidence = Evidence(self._clock.time_ns(), source, text)
+        order.evidence.append(evidence)
+        if not _is_test(order.command):
+            self.context.sibling("state").tell(Noted(order.instrument.symbol, order.client_id, evidence))
+
+    # ------------------------------------------------------------ after a restart
+
+    def _resume(self) -> None:
+        """Orders an earlier incarnation or process left without an answer: sent or not, nobody knows. Ask."""
+        trading = self._trading
+        assert trading is not None
+        left = [record for record in trading.store.open_orders() if self._is_left(record)]
+        if not left:
+            return
+        if self._memory.instruments is None or trading.venue_ms() is None:
+            trading.on_clock_doubt()
+            self.context.call_later(0.5, _Resume())
+            return
+        rules = trading.language.rules
+        for record in left:
+            intent = record.intent
+            instrument = self._memory.instruments.get(record.symbol)
+            if intent is None or instrument is None:
+                continue
+            order = self._open(CommandKind.PLACE, intent.command, record.client_id, instrument, None)
+            order.intent = intent
+            order.pending = Pending.resumed(
+                CommandKind.PLACE,
+                intent,
+                self._moment(),
+                backend_s=rules.backend_s,
+                visible_after_s=rules.visible_after_s,
+            )
+            self._memory.counters.add("orders.resumed")
+            self._note(order, "store", "found in the journal without an answer; the venue is asked")
+            self._decide(order)
+
+    def _is_left(self, record: OrderRecord) -> bool:
+        return (
+            record.intent is not None
+            and record.intent.place is not None
+            and record.newest is None
+            and not record.fills
+            and record.verdict is None
+            and record.client_id not in self._by_client_id
         )
 
     def __repr__(self) -> str:
-        return f"<OrderCommandActor {self._memory.name} refuses every command>"
+        unknown = sum(1 for order in self._opens.values() if order.pending is not None and order.pending.lost)
+        return f"<OrderCommandActor {self._memory.name} under_way={len(self._opens)} unknown={unknown}>"
+
+
+_NO_ANSWER = RawAnswer(None, None, sent=True)
+
+
+def _priority(kind: CommandKind) -> Priority:
+    return Priority.CANCEL if kind is CommandKind.CANCEL else Priority.PLACE
+
+
+def _is_test(command: PlaceOrder | CancelOrder | AmendOrder) -> bool:
+    return isinstance(command, PlaceOrder) and command.test
+
+
+def _source(fact: Any) -> str:
+    if isinstance(fact, Seen):
+        return "stream" if fact.asked is None else "query"
+    if isinstance(fact, NotFound | NotInFills | QuestionFailed):
+        return "query"
+    if isinstance(fact, NotOpen):
+        return "answer" if fact.asked is None else "query"
+    return "answer"
+
+
+def _words(fact: Any) -> str:
+    """A fact as a line of the diary; no value of it is a secret."""
+    report = getattr(fact, "report", None)
+    if report is not None:
+        return f"{type(fact).__name__.lower()}: {report.status_text}, filled {report.filled} of {report.quantity}"
+    parts = [str(part) for part in (getattr(fact, "code", ""), getattr(fact, "reason", "")) if part]
+    return f"{type(fact).__name__.lower()}: {' '.join(parts)}".rstrip(": ")
+
+
+class _HookThread:
+    """Runs user-made risk hooks, one at a time; one that hangs keeps the thread, and another is made."""
+
+    def __init__(self, spawn: Callable[[str, Callable[[], Any]], Any]) -> None:
+        self._spawn, self._started = spawn, False
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+
+    def ask(self, hook: RiskHook, command: PlaceOrder | AmendOrder, view: RiskView) -> bool:
+        """False when it did not answer in time. Raises what the hook's refusal is."""
+        if not self._started:
+            self._started = True
+            self._spawn("risk-hooks", self._run)
+        answered, raised = threading.Event(), list[RiskRefused]()
+
+        def job() -> None:
+            try:
+                risk.evaluate((hook,), command, view)
+            except RiskRefused as refused:
+                raised.append(refused)
+            answered.set()
+
+        self._jobs.put(job)
+        if not answered.wait(HOOK_WITHIN_S):
+            self.close()
+            return False
+        if raised:
+            raise raised[0]
+        return True
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job()
+
+    def close(self) -> None:
+        self._jobs.put(None)

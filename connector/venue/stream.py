@@ -30,6 +30,7 @@ from connector.venue.delivery import TopicState
 from connector.venue.feed import Backfill, Feed
 from connector.venue.memory import VenueMemory
 from connector.venue.messages import Answer, Fetch, InstrumentsChanged, MeasureClock, SubscriptionsChanged, post
+from connector.venue.private import PrivateSide
 from connector.venue.subscriptions import FrameKind, SubscriptionSet
 
 __all__ = ["StreamStatus", "WebSocketActor"]
@@ -176,6 +177,7 @@ class WebSocketActor(SupervisedActor):
         self._connects = 0
         self._changes_seen = -1
         self._wall_steps_seen = memory.wall.steps
+        self._private: PrivateSide | None = None
         self._stopping = False
         self._handlers: dict[type, Callable[[Any], Any]] = {
             SubscriptionsChanged: lambda _: self._assign(),
@@ -205,6 +207,11 @@ class WebSocketActor(SupervisedActor):
         for feed in self._memory.feeds():
             feed.epoch = self.context.epoch
             feed.on_disconnected("the stream actor was restarted")
+        trading = self._memory.trading
+        if trading is not None and trading.session_language is not None:
+            self._private = PrivateSide(trading, self.context, self.actor_ref, self._links)
+            self._handlers.update(self._private.handlers)
+            self._private.start()
         self.context.call_every(TICK_S, _Tick())
         self._assign()
 
@@ -219,6 +226,8 @@ class WebSocketActor(SupervisedActor):
 
     def _end(self, why: str) -> None:
         self._stopping = True
+        if self._private is not None:
+            self._private.end(why)
         self._memory.end_links()
         for feed in self._memory.feeds():
             feed.on_disconnected(why)
@@ -529,6 +538,8 @@ class WebSocketActor(SupervisedActor):
         if self._memory.changes != self._changes_seen:
             self._assign()
         self._look_at_wall(now_s)
+        if self._private is not None:
+            self._private.on_tick()
         table = self._memory.feed_table()
         for feed in table.values():
             feed.on_tick(now_s, self._memory.settings.backfill_within_s)
