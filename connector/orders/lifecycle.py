@@ -151,7 +151,7 @@ class OrderRecord(msgspec.Struct, frozen=True, kw_only=True, tag="order"):
         order: the public view, derived from the rest.
         intent: None for an order that is not ours or whose intent was lost.
         newest: the newest report; None before the first.
-        named: the newest report with a status known here; differs from `newest` only after an unknown status.
+        named: the newest report with a status known here: `newest` itself unless its status is unknown.
         reported: the largest filled quantity any report named.
         verdict: a refusal; None once the venue reported the order after all.
         fills: each once, in the order of their trade ids. May lack some, see `missing`.
@@ -385,8 +385,10 @@ def explain(record: OrderRecord) -> tuple[Evidence, ...]:
 def restored(record: OrderRecord, fills: Iterable[Fill], evidence: Iterable[Evidence]) -> OrderRecord:
     """A record put together again from parts that were kept apart: these fills, each once, and this diary. Tells nothing."""
     kept = sorted(fills, key=_trade_key)
+    newest = record.newest
     whole = msgspec.structs.replace(
         record,
+        named=newest if newest is not None and newest.status is not None else record.named,
         fills=tuple(kept),
         filled=total(fill.quantity for fill in kept),
         quote=total(product(fill.price, fill.quantity) for fill in kept),

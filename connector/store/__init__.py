@@ -12,6 +12,7 @@ from connector.store.contract import (
     changes,
 )
 from connector.store.memory import MemoryStore
+from connector.store.sqlite import SqliteStore
 
 __all__ = [
     "EvidenceRecord",
@@ -21,6 +22,7 @@ __all__ = [
     "MetaRecord",
     "OrderRecord",
     "Record",
+    "SqliteStore",
     "Store",
     "StoreFailed",
     "changes",

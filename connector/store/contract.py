@@ -136,8 +136,9 @@ def changes(before: OrderRecord | None, after: OrderRecord) -> tuple[Record, ...
 
 
 def head(record: OrderRecord) -> OrderRecord:
-    """A record as it is kept: without what is kept apart."""
-    return msgspec.structs.replace(record, fills=(), evidence=())
+    """A record as it is kept: without what is kept apart or follows from the rest."""
+    named = None if record.named is record.newest else record.named
+    return msgspec.structs.replace(record, named=named, fills=(), evidence=())
 
 
 def folded(
