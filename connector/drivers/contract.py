@@ -19,6 +19,7 @@ from connector.domain.queries import Query
 from connector.domain.symbols import Product, Symbol
 from connector.domain.topics import Topic
 from connector.domain.wire import BudgetLimit, HttpRequest, HttpResponse
+from connector.drivers.trading import SessionLanguage, TradeLanguage
 from connector.errors import ConnectorError
 
 __all__ = [
@@ -50,10 +51,15 @@ class Environment(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Hosts:
-    """Roots without a trailing slash: "https://…" for REST, "wss://…" for public streams."""
+    """Roots without a trailing slash: "https://…" for REST, "wss://…" for public streams and for the private session.
+
+    Attributes:
+        session: "" when the venue has no session, or nobody said where it is.
+    """
 
     rest: str
     public_stream: str
+    session: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +252,7 @@ class Driver:
         limits: fallbacks until the venue tells its own in VenueInfo.
         book_rule: None when the venue has no full book stream.
         error_codes: every code the driver has a reaction to, for the conformance suite.
+        trading, session: the private half, see `drivers.trading`; None where the driver has none.
     """
 
     name: str
@@ -258,6 +265,8 @@ class Driver:
     capabilities: frozenset[Capability]
     wire_name: Callable[[Symbol], str]
     error_codes: Mapping[str, str] = field(default_factory=dict)
+    trading: TradeLanguage | None = None
+    session: SessionLanguage | None = None
 
     def __repr__(self) -> str:
         return f"<Driver {self.name} {'/'.join(sorted(p.value for p in self.products))}>"

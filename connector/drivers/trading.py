@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from connector.domain.commands import AmendOrder, CancelOrder, PlaceOrder, PlaceOrderList
+from connector.domain.credentials import Credentials
 from connector.domain.facts import AccountFact, BalanceReport, ListReport, OrderReport
 from connector.domain.instruments import Instrument, InstrumentTable
 from connector.domain.orders import Fill
@@ -88,9 +89,14 @@ class PlaceAnswer:
 
 @dataclass(frozen=True, slots=True)
 class CancelAnswer:
-    """A 2xx answer to a cancel: what the venue says the order ended as."""
+    """A 2xx answer to a cancel: what the venue says the order ended as.
+
+    Attributes:
+        others: orders of the same list that ended with it.
+    """
 
     report: OrderReport
+    others: tuple[OrderReport, ...] = ()
 
 
 class TradeLanguage(Protocol):
@@ -99,8 +105,18 @@ class TradeLanguage(Protocol):
     Every method that builds a request charges what failing costs. `safe` is set only on questions.
     """
 
-    rules: OrderRules
-    limits: tuple[BudgetLimit, ...]
+    @property
+    def rules(self) -> OrderRules: ...
+
+    @property
+    def limits(self) -> tuple[BudgetLimit, ...]: ...
+
+    def auth(self, credentials: Credentials) -> Auth:
+        """What requests are signed with.
+
+        Raises:
+            SettingsError: the keys cannot be used here; holds nothing of them.
+        """
 
     def place(
         self, order: PlaceOrder, client_id: str, instrument: Instrument, auth: Auth, now_ms: int
@@ -150,7 +166,10 @@ class TradeLanguage(Protocol):
         self, response: HttpResponse, instrument: Instrument
     ) -> tuple[ListReport, tuple[OrderReport, ...]]: ...
 
-    def read_cancelled(self, response: HttpResponse, instrument: Instrument) -> CancelAnswer: ...
+    def read_cancelled(
+        self, response: HttpResponse, instrument: Instrument, client_id: str | None = None
+    ) -> CancelAnswer:
+        """`client_id`: the order that was meant, for venues that answer with every order of its list."""
 
     def read_amended(self, response: HttpResponse, instrument: Instrument) -> OrderReport: ...
 
@@ -163,12 +182,18 @@ class TradeLanguage(Protocol):
 
     def read_balances(self, response: HttpResponse) -> BalanceReport: ...
 
+    def read_order_counts(self, response: HttpResponse) -> Mapping[str, int]:
+        """Points used by budget name, as of `used`."""
+
     def failure(self, response: HttpResponse, *, write: bool) -> ConnectorError | None:
         """As `RestLanguage.failure`; a cancel of something not open is VenueRejected with a code in `not_open_codes`."""
 
-    not_open_codes: frozenset[str]
-    duplicate_id_texts: frozenset[str]
-    """Texts that say a client id is in use by an open order: proof that the first one was accepted."""
+    @property
+    def not_open_codes(self) -> frozenset[str]: ...
+
+    @property
+    def duplicate_id_texts(self) -> frozenset[str]:
+        """Texts that say a client id is in use by an open order: proof that the first one was accepted."""
 
     def used(self, response: HttpResponse) -> Mapping[str, int]: ...
 
@@ -229,8 +254,11 @@ class SessionNoise:
 class SessionLanguage(Protocol):
     """Requests, replies and account events over one WebSocket."""
 
-    max_age_s: float | None
-    rollover_before_s: float
+    @property
+    def max_age_s(self) -> float | None: ...
+
+    @property
+    def rollover_before_s(self) -> float: ...
 
     def url(self, session_root: str) -> str: ...
 
@@ -245,6 +273,20 @@ class SessionLanguage(Protocol):
         self, request_id: str, order: CancelOrder, venue_id: str | None, instrument: Instrument, auth: Auth, now_ms: int
     ) -> SessionRequest: ...
 
+    def place_list(
+        self,
+        request_id: str,
+        orders: PlaceOrderList,
+        client_ids: Sequence[str],
+        instrument: Instrument,
+        auth: Auth,
+        now_ms: int,
+    ) -> SessionRequest: ...
+
+    def amend(
+        self, request_id: str, order: AmendOrder, venue_id: str | None, instrument: Instrument, auth: Auth, now_ms: int
+    ) -> SessionRequest: ...
+
     def probe(self, request_id: str) -> SessionRequest:
         """A cheap request whose reply proves that the session lives."""
 
@@ -253,5 +295,5 @@ class SessionLanguage(Protocol):
     ) -> SessionReply | SessionEvents | SessionEnding | SessionNoise:
         """Never raises: what cannot be read is `SessionNoise(kind, known=False)`; an unreadable order event says so in `kind`."""
 
-    def symbol_of(self, frame: bytes) -> Symbol | None:
+    def symbol_of(self, frame: bytes, instruments: InstrumentTable | None = None) -> Symbol | None:
         """For a report that could not be read: the symbol to reconcile, if it can be told."""

@@ -9,11 +9,11 @@ from connector.domain.queries import CandlesQuery, PricesQuery, ServerTimeQuery
 from connector.errors import (
     AuthenticationFailed,
     Banned,
+    ClockRejected,
     Misconfigured,
     NotConnected,
     OutcomeUnknown,
     RateLimited,
-    RetryLater,
     UnknownSymbol,
     Unsupported,
     VenueRejected,
@@ -42,7 +42,7 @@ EXPECTED = {
     **dict.fromkeys([-1000, -1001, -1006, -1007, -1008], (VenueUnavailable, OutcomeUnknown)),
     **dict.fromkeys([-1003, -1015, -1034], (RateLimited, RateLimited)),
     -1016: (VenueUnavailable, VenueUnavailable),
-    -1021: (RetryLater, RetryLater),
+    -1021: (ClockRejected, ClockRejected),
     **dict.fromkeys([-1002, -1022, -2014, -2015, -2028, -1193], (AuthenticationFailed, AuthenticationFailed)),
     **dict.fromkeys([-1013, -1014, -1020, -1125, -1127, -1220, *PARAMETERS], (VenueRejected, VenueRejected)),
     **dict.fromkeys(

@@ -1,12 +1,18 @@
-"""Binance spot, public side: hosts, limits, questions, streams, books. A value made of pure functions; see `drivers.contract`."""
+"""Binance spot: hosts, limits, questions, streams, books, orders and the account. A value made of pure functions.
+
+See `drivers.contract` for the public half and `drivers.trading` for the private one.
+"""
 
 from __future__ import annotations
 
 from connector.domain.symbols import Product
 from connector.drivers.binance import books, facts, streams
 from connector.drivers.binance.instruments import wire_name
+from connector.drivers.binance.orders import CAPABILITIES
 from connector.drivers.binance.rest import QUESTIONS, REST
+from connector.drivers.binance.session import SESSION
 from connector.drivers.binance.streams import STREAMS
+from connector.drivers.binance.trading import TRADING
 from connector.drivers.contract import Capability, Driver
 
 __all__ = ["DRIVERS", "SPOT"]
@@ -30,9 +36,12 @@ SPOT = Driver(
         [Capability("query", question.name, _NOTES.get(question.name, "")) for question in QUESTIONS.values()]
         + [Capability("stream", kind.value, _NOTES.get(kind.value, "")) for kind in streams.READERS]
         + [Capability("environment", environment.value) for environment in facts.HOSTS]
+        + [Capability(area, name, note) for area, name, note in CAPABILITIES]
     ),
     wire_name=wire_name,
     error_codes={code: reaction.value for code, reaction in facts.ERRORS.items()},
+    trading=TRADING,
+    session=SESSION,
 )
 
 DRIVERS = (SPOT,)

@@ -21,6 +21,8 @@ __all__ = [
     "HOSTS",
     "INTERVALS",
     "LIMITS",
+    "ORDERS_10S",
+    "ORDERS_DAY",
     "PAGE_LIMIT",
     "PARTIAL_DEPTHS",
     "PARTLY_LISTED",
@@ -41,9 +43,17 @@ SOURCE = "Binance spot API documentation, read 2026-11"
 
 HOSTS = MappingProxyType(
     {
-        Environment.LIVE: Hosts("https://api.binance.com", "wss://stream.binance.com:9443"),
-        Environment.TESTNET: Hosts("https://testnet.binance.vision", "wss://stream.testnet.binance.vision"),
-        Environment.DEMO: Hosts("https://demo-api.binance.com", "wss://demo-stream.binance.com"),
+        Environment.LIVE: Hosts(
+            "https://api.binance.com", "wss://stream.binance.com:9443", "wss://ws-api.binance.com:443"
+        ),
+        Environment.TESTNET: Hosts(
+            "https://testnet.binance.vision",
+            "wss://stream.testnet.binance.vision",
+            "wss://ws-api.testnet.binance.vision",
+        ),
+        Environment.DEMO: Hosts(
+            "https://demo-api.binance.com", "wss://demo-stream.binance.com", "wss://demo-ws-api.binance.com"
+        ),
     }
 )
 
@@ -57,13 +67,15 @@ def budget_name(kind: str, window_s: int) -> str:
 
 REQUEST_WEIGHT = budget_name("REQUEST_WEIGHT", 60)
 RAW_REQUESTS = budget_name("RAW_REQUESTS", 300)
+ORDERS_10S = budget_name("ORDERS", 10)
+ORDERS_DAY = budget_name("ORDERS", 86_400)
 
 # Windows are fixed and aligned to the venue's clock. Weight and raw requests count per address, orders per account.
 LIMITS = (
     BudgetLimit(REQUEST_WEIGHT, 6_000, 60.0, True, SOURCE),
     BudgetLimit(RAW_REQUESTS, 300_000, 300.0, True, SOURCE),
-    BudgetLimit(budget_name("ORDERS", 10), 50, 10.0, True, SOURCE),
-    BudgetLimit(budget_name("ORDERS", 86_400), 160_000, 86_400.0, True, SOURCE),
+    BudgetLimit(ORDERS_10S, 50, 10.0, True, SOURCE),
+    BudgetLimit(ORDERS_DAY, 160_000, 86_400.0, True, SOURCE),
 )
 
 # ---------------------------------------------------------------- questions

@@ -34,9 +34,9 @@ from connector.drivers.binance.facts import VENUE, budget_name
 from connector.drivers.contract import SkippedInstrument, VenueInfo
 from connector.errors import ConnectorError, Unsupported
 
-__all__ = ["FILTER_KINDS", "read_venue", "wire_name"]
+__all__ = ["FILTER_KINDS", "SECONDS", "read_venue", "wire_name"]
 
-_SECONDS = {"SECOND": 1, "MINUTE": 60, "HOUR": 3_600, "DAY": 86_400}
+SECONDS = {"SECOND": 1, "MINUTE": 60, "HOUR": 3_600, "DAY": 86_400}
 
 # Documents name five; any other word is OTHER with its text kept, and nothing is concluded from it.
 _STATUS = {
@@ -258,9 +258,9 @@ def _instrument(raw: msgspec.Raw) -> Instrument:
 
 def _limit(raw: msgspec.Raw) -> BudgetLimit:
     entry = _LIMIT.decode(raw)
-    if entry.interval not in _SECONDS:
+    if entry.interval not in SECONDS:
         raise ValueError(f"interval {entry.interval!r} is unknown")
-    window_s = _SECONDS[entry.interval] * entry.interval_num
+    window_s = SECONDS[entry.interval] * entry.interval_num
     return BudgetLimit(budget_name(entry.rate_limit_type, window_s), entry.limit, float(window_s), True, "exchangeInfo")
 
 

@@ -45,13 +45,13 @@ from connector.drivers.binance.instruments import read_venue, wire_name
 from connector.errors import (
     AuthenticationFailed,
     Banned,
+    ClockRejected,
     ConnectorError,
     InvalidRequest,
     Misconfigured,
     NotConnected,
     OutcomeUnknown,
     RateLimited,
-    RetryLater,
     UnknownSymbol,
     Unsupported,
     VenueRejected,
@@ -483,7 +483,7 @@ def reaction_error(
         case Reaction.RATE_LIMITED:
             return RateLimited(f"{said}. A request budget is spent.", retry_after_s=retry_after_s, code=code)
         case Reaction.CLOCK:
-            return RetryLater(f"{said}. Measure the clock offset again, sign anew, send once.", code=code)
+            return ClockRejected(f"{said}. Measure the clock offset again, sign anew, send once.", code=code)
         case Reaction.RECONNECT:
             return NotConnected(f"{said}. This connection is used up; another one is needed.", code=code)
         case Reaction.CREDENTIALS:

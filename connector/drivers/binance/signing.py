@@ -17,10 +17,21 @@ import hmac
 from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import quote
 
+from connector.domain.credentials import Credentials
 from connector.drivers.binance.rest import percent_encoded
+from connector.drivers.trading import Auth
 from connector.errors import InvalidRequest, SettingsError
 
-__all__ = ["Signer", "hmac_signer", "pem_signer", "rest_payload", "session_payload", "signed_body", "signed_params"]
+__all__ = [
+    "Signer",
+    "hmac_signer",
+    "make_auth",
+    "pem_signer",
+    "rest_payload",
+    "session_payload",
+    "signed_body",
+    "signed_params",
+]
 
 Signer = Callable[[str], str]
 """payload -> signature, hex for HMAC, base64 for the others; not yet percent-encoded."""
@@ -40,6 +51,22 @@ def hmac_signer(secret: str) -> Signer:
     return lambda payload: hmac.new(key, payload.encode(), hashlib.sha256).hexdigest()
 
 
+def make_auth(credentials: Credentials) -> Auth:
+    """What requests are signed with, made from an account's keys.
+
+    Raises:
+        SettingsError: as `hmac_signer` and `pem_signer`.
+    """
+    secret = credentials.reveal("secret")
+    if secret is not None:
+        return Auth(credentials.key, hmac_signer(secret), "hmac")
+    password = credentials.reveal("password")
+    kind, sign = _read_pem(
+        (credentials.reveal("private_key_pem") or "").encode(), None if password is None else password.encode()
+    )
+    return Auth(credentials.key, sign, kind)
+
+
 def pem_signer(pem: bytes, password: bytes | None = None) -> Signer:
     """Ed25519, or RSA (PKCS#1 v1.5, SHA-256, 2048 to 4096 bit), by what the PKCS#8 PEM holds; base64.
 
@@ -47,6 +74,10 @@ def pem_signer(pem: bytes, password: bytes | None = None) -> Signer:
         SettingsError: the text is no such key, the password is wrong, or `cryptography` is not installed. The text of the
             error holds nothing of the key.
     """
+    return _read_pem(pem, password)[1]
+
+
+def _read_pem(pem: bytes, password: bytes | None) -> tuple[str, Signer]:
     try:
         from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -63,9 +94,9 @@ def pem_signer(pem: bytes, password: bytes | None = None) -> Signer:
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise SettingsError("the private key cannot be read: expected PKCS#8 PEM and its password.") from None
     if isinstance(key, Ed25519PrivateKey):
-        return lambda payload: base64.b64encode(key.sign(payload.encode())).decode()
+        return "ed25519", lambda payload: base64.b64encode(key.sign(payload.encode())).decode()
     if isinstance(key, RSAPrivateKey) and _RSA_BITS[0] <= key.key_size <= _RSA_BITS[1]:
-        return lambda payload: base64.b64encode(key.sign(payload.encode(), PKCS1v15(), SHA256())).decode()
+        return "rsa", lambda payload: base64.b64encode(key.sign(payload.encode(), PKCS1v15(), SHA256())).decode()
     raise SettingsError(
         "the private key is of a kind the venue does not take: expected Ed25519, or RSA of 2048-4096 bit."
     )

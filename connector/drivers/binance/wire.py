@@ -21,6 +21,7 @@ __all__ = [
     "LARGEST",
     "SMALLEST",
     "UNREADABLE",
+    "ZERO",
     "AggTradeRow",
     "BookTickerRow",
     "CandleRow",
@@ -41,6 +42,7 @@ __all__ = [
     "ladder_problem",
 ]
 
+ZERO = Decimal(0)
 # Real quantities end at 92,233,720,368.54775807 and real prices at twelve decimals; these leave room for volumes.
 LARGEST = Decimal("1e24")
 SMALLEST = Decimal("1e-24")

@@ -1,0 +1,284 @@
+"""Binance's WebSocket API: orders and the account's events over one connection. Frames out, replies and facts in.
+
+The same parameters as over REST, signed sorted by name. A reply becomes an `HttpResponse` with REST's status, body and headers
+(used budgets, and a `retry-after` made from the venue's own two times), so REST's readers and error table serve both ways.
+There is no renewal: a subscription is signed anew on every connection and ends with it. The probe asks for the subscriptions
+of the connection, so a session that lives but no longer tells anything is found out.
+
+Never sends, waits or reads a clock; keeps nothing between frames. Safe on any thread.
+
+Source: venue API docs, "WebSocket API", "User data streams", read 2026-11.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from connector.domain.commands import AmendOrder, CancelOrder, PlaceOrder, PlaceOrderList
+from connector.domain.facts import StreamEnded
+from connector.domain.instruments import Instrument, InstrumentTable
+from connector.domain.symbols import Symbol
+from connector.domain.wire import Charge, HttpResponse
+from connector.drivers.binance import facts, reports
+from connector.drivers.binance.orders import (
+    CALLS,
+    Call,
+    Params,
+    amend_params,
+    cancel_params,
+    charges,
+    list_params,
+    place_params,
+)
+from connector.drivers.binance.signing import signed_params
+from connector.drivers.binance.trading import TRADING
+from connector.drivers.binance.wire import UNREADABLE, Milliseconds
+from connector.drivers.trading import (
+    Auth,
+    OrderRules,
+    SessionEnding,
+    SessionEvents,
+    SessionNoise,
+    SessionReply,
+    SessionRequest,
+)
+from connector.errors import WireFormatError
+
+__all__ = ["SESSION", "Session"]
+
+_PATH = "/ws-api/v3"
+_WEIGHT = 2  # of a subscription, and of the question for subscriptions
+_SHOWN = 40
+
+# ---------------------------------------------------------------- frames
+
+
+class _Frame(msgspec.Struct, rename="camel"):
+    """Any frame: a reply, an event in its envelope, or (`e`) one without."""
+
+    id: int | str | msgspec.UnsetType | None = msgspec.UNSET
+    status: int | msgspec.UnsetType = msgspec.UNSET
+    result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    rate_limits: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    event: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    e: str = ""
+
+
+class _Named(msgspec.Struct):
+    """What can be told of an event that cannot be read."""
+
+    e: str = ""
+    s: str = ""
+
+
+class _Limits(msgspec.Struct, rename="camel"):
+    server_time: Milliseconds | None = None
+    retry_after: Milliseconds | None = None
+
+
+class _Error(msgspec.Struct):
+    data: _Limits | None = None
+
+
+class _Subscription(msgspec.Struct, rename="camel"):
+    subscription_id: int
+
+
+_FRAME = msgspec.json.Decoder(_Frame)
+_EVENT: msgspec.json.Decoder[reports.Event] = msgspec.json.Decoder(reports.Event)
+_NAMED = msgspec.json.Decoder(_Named)
+_ERROR = msgspec.json.Decoder(_Error)
+_COUNTS = msgspec.json.Decoder(list[msgspec.Raw])
+_COUNT = msgspec.json.Decoder(reports.CountRow)
+
+_HEADERS = {"REQUEST_WEIGHT": "x-mbx-used-weight", "ORDERS": "x-mbx-order-count"}
+_LETTERS = {"SECOND": "s", "MINUTE": "m", "HOUR": "h", "DAY": "d"}
+_KNOWN = frozenset(member.__struct_config__.tag for member in reports.EVENTS)
+
+
+def _words(text: str) -> str:
+    return "".join(sign for sign in text[:_SHOWN] if sign.isalnum() or sign in "_-.")
+
+
+def _count_headers(raw: msgspec.Raw | msgspec.UnsetType) -> dict[str, str]:
+    """The headers REST would have sent. An entry that cannot be read costs only itself."""
+    headers: dict[str, str] = {}
+    if raw is msgspec.UNSET:
+        return headers
+    try:
+        entries = _COUNTS.decode(raw)
+    except UNREADABLE:
+        return headers
+    for entry in entries:
+        try:
+            row = _COUNT.decode(entry)
+        except UNREADABLE:
+            continue
+        name, letter = _HEADERS.get(row.rate_limit_type), _LETTERS.get(row.interval)
+        if name is not None and letter is not None:
+            headers[f"{name}-{row.interval_num}{letter}"] = str(row.count)
+    return headers
+
+
+def _retry_after(error: msgspec.Raw, received_ns: int) -> dict[str, str]:
+    """`retryAfter` is a time of the venue's; measured against the venue's own `serverTime` where it tells it."""
+    try:
+        data = _ERROR.decode(error).data
+    except UNREADABLE:
+        return {}
+    if data is None or data.retry_after is None:
+        return {}
+    now_ms = received_ns // 1_000_000 if data.server_time is None else data.server_time
+    seconds, milliseconds = divmod(max(0, data.retry_after - now_ms), 1_000)
+    return {"retry-after": f"{seconds}.{milliseconds:03d}"}
+
+
+def _reply(frame: _Frame, received_ns: int) -> SessionReply:
+    status = frame.status
+    assert not isinstance(status, msgspec.UnsetType)
+    headers, body = _count_headers(frame.rate_limits), b"null"
+    if not isinstance(frame.error, msgspec.UnsetType):
+        body = bytes(frame.error)
+        headers |= _retry_after(frame.error, received_ns)
+    elif not isinstance(frame.result, msgspec.UnsetType):
+        body = bytes(frame.result)
+    request_id = None if frame.id is None or isinstance(frame.id, msgspec.UnsetType) else str(frame.id)
+    return SessionReply(request_id, HttpResponse(status, headers, body, received_ns, received_ns))
+
+
+def _named(raw: bytes | msgspec.Raw) -> _Named:
+    try:
+        return _NAMED.decode(raw)
+    except UNREADABLE:
+        return _Named()
+
+
+def _event(
+    raw: bytes | msgspec.Raw, received_ns: int, instruments: InstrumentTable
+) -> SessionEvents | SessionEnding | SessionNoise:
+    try:
+        event = _EVENT.decode(raw)
+        if isinstance(event, reports.ServerShutdown):
+            return SessionEnding("the venue announced that it shuts this connection's server down")
+        return SessionEvents(reports.event_facts(event, received_ns, instruments))
+    except reports.Unlisted as unlisted:
+        return SessionNoise(f"{unlisted.kind} of {_words(unlisted.symbol)}, which is not listed", known=False)
+    except (WireFormatError, *UNREADABLE):
+        name = _named(raw).e
+        if name in _KNOWN:
+            return SessionNoise(f"unreadable {name}", known=False)
+        return SessionNoise(f"event {_words(name)}" if name else "event of an unknown form", known=False)
+
+
+# ---------------------------------------------------------------- the language
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """SessionLanguage of Binance spot; see `drivers.trading`.
+
+    Attributes:
+        rules: only the window is used; give the one of the trade language.
+    """
+
+    rules: OrderRules = TRADING.rules
+    max_age_s: float | None = 86_400.0
+    rollover_before_s: float = 1_800.0
+
+    def url(self, session_root: str) -> str:
+        return session_root + _PATH
+
+    # ------------------------------------------------------------ requests
+
+    def _frame(
+        self, request_id: str, method: str, params: Mapping[str, Any], *, costs: Sequence[Charge]
+    ) -> SessionRequest:
+        frame = msgspec.json.encode({"id": request_id, "method": method, "params": params})
+        return SessionRequest(frame, request_id, tuple(costs))
+
+    def _signed(self, request_id: str, call: Call, params: Params, auth: Auth, now_ms: int) -> SessionRequest:
+        signed = self._with_signature(dict(params), auth, now_ms)
+        return self._frame(request_id, call.name, signed, costs=charges(call))
+
+    def _with_signature(self, params: dict[str, str | int], auth: Auth, now_ms: int) -> dict[str, str | int]:
+        unsigned = params | {"apiKey": auth.key, "recvWindow": self.rules.recv_window_ms, "timestamp": now_ms}
+        return signed_params(unsigned, auth.sign)
+
+    def subscribe(self, request_id: str, auth: Auth, now_ms: int) -> SessionRequest:
+        """Serves every kind of key; a session that is logged on needs an Ed25519 key and is not used."""
+        params = self._with_signature({}, auth, now_ms)
+        costs = (Charge(facts.REQUEST_WEIGHT, _WEIGHT),)
+        return self._frame(request_id, "userDataStream.subscribe.signature", params, costs=costs)
+
+    def place(
+        self, request_id: str, order: PlaceOrder, client_id: str, instrument: Instrument, auth: Auth, now_ms: int
+    ) -> SessionRequest:
+        call = CALLS["test" if order.test else "place"]
+        return self._signed(request_id, call, place_params(order, client_id, instrument), auth, now_ms)
+
+    def place_list(
+        self,
+        request_id: str,
+        orders: PlaceOrderList,
+        client_ids: Sequence[str],
+        instrument: Instrument,
+        auth: Auth,
+        now_ms: int,
+    ) -> SessionRequest:
+        params = list_params(orders, client_ids, instrument)
+        return self._signed(request_id, CALLS[orders.kind.value], params, auth, now_ms)
+
+    def cancel(
+        self, request_id: str, order: CancelOrder, venue_id: str | None, instrument: Instrument, auth: Auth, now_ms: int
+    ) -> SessionRequest:
+        params = cancel_params(order, venue_id, instrument)
+        return self._signed(request_id, CALLS["cancel"], params, auth, now_ms)
+
+    def amend(
+        self, request_id: str, order: AmendOrder, venue_id: str | None, instrument: Instrument, auth: Auth, now_ms: int
+    ) -> SessionRequest:
+        return self._signed(request_id, CALLS["amend"], amend_params(order, venue_id, instrument), auth, now_ms)
+
+    def probe(self, request_id: str) -> SessionRequest:
+        """Asks for the subscriptions of this connection; that there are none is read as the end of the stream."""
+        costs = (Charge(facts.REQUEST_WEIGHT, _WEIGHT),)
+        return self._frame(request_id, "session.subscriptions", {}, costs=costs)
+
+    # ------------------------------------------------------------ frames
+
+    def read(
+        self, frame: bytes, received_ns: int, instruments: InstrumentTable
+    ) -> SessionReply | SessionEvents | SessionEnding | SessionNoise:
+        try:
+            heard = _FRAME.decode(frame)
+        except UNREADABLE:
+            return SessionNoise("unreadable frame", known=False)
+        if not isinstance(heard.event, msgspec.UnsetType):
+            return _event(heard.event, received_ns, instruments)
+        if heard.e:
+            return _event(frame, received_ns, instruments)
+        if isinstance(heard.status, msgspec.UnsetType) or not 100 <= heard.status <= 599:
+            return SessionNoise("frame of an unknown form", known=False)
+        if heard.status == 200 and heard.result == _NOTHING:
+            return SessionEvents((StreamEnded("the venue knows of no subscription on this connection"),))
+        return _reply(heard, received_ns)
+
+    def symbol_of(self, frame: bytes, instruments: InstrumentTable | None = None) -> Symbol | None:
+        if instruments is None:
+            return None
+        try:
+            heard = _FRAME.decode(frame)
+        except UNREADABLE:
+            return None
+        named = _named(frame if isinstance(heard.event, msgspec.UnsetType) else heard.event)
+        instrument = instruments.by_name(named.s)
+        return None if instrument is None else instrument.symbol
+
+
+_NOTHING = msgspec.Raw(b"[]")
+SESSION = Session()
