@@ -198,7 +198,12 @@ def lives(options: argparse.Namespace) -> Iterator[Row]:
 def suite(options: argparse.Namespace) -> Iterator[Row]:
     """The fault tests themselves, and whether every fault that applies has one."""
     began_s = time.monotonic()
-    tests = subprocess.run([sys.executable, "-m", "pytest", "-q", "tests/system"], cwd=ROOT, check=False, timeout=900)
+    tests = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", "tests/system"],
+        cwd=ROOT,
+        check=False,
+        timeout=900,
+    )
     yield row("fault tests: failed runs", tests.returncode, "", "== 0")
     yield row("fault tests: time", time.monotonic() - began_s, "s", "<= 300")
     listed = subprocess.run([sys.executable, "tests/tools/faults.py"], cwd=ROOT, check=False, timeout=60)

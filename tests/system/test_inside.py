@@ -14,6 +14,7 @@ from fault_harness import TradeJudge, eventually, generous_connects, running, sh
 from connector.domain.queries import ServerTimeQuery
 from connector.supervision.errors import StartFailed
 from connector.supervision.events import EventKind
+from connector.venue.delivery import TopicState
 from connector.venue.orders import OrderCommandActor
 from connector.venue.rest import RestActor
 from connector.venue.state import StateQueryActor
@@ -182,6 +183,8 @@ def test_an_actor_that_never_returns_is_replaced_and_can_do_no_more_harm(actor, 
         rig.await_flow(trades.subscription)
         assert rig.venue.server_time_ns(5.0) > 0
         assert others(rig, actor) == bystanders
+        told_stale = any(state.state is TopicState.STALE for state in trades.states)
+        assert told_stale is (actor == "stream"), "only with the stream actor does the data stop, and then it is said"
         release.set()
         eventually(lambda: rig.said(EventKind.RETURNED, rig.path(actor)))
         assert late == [False]

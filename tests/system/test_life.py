@@ -93,6 +93,11 @@ def stop_in_time(client) -> None:
     report = client.stop()
     assert time.monotonic() - began_s < STOPPED_S
     assert report.ok, report
+    eventually(lambda: not own_threads(), 1.0, lambda: f"still there: {own_threads()}")
+
+
+def own_threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("connector:")]
 
 
 def test_stop_while_nothing_was_ever_reached():

@@ -71,7 +71,7 @@ def test_a_connection_that_cannot_be_made_is_given_up_in_time_and_tried_again(wa
     """F06, F09, F10, F16: bounded, told, and no byte is sent in the clear to where TLS was asked for."""
     with ExitStack() as opened:
         parts = detoured(**WAYS[way](opened))
-        timeouts = {"connect_timeout_s": 0.4, "upgrade_timeout_s": 0.4}
+        timeouts = {"connect_timeout_s": 0.2, "upgrade_timeout_s": 0.2}
         rig = opened.enter_context(running(events_per_s=300.0, parts=parts, transport=transport, **timeouts))
         trades = TradeJudge(rig)
         rig.await_flow(trades.subscription, within_s=10.0)
