@@ -18,9 +18,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from connector.simulator.server import Simulator
-from connector.simulator.settings import Live, Replay, SimulatorSettings
+from connector.simulator.settings import AccountSettings, Live, Replay, SimulatorSettings
 
-__all__ = ["ScheduledFault", "main", "read_fault"]
+__all__ = ["ScheduledFault", "main", "read_account", "read_fault"]
 
 _FAULT = re.compile(r"(?P<name>[a-z_]+)@(?P<at>[0-9]+(\.[0-9]+)?)(:(?P<arguments>.*))?")
 
@@ -56,6 +56,18 @@ def read_fault(text: str) -> ScheduledFault:
     return ScheduledFault(match["name"], float(match["at"]), arguments)
 
 
+def read_account(text: str) -> AccountSettings:
+    """Read `name,key,secret,ASSET=amount,...`.
+
+    Raises:
+        ValueError: it reads differently.
+    """
+    name, key, secret, *amounts = [*text.split(","), "", ""] if text.count(",") < 2 else text.split(",")
+    if not name or not key or not secret or not all(re.fullmatch(r"\w+=[0-9.]+", amount) for amount in amounts):
+        raise ValueError(f"an account is written NAME,KEY,SECRET[,ASSET=AMOUNT...]; got {len(text)} characters")
+    return AccountSettings(name, key, secret, balances=dict(amount.split("=") for amount in amounts))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run until interrupted, or for `--for` seconds. Returns the exit status: 0, or 2 for arguments that make no sense."""
     parser = argparse.ArgumentParser(
@@ -73,6 +85,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--tls", metavar="CERT,KEY", help="PEM files")
     parser.add_argument("--no-limits", action="store_true", help="count, but never refuse")
+    parser.add_argument(
+        "--account",
+        action="append",
+        default=[],
+        metavar="NAME,KEY,SECRET[,ASSET=AMOUNT...]",
+        help="a customer with an HMAC key",
+    )
     parser.add_argument("--fault", action="append", default=[], metavar="NAME@SECONDS[:ARG=VALUE,...]")
     parser.add_argument("--for", dest="for_s", type=float, metavar="SECONDS", help="end after so long")
     options = parser.parse_args(arguments)
@@ -92,6 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             port=options.port,
             tls=(certificate, key) if options.tls else None,
             enforce_limits=not options.no_limits,
+            accounts=tuple(read_account(text) for text in options.account),
         )
         simulator = Simulator(settings)
         for fault in faults:

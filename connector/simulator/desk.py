@@ -489,8 +489,8 @@ class Desk:
             elif order.status is not OrderStatus.CANCELED:
                 for leg in legs:
                     self._expire(leg, "OTO_PHASE_ONE_EXPIRED")
-        elif order is not bundle.first and not order.pending and order.status is not OrderStatus.CANCELED:
-            for other in bundle.siblings(order):
+        elif order is not bundle.first and not order.pending and order.expiry_reason != "OCO_TRIGGER":
+            for other in [] if order.status is OrderStatus.CANCELED else bundle.siblings(order):
                 if other.open:
                     self._expire(other, "OCO_TRIGGER")
         if bundle.open and not any(each.open for each in bundle.orders):

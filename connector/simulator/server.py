@@ -220,6 +220,10 @@ class Simulator:
 
         return self.on_loop(act)
 
+    def now_ns(self) -> int:
+        """The exchange's time, in UTC nanoseconds: what its answers and events are stamped with."""
+        return self.exchange.clock.now_ns()
+
     # accounts
 
     def add_account(self, entry: AccountSettings | None = None, **fields: Any) -> AccountHandle:
@@ -478,7 +482,7 @@ class Simulator:
             await asyncio.sleep(TICK_S)
             now = loop.time()
             if not self._paused:
-                source.advance(now - last)
+                source.advance((now - last) * clock.factor)
                 if source.finished():
                     self._finished.set()
             last = now
@@ -539,7 +543,7 @@ class Simulator:
             query=request.rel_url.raw_query_string,
             headers={name.lower(): value for name, value in request.headers.items()},
             address=request.remote or "",
-            body=await request.text() if request.can_read_body else "",
+            body=(await request.read()).decode(errors="replace") if request.can_read_body else "",
         )
         name = exchange.dialect.call_name(asked)
         fault = exchange.call_fault(name) if name else None

@@ -131,7 +131,8 @@ class SimulatorSettings:
         accounts: customers from the start; `Simulator.add_account` adds more.
         orders_per_10s, orders_per_day: order counts per account.
         exchange_filters: filter rows over all symbols, in the dialect's words.
-        time_factor: the exchange's time passes so many times as fast as the given clock; delays of faults are in its seconds.
+        time_factor: the exchange's time, its flow and the delays of order faults pass so many times as fast as the given clock;
+            pings and the age of connections do not.
         keep: how many trades and how many sent ids per stream the ledger remembers.
         dialect: module below `connector.simulator.dialects`.
         clock: UTC nanoseconds; replaced in tests that own time.

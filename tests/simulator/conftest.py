@@ -1,9 +1,12 @@
 """A small client of our own for the simulator: HTTP and WebSocket with deadlines, nothing of the library under test."""
 
+import hashlib
+import hmac
 import http.client
 import json
 import threading
 import time
+from decimal import Decimal
 from urllib.parse import urlencode, urlsplit
 
 import pytest
@@ -137,3 +140,168 @@ class HandClock:
 @pytest.fixture
 def hand_clock():
     return HandClock()
+
+
+SECRET = "a-secret-of-nobody"
+MONEY = {"USDT": "1000000", "BTC": "10", "ETH": "100"}
+
+
+def account_settings(name="main", **fields):
+    """Settings of an account with money and an HMAC key."""
+    from connector.simulator import AccountSettings
+
+    return AccountSettings(**{"name": name, "key": f"Key{name}", "secret": SECRET, "balances": MONEY} | fields)
+
+
+class Trader:
+    """A customer: signs calls by REST, opens WebSocket API sessions, and adds up what it reads there."""
+
+    def __init__(self, sim, name="main", secret=SECRET, sign=None):
+        self.sim, self.name, self.key = sim, name, f"Key{name}"
+        self.rest = Rest(sim)
+        self.sockets = []
+        self.sign = sign or (lambda text: hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest())
+
+    def now_ms(self):
+        return self.sim.now_ns() // 1_000_000
+
+    def query(self, params):
+        text = urlencode({"timestamp": self.now_ms()} | params)
+        return text + "&" + urlencode({"signature": self.sign(text)})
+
+    def call(self, method, path, **params):
+        return self.rest(f"/api/v3/{path}?{self.query(params)}", {"X-MBX-APIKEY": self.key}, method)
+
+    def ask(self, method, path, **params):
+        """The answer of a call that must succeed."""
+        answer = self.call(method, path, **params)
+        assert answer.status == 200, answer.body
+        return answer.json
+
+    def refused(self, method, path, **params):
+        """(HTTP status, code, message) of a call that must not."""
+        answer = self.call(method, path, **params)
+        assert answer.status != 200, answer.body
+        return answer.status, answer.json["code"], answer.json["msg"]
+
+    def place(self, symbol="BTCUSDT", side="BUY", type="LIMIT", **params):
+        if type in ("LIMIT", "STOP_LOSS_LIMIT", "TAKE_PROFIT_LIMIT"):
+            params.setdefault("timeInForce", "GTC")
+        if type == "LIMIT":
+            params.setdefault("price", "60000" if symbol == "BTCUSDT" else "3000")
+        if "quoteOrderQty" not in params:
+            params.setdefault("quantity", "0.01")
+        return {"symbol": symbol, "side": side, "type": type} | params
+
+    def order(self, **params):
+        return self.ask("POST", "order", **self.place(**params))
+
+    def rejected(self, **params):
+        return self.refused("POST", "order", **self.place(**params))
+
+    def status(self, ident, symbol="BTCUSDT"):
+        return self.ask("GET", "order", symbol=symbol, origClientOrderId=ident)
+
+    def last_price(self, symbol="BTCUSDT"):
+        return Decimal(self.rest("/api/v3/ticker/price", symbol=symbol).json["price"])
+
+    def signed(self, params):
+        params = {"apiKey": self.key, "timestamp": self.now_ms()} | params
+        text = "&".join(f"{name}={params[name]}" for name in sorted(params))
+        return params | {"signature": self.sign(text)}
+
+    def socket(self, subscribe=True, path="/ws-api/v3", **options):
+        session = Session(self, path, **options)
+        self.sockets.append(session)
+        if subscribe:
+            assert session.call("userDataStream.subscribe.signature")["status"] == 200
+        return session
+
+
+class Session:
+    """One WebSocket API connection: answers by id, events beside them in the order they came."""
+
+    def __init__(self, trader, path, **options):
+        self.trader = trader
+        self.ws = websocket.create_connection(trader.sim.ws_url + path, timeout=DEADLINE_S, **options)
+        self.events, self.answers, self.raw = [], {}, []
+        self.next_id = 1
+
+    def read(self):
+        frame = self.ws.recv()
+        assert frame, "the connection was closed"
+        message = json.loads(frame)
+        self.raw.append(message)
+        if "event" in message:
+            self.events.append(message["event"])
+        else:
+            self.answers[message["id"]] = message
+        return message
+
+    def send(self, method, params=None, sign=True):
+        ident, self.next_id = self.next_id, self.next_id + 1
+        params = self.trader.signed(params or {}) if sign else (params or {})
+        self.ws.send(json.dumps({"id": ident, "method": method, "params": params}))
+        return ident
+
+    def answer(self, ident):
+        while ident not in self.answers:
+            self.read()
+        return self.answers[ident]
+
+    def call(self, method, sign=True, **params):
+        return self.answer(self.send(method, params, sign))
+
+    def take(self, count):
+        """The next `count` events not taken before."""
+        while len(self.events) < count:
+            self.read()
+        taken, self.events = self.events[:count], self.events[count:]
+        return taken
+
+    def settle(self):
+        """Everything that has been sent by now; a ping is answered behind it."""
+        ident = self.send("ping", sign=False)
+        self.answer(ident)
+        events, self.events = self.events, []
+        return events
+
+    def quiet(self, for_s=0.1):
+        self.ws.settimeout(for_s)
+        try:
+            self.read()
+        except websocket.WebSocketTimeoutException:
+            return True
+        finally:
+            self.ws.settimeout(DEADLINE_S)
+        return False
+
+
+@pytest.fixture
+def account():
+    """Settings of an account with money and an HMAC key: `account("main", taker_rate="0.0005")`."""
+    return account_settings
+
+
+@pytest.fixture
+def trading(hand_clock):
+    """Start an exchange that stands still with customers: `trading("main", "other", **settings)` gives (sim, trader, ...)."""
+    from contextlib import ExitStack
+
+    from connector.simulator import Simulator, SimulatorSettings
+
+    with ExitStack() as running:
+        traders = []
+
+        def start(*names, accounts=None, **settings):
+            names = names or ("main",)
+            fields = {"symbols": ("BTCUSDT", "ETHUSDT", "ETHBTC"), "events_per_s": 0.0, "clock": hand_clock} | settings
+            chosen = accounts or tuple(account_settings(name) for name in names)
+            sim = running.enter_context(Simulator(SimulatorSettings(accounts=chosen, **fields)))
+            traders.extend(Trader(sim, entry.name) for entry in chosen)
+            return sim, *traders[-len(chosen) :]
+
+        yield start
+        for trader in traders:
+            for session in trader.sockets:
+                session.ws.shutdown()

@@ -98,6 +98,8 @@ class Dialect:
         call = ROUTES.get((request.method, request.path))
         if call is not None:
             return self._answer_private(request, call)
+        if request.path == "/api/v3/userDataStream":
+            return Answer(410, VenueError(-1000, "This endpoint has been removed.", 410).body())
         endpoint = ENDPOINTS.get(request.path) if request.method == "GET" else None
         sent, doubled = split_query(request.query)
         weight = endpoint.weight(sent) if endpoint is not None else 0
@@ -163,8 +165,8 @@ class Dialect:
                 if call.free:
                     cost = weight
                     limits.weight.spend(cost, now_s)
-                if status == 429:
-                    headers["Retry-After"] = str(int(10 - now_s % 10) + 1)
+                if refused.retry_after_s:
+                    headers["Retry-After"] = str(refused.retry_after_s)
         headers["X-MBX-USED-WEIGHT"] = headers["X-MBX-USED-WEIGHT-1M"] = str(limits.weight.used)
         known = exchange.desk.keys.get(request.headers.get("x-mbx-apikey", ""))
         if call.orders and known is not None:

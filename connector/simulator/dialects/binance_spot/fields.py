@@ -90,6 +90,12 @@ def time_us(name: str, text: str) -> int:
     return value if value >= 10**14 else value * 1000
 
 
+def _end_us(name: str, text: str) -> int:
+    """An end in milliseconds takes its whole millisecond in."""
+    at_us = time_us(name, text)
+    return at_us if at_us == int(text) else at_us + 999
+
+
 def recv_window_us(text: str) -> int:
     """A window of milliseconds with up to three decimal places, in microseconds."""
     if not _WINDOW.fullmatch(text):
@@ -146,7 +152,7 @@ _READERS: dict[str, Reader] = {
     "fromPreventedMatchId": _whole,
     "limit": _bips,
     "startTime": time_us,
-    "endTime": time_us,
+    "endTime": _end_us,
     "strategyId": _whole,
     "strategyType": _strategy,
     "omitZeroBalances": _truth,

@@ -20,10 +20,12 @@ __all__ = ["ENDPOINTS", "Endpoint", "Params", "VenueError", "read_params"]
 
 
 class VenueError(Exception):
-    """An error the venue answers with: its code, its message, the HTTP status, and `data` where half of it was done."""
+    """An error the venue answers with: its code, its message, the HTTP status, `data` where half of it was done, and when a
+    repeat may succeed, in seconds from now."""
 
-    def __init__(self, code: int, message: str, status: int = 400, data: Any = None) -> None:
+    def __init__(self, code: int, message: str, status: int = 400, data: Any = None, retry_after_s: int = 0) -> None:
         self.code, self.message, self.status, self.data = code, message, status, data
+        self.retry_after_s = retry_after_s
         super().__init__(f"{code}: {message}")
 
     def plain(self) -> dict[str, Any]:

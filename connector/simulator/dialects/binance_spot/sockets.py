@@ -174,6 +174,9 @@ class SocketApi:
             except VenueError as refused:
                 if call is not None and call.free:
                     limits.weight.spend(cost, now_s)
+                if refused.retry_after_s and refused.data is None:
+                    now_ms = exchange.clock.now_ms()
+                    refused.data = {"serverTime": now_ms, "retryAfter": now_ms + refused.retry_after_s * 1000}
                 answer = _error(frame.id, refused)
                 if call is not None and call.orders:
                     account = self._account(session, sent)
@@ -211,7 +214,12 @@ class SocketApi:
             asked = {name: text for name, text in sent.items() if name != "returnRateLimits"}
             answers = self._answers()
             params = read_params(endpoint, asked, None, answers.statuses())
-            return getattr(answers, endpoint.name)(params, session.unit), None
+            result = getattr(answers, endpoint.name)(params, session.unit)
+            if method == "exchangeInfo" and "rateLimits" in result:
+                most = self._exchange.settings.connects_per_5min
+                row = {"rateLimitType": "CONNECTIONS", "interval": "MINUTE", "intervalNum": 5, "limit": most}
+                result["rateLimits"] = [*result["rateLimits"], row]
+            return result, None
         if method not in _SESSION:
             raise VenueError(-1020, "This operation is not supported.")
         handler = getattr(self, "_" + method.replace(".", "_").lower())

@@ -191,7 +191,7 @@ class Private:
             (-2022, "Order cancel-replace failed.") if nothing else (-2021, "Order cancel-replace partially failed.")
         )
         status = 429 if exceeded is not None and stop else 400 if nothing else 409
-        raise VenueError(code, text, status, data)
+        raise VenueError(code, text, status, data, 0 if exceeded is None else exceeded.retry_after_s)
 
     def order_amend_keep_priority(self, account: Account, p: dict[str, Any], unit: int) -> Any:
         market = self._market(p)
@@ -553,9 +553,8 @@ class Private:
         for window, text in zip(account.counts, ("10 SECOND", "1 DAY"), strict=True):
             window.spend(0, now_s)
             if window.used + more > window.capacity:
-                return VenueError(
-                    -1015, f"Too many new orders; current limit is {window.capacity} orders per {text}.", 429
-                )
+                words = f"Too many new orders; current limit is {window.capacity} orders per {text}."
+                return VenueError(-1015, words, 429, retry_after_s=int(window.left_s(now_s)) + 1)
         return None
 
     def _count(self, account: Account, more: int) -> None:
@@ -591,15 +590,14 @@ def _check_span(p: Mapping[str, Any]) -> None:
     if "startTime" in p and "endTime" in p:
         if p["endTime"] < p["startTime"]:
             raise VenueError(-1127, "End time cannot be earlier than start time.")
-        if p["endTime"] - p["startTime"] > _DAY_US:
+        if p["endTime"] - p["startTime"] > _DAY_US + 999:
             raise VenueError(-1127, "More than 24 hours between startTime and endTime.")
 
 
 def _within(at_us: int, p: Mapping[str, Any]) -> bool:
-    """Whether a time is in the asked span; an end in milliseconds takes its whole millisecond in."""
     start: int = p.get("startTime", 0)
-    end: int = p.get("endTime", 2**63)
-    return start <= at_us <= end + 999
+    end: int = p.get("endTime", at_us)
+    return start <= at_us <= end
 
 
 def _list_status(bundle: OrderList, unit: int) -> dict[str, Any]:
