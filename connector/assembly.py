@@ -15,8 +15,11 @@ from connector.settings import ConnectorSettings, VenueSettings
 from connector.supervision import ChildSpec, OnLimit, SupervisorSpec
 from connector.telemetry import Counters, OncePerKind
 from connector.throttle import ConnectBudget, Ledger
+from connector.transport.capture import CaptureWriter
 from connector.transport.contract import Links
+from connector.transport.dial import Dialer
 from connector.transport.http import HttpClient
+from connector.transport.recording import record_http
 from connector.transport.select import links_for
 from connector.venue.exchange import ExchangeActor
 from connector.venue.http_workers import HttpWorkers
@@ -36,36 +39,59 @@ class Parts:
         open_http: (venue's memory) -> (actor context) -> its HTTP port; called anew for every incarnation.
         driver: a driver by name.
         random: numbers in [0, 1) for spacing connection attempts.
+        private_links: links of the account's session, never recorded; None takes `links`.
+        close: called when the tree has stopped.
     """
 
     links: Callable[[VenueSettings], Links]
     open_http: Callable[[VenueMemory], Callable[[Any], HttpPort]]
     driver: Callable[[str], Driver]
     random: Callable[[], float]
+    private_links: Callable[[VenueSettings], Links] | None = None
+    close: Callable[[], None] = lambda: None
 
 
 def real_parts(clock: Clock) -> Parts:
-    """Sockets and threads."""
+    """Sockets and threads; capture files where a venue is recorded."""
+    dialer = Dialer(clock)
+    writers: dict[str, CaptureWriter] = {}
+
+    def recorder(settings: VenueSettings) -> CaptureWriter | None:
+        if settings.record is None:
+            return None
+        if settings.name not in writers:
+            writers[settings.name] = CaptureWriter(settings.record)
+        return writers[settings.name]
+
+    def close() -> None:
+        for writer in writers.values():
+            writer.close()
 
     def open_http(memory: VenueMemory) -> Callable[[Any], HttpPort]:
         settings = memory.settings
 
         def open_for(context: Any) -> HttpPort:
+            writer = recorder(settings)
             client = HttpClient(
                 memory.hosts.rest,
                 clock=clock,
                 proxy=settings.proxy,
                 tls=settings.tls,
+                name=f"{memory.name}/rest",
+                middleware=() if writer is None else (record_http(writer, memory.hosts.rest),),
+                dialer=dialer,
             )
             return HttpWorkers(client, context, settings.rest_workers)
 
         return open_for
 
     return Parts(
-        links=lambda settings: links_for(settings.transport),
+        links=lambda settings: links_for(settings.transport, recorder(settings), clock=clock, dialer=dialer),
         open_http=open_http,
         driver=find_driver,
         random=random.random,
+        private_links=lambda settings: links_for(settings.transport, clock=clock, dialer=dialer),
+        close=close,
     )
 
 
@@ -101,7 +127,12 @@ def assemble(settings: ConnectorSettings, clock: Clock, parts: Parts) -> Assembl
         ChildSpec(
             id=name,
             factory=ExchangeActor,
-            args=(memory, parts.links(memory.settings), parts.open_http(memory)),
+            args=(
+                memory,
+                parts.links(memory.settings),
+                (parts.private_links or parts.links)(memory.settings),
+                parts.open_http(memory),
+            ),
             kwargs={
                 "busy_limit_s": settings.busy_limit_s,
                 "restart": settings.restart,

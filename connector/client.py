@@ -55,7 +55,8 @@ class Connector:
         self.settings = venues
         self._clock = clock or SystemClock()
         self._runtime, self._on_event = runtime, on_event
-        self._assembly: Assembly = assemble(venues, self._clock, parts or real_parts(self._clock))
+        self._parts = parts or real_parts(self._clock)
+        self._assembly: Assembly = assemble(venues, self._clock, self._parts)
         self._tree: Tree | None = None
         self._report: StopReport | None = None
         self._handles = {name: VenueHandle(memory, self._ref) for name, memory in self._assembly.memories.items()}
@@ -85,6 +86,7 @@ class Connector:
                     for consumer in feed.consumers:
                         consumer.close()
             self._report = self.tree.stop(timeout_s if timeout_s is not None else self.settings.stop_within_s)
+            self._parts.close()
         return self._report
 
     def __enter__(self) -> Connector:

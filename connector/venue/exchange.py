@@ -40,6 +40,7 @@ class ExchangeActor(Supervisor):
         self,
         memory: VenueMemory,
         links: Links,
+        private_links: Links,
         open_http: Callable[[Any], HttpPort],
         *,
         busy_limit_s: float,
@@ -67,7 +68,7 @@ class ExchangeActor(Supervisor):
                 children=(
                     child("rest", RestActor, open_http),
                     child("state", StateQueryActor),
-                    child("stream", WebSocketActor, links),
+                    child("stream", WebSocketActor, links, private_links),
                     child("orders", OrderCommandActor),
                 ),
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import get_args
 
 from connector.drivers.contract import Environment
@@ -32,6 +33,7 @@ class VenueSettings:
         budget_share: the part of the venue's request limits this program may use.
         instruments_every_s, clock_sync_s: how often the instrument list and the venue's clock are read.
         backfill, backfill_within_s: fetch trades and candles missed in an outage, holding later ones at most so long.
+        record: write all public traffic to this capture file (gzip, one JSON object a line), which the simulator replays.
         reconnect: delays between connection attempts in a row.
     """
 
@@ -55,6 +57,7 @@ class VenueSettings:
     clock_sync_s: float = 60.0
     backfill: bool = True
     backfill_within_s: float = 5.0
+    record: Path | str | None = None
     liveness: LivenessPolicy = LivenessPolicy()
     reconnect: BackoffPolicy = field(default_factory=BackoffPolicy)
 

@@ -163,9 +163,9 @@ class WebSocketActor(SupervisedActor):
 
     declared_errors = (ConnectorError,)
 
-    def __init__(self, memory: VenueMemory, links: Links) -> None:
+    def __init__(self, memory: VenueMemory, links: Links, private_links: Links) -> None:
         super().__init__()
-        self._memory, self._links = memory, links
+        self._memory, self._links, self._private_links = memory, links, private_links
         self._language = memory.driver.streams
         self._limits = self._language.limits
         self._clock = memory.clock
@@ -209,7 +209,7 @@ class WebSocketActor(SupervisedActor):
             feed.on_disconnected("the stream actor was restarted")
         trading = self._memory.trading
         if trading is not None and trading.session_language is not None:
-            self._private = PrivateSide(trading, self.context, self.actor_ref, self._links)
+            self._private = PrivateSide(trading, self.context, self.actor_ref, self._private_links)
             self._handlers.update(self._private.handlers)
             self._private.start()
         self.context.call_every(TICK_S, _Tick())
