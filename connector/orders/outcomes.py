@@ -545,13 +545,16 @@ def _next_question(pending: Pending, now: Moment, provable_s: float | None) -> t
     paced_s = 0.0
     if pending.last_question_ns is not None:
         paced_s = _left_s(pending.last_question_ns, _backoff_s(pending.pace, pending.questions), now)
+    question = Question.ORDER
+    if pending.misses >= _MISSES and not pending.exists:
+        question = Question.FILLS if pending.not_open else Question.OPEN_ORDERS
     if pending.failing or pending.exists or pending.kind is CommandKind.CANCEL or provable_s is None:
-        return Question.ORDER, paced_s
-    if pending.misses >= _MISSES:
-        return Question.FILLS if pending.not_open else Question.OPEN_ORDERS, provable_s
+        return question, paced_s
+    if question is not Question.ORDER:
+        return question, provable_s
     if pending.misses:
-        return Question.ORDER, max(provable_s, _left_s(pending.last_miss_ns, pending.pace.spacing_s, now))
-    return Question.ORDER, paced_s if pending.proving else min(paced_s, provable_s)
+        return question, max(provable_s, _left_s(pending.last_miss_ns, pending.pace.spacing_s, now))
+    return question, paced_s if pending.proving else min(paced_s, provable_s)
 
 
 def _provable_in_s(pending: Pending, now: Moment) -> float | None:
