@@ -827,7 +827,7 @@ def _words(fact: Any) -> str:
     """A fact as a line of the diary; no value of it is a secret."""
     report = getattr(fact, "report", None)
     if report is not None:
-        return f"{type(fact).__name__.lower()}: {report.status_text}, filled {report.filled} of {report.quantity}"
+        return f"{type(fact).__name__.lower()}: {report.status_text}, filled {report.filled:f} of {report.quantity:f}"
     parts = [str(part) for part in (getattr(fact, "code", ""), getattr(fact, "reason", "")) if part]
     return f"{type(fact).__name__.lower()}: {' '.join(parts)}".rstrip(": ")
 
