@@ -3,7 +3,7 @@
 `check` either returns or says which rule, which value, and which values nearby would pass. It rounds nothing: an engine that
 wants a rounded order rounds it with `orders.rounding` first. It never asks and never waits; what it cannot know (a reference
 price, counts of open orders) is given to it, and a filter that needs what is not given is left to the venue, which checks all
-of them again. Filters bind as documented for Binance spot, "Filters", read 2026-11; other venues fill in the same values.
+of them again. Which filters bind an instrument, and how, its driver has read from the venue's own documents.
 """
 
 from __future__ import annotations
