@@ -1,7 +1,7 @@
 """Exact arithmetic of orders, and the one place that rounds.
 
 Decides the direction of every rounding: quantities go down (never more than was meant), a buyer's price goes down and a
-seller's up (never worse than was meant), averages are cut to 40 digits half even. Sums and products are exact: they do not
+seller's up (never worse than was meant), averages have 28 significant digits, half even. Sums and products are exact: they do not
 depend on the calling thread's decimal context. Never guesses a step: without one, a value stays as it is.
 """
 
@@ -33,7 +33,7 @@ _EXACT = Context(prec=2_000, traps=[Inexact, InvalidOperation, Overflow])
 """Wide enough for any numbers a venue writes; a result that would not be exact raises."""
 
 _WIDE = Context(prec=2_000, traps=[InvalidOperation, Overflow])
-_AVERAGE = Context(prec=40, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, Overflow])
+_AVERAGE = Context(prec=28, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, Overflow])
 _DOWN = Context(prec=40, rounding=ROUND_FLOOR, traps=[InvalidOperation, Overflow])
 _UP = Context(prec=40, rounding=ROUND_CEILING, traps=[InvalidOperation, Overflow])
 
@@ -52,7 +52,7 @@ def product(left: Decimal, right: Decimal) -> Decimal:
 
 
 def average(quote: Decimal, quantity: Decimal) -> Decimal:
-    """quote / quantity, to 40 significant digits, half even. `quantity` is not 0."""
+    """quote / quantity as Python's own division gives it by default: 28 significant digits, half even. `quantity` is not 0."""
     return _AVERAGE.divide(quote, quantity)
 
 
