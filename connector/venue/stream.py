@@ -1,9 +1,10 @@
 """The WebSocket actor of one venue: connections, subscriptions, liveness. Data itself never passes through its inbox.
 
-It keeps what is wanted and what is confirmed equal, on as many connections as the venue's limits ask for. Readers belong
-to the links; they call the feeds directly. Everything this actor does is started by a message: a link opened or ended, an
-answer, a wish of a feed, a tick. Nothing here waits. After a crash the next incarnation finds the wanted topics in the
-venue's memory, ends the links of its predecessor and starts with fresh ones.
+It keeps what is wanted and what is confirmed equal, on as many connections as the venue's limits ask for. `silence` examines
+topics that say nothing, `repairs` fetches what feeds miss, `private` keeps the account's session up; all run here. Readers
+belong to the links; they call the feeds directly. Everything this actor does is started by a message: a link opened or
+ended, an answer, a wish of a feed, a tick. Nothing here waits. After a crash the next incarnation finds the wanted topics
+in the venue's memory, ends the links of its predecessor and starts with fresh ones.
 """
 
 from __future__ import annotations
@@ -16,21 +17,21 @@ from typing import Any
 import msgspec
 
 from connector.domain.instruments import InstrumentStatus
-from connector.domain.queries import DepthQuery, Query
 from connector.domain.topics import Topic
 from connector.drivers.contract import Ack, ConnectionEnding, Refusal
 from connector.errors import ConnectorError, NotConnected, RateLimited, UnknownSymbol
 from connector.supervision import SupervisedActor
-from connector.throttle import Backoff, Priority
+from connector.throttle import Backoff
 from connector.transport.contract import LinkClosed, Links, LinkSettings
-from connector.venue.book_feed import BookFeed, RenewalWish, SnapshotWish
+from connector.venue.book_feed import BookFeed
 from connector.venue.connection import Connection, ControlSeen, LinkEnded, LinkOpened
-from connector.venue.continuity import CONTINUITY, following, same_but_for_times, unsettled
 from connector.venue.delivery import TopicState
-from connector.venue.feed import Backfill, Feed
+from connector.venue.feed import Feed
 from connector.venue.memory import VenueMemory
-from connector.venue.messages import Answer, Fetch, InstrumentsChanged, MeasureClock, SubscriptionsChanged, post
+from connector.venue.messages import InstrumentsChanged, MeasureClock, SubscriptionsChanged, post
 from connector.venue.private import PrivateSide
+from connector.venue.repairs import Repairs
+from connector.venue.silence import Silence, Verdict
 from connector.venue.subscriptions import FrameKind, SubscriptionSet
 
 __all__ = ["StreamStatus", "WebSocketActor"]
@@ -38,12 +39,6 @@ __all__ = ["StreamStatus", "WebSocketActor"]
 TICK_S = 0.5
 OVERLAP_S = 1.5
 """How long both connections carry every topic before the new one takes over."""
-SETTLE_S = 1.0
-"""Between two questions for a candle that has ended but is not final at the venue yet."""
-PAGES = 10
-"""Pages fetched for one gap at most; a longer gap is filled in part and told in full."""
-
-
 TOO_MANY = (418, 429)
 """Upgrades refused with these were one too many for the address, not only for this connection."""
 
@@ -62,62 +57,6 @@ class _SendFrames(msgspec.Struct, frozen=True):
     """To itself: the venue's spacing between frames has passed."""
 
     slot: int
-
-
-class _Probed(msgspec.Struct, frozen=True):
-    """From a REST worker: whether the venue has something that a silent topic should have sent."""
-
-    name: str
-    answer: Answer
-
-
-class _Fetched(msgspec.Struct, frozen=True):
-    """From a REST worker: a page of missing values."""
-
-    wish: Backfill
-    answer: Answer
-    so_far: tuple[Any, ...]
-    page: int
-
-
-class _FetchAgain(msgspec.Struct, frozen=True):
-    """To itself: what was not final when it was fetched should be by now."""
-
-    wish: Backfill
-    query: Query
-    so_far: tuple[Any, ...]
-    page: int
-
-
-class _Reprobe(msgspec.Struct, frozen=True):
-    """To itself: ask again about a topic that has never sent anything."""
-
-    name: str
-
-
-class _SnapshotDue(msgspec.Struct, frozen=True):
-    """To itself: the delay before a snapshot is over."""
-
-    wish: SnapshotWish
-
-
-class _RenewalDue(msgspec.Struct, frozen=True):
-    """To itself: the delay before a renewal is over."""
-
-    wish: RenewalWish
-
-
-@dataclass(slots=True)
-class _Doubt:
-    """Where the examination of a silent topic stands; times are monotonic seconds."""
-
-    accepted_then: int
-    probing_since_s: float
-    unanswered: int = 0
-    proven: bool = False
-    baseline: Any = None
-    newer_since_s: float | None = None
-    renewed_since_s: float | None = None
 
 
 @dataclass(slots=True)
@@ -169,10 +108,9 @@ class WebSocketActor(SupervisedActor):
         self._language = memory.driver.streams
         self._limits = self._language.limits
         self._clock = memory.clock
-        self._policy = memory.settings.liveness
         self._slots: dict[int, _Slot] = {}
         self._place: dict[str, _Slot] = {}
-        self._doubts: dict[str, _Doubt] = {}
+        self._silence = Silence(memory, self.context, self.actor_ref)
         self._connection_number = 0
         self._connects = 0
         self._changes_seen = -1
@@ -185,18 +123,11 @@ class WebSocketActor(SupervisedActor):
             LinkOpened: self._on_opened,
             LinkEnded: self._on_ended,
             ControlSeen: self._on_control,
-            Backfill: self._on_backfill,
-            SnapshotWish: self._on_snapshot_wish,
-            RenewalWish: self._on_renewal_wish,
-            _SnapshotDue: lambda message: self._fetch_snapshot(message.wish),
-            _RenewalDue: lambda message: self._renew_topic(message.wish.topic),
-            _Fetched: self._on_fetched,
-            _FetchAgain: self._on_fetch_again,
-            _Probed: self._on_probed,
-            _Reprobe: self._on_reprobe,
             _Attempt: lambda message: self._connect(self._slots[message.slot]),
             _SendFrames: self._on_send_frames,
             _Tick: lambda _: self._on_tick(),
+            **self._silence.handlers,
+            **Repairs(memory, self.context, self.actor_ref, self._renew_topic).handlers,
         }
 
     # ------------------------------------------------------------ life
@@ -249,7 +180,7 @@ class WebSocketActor(SupervisedActor):
         for name in [name for name in self._place if name not in wanted]:
             slot = self._place.pop(name)
             slot.names.discard(name)
-            self._doubts.pop(name, None)
+            self._silence.forget(name)
             self._memory.feed_table()[name].disown("nobody subscribes it")
             for carrier in (slot.current, slot.successor):
                 if carrier is not None:
@@ -431,7 +362,7 @@ class WebSocketActor(SupervisedActor):
         now_s = self._clock.monotonic_s()
         table = self._memory.feed_table()
         for name in slot.names:
-            self._doubts.pop(name, None)
+            self._silence.forget(name)
             table[name].on_disconnected(slot.last_end)
         lived_s = None if carrier.opened_s is None else now_s - carrier.opened_s
         delay_s = slot.backoff.after_failure(lived_s)
@@ -527,9 +458,7 @@ class WebSocketActor(SupervisedActor):
             feed.set_state(TopicState.CONFIRMED, "the venue accepted the subscription; no data yet")
         now_s = self._clock.monotonic_s()
         feed.rate.forget(feed.accepted, now_s)
-        doubt = self._doubts.get(name)
-        if doubt is not None and doubt.renewed_since_s is not None:
-            doubt.renewed_since_s = now_s
+        self._silence.confirmed(name, now_s)
 
     # ------------------------------------------------------------ ticks and liveness
 
@@ -600,55 +529,17 @@ class WebSocketActor(SupervisedActor):
         for name in tuple(carrier.subscriptions.confirmed):
             feed = table[name]
             feed.rate.advance(feed.accepted, now_s)
-            doubt = self._doubts.get(name)
-            if doubt is None:
-                self._suspect_if_silent(name, feed, carrier.opened_s, now_s)
-            elif feed.accepted != doubt.accepted_then:
-                self._doubts.pop(name)  # it speaks again
-            else:
-                self._examine(slot, name, feed, doubt, now_s)
-            if slot.current is not carrier:
+            verdict = self._silence.examine(name, feed, carrier.opened_s, now_s)
+            if verdict is Verdict.RENEW and not self._is_mute(slot, now_s):
+                feed.on_renewal()
+                carrier.subscriptions.renew(name)
+            elif verdict is Verdict.RENEW:
+                self._replace(slot, f"{feed.topic} is silent, and not even our pings are answered")
+                return
+            elif verdict is Verdict.REPLACE:
+                self._replace(slot, f"{feed.topic} stayed silent after it was subscribed again")
                 return
         self._send_frames(slot)
-
-    def _suspect_if_silent(self, name: str, feed: Feed, opened_s: float, now_s: float) -> None:
-        since_s = max(opened_s, feed.last_new_s or 0.0, feed.quiet_s)
-        learned_s = self._policy.suspect_after_s(feed.rate.mean_interval_s)
-        if now_s - since_s > (self._policy.first_data_s if feed.last is None else learned_s):
-            self._doubts[name] = _Doubt(feed.accepted, now_s)
-            self._probe(name, feed)
-
-    def _examine(self, slot: _Slot, name: str, feed: Feed, doubt: _Doubt, now_s: float) -> None:
-        """One more tick of silence: is it proven, was it repaired, or has the question been lost?"""
-        policy = self._policy
-        if doubt.renewed_since_s is not None:
-            if now_s - doubt.renewed_since_s > policy.repair_s:
-                self._doubts.pop(name)
-                if doubt.proven:
-                    self._replace(slot, f"{feed.topic} stayed silent after it was subscribed again")
-                else:
-                    feed.found_quiet(now_s)  # it stays marked stale until it speaks or can be checked
-        elif doubt.newer_since_s is not None:
-            if now_s - doubt.newer_since_s > policy.settle_s:
-                self._renew(slot, name, feed, doubt, now_s)
-        elif now_s - doubt.probing_since_s > 2 * self._memory.settings.request_timeout_s:
-            self._doubts.pop(name)  # the REST actor died with the question: begin again
-
-    def _renew(self, slot: _Slot, name: str, feed: Feed, doubt: _Doubt, now_s: float) -> None:
-        """Leave and join the topic again, or replace a connection on which nothing arrives at all."""
-        if doubt.proven:
-            self._memory.counters.add("stream.silent_topics")
-            feed.set_state(TopicState.STALE, "silent: the venue has newer values than this topic delivered")
-        else:
-            self._memory.counters.add("stream.unproven_silence")
-            feed.set_state(TopicState.STALE, "silent, and the venue does not answer whether there is anything newer")
-        if self._is_mute(slot, now_s):
-            self._replace(slot, f"{feed.topic} is silent, and not even our pings are answered")
-            return
-        doubt.renewed_since_s = now_s
-        feed.on_renewal()
-        assert slot.current is not None
-        slot.current.subscriptions.renew(name)
 
     def _is_mute(self, slot: _Slot, now_s: float) -> bool:
         """Whether not one byte has come for longer than the answer to a ping takes."""
@@ -657,120 +548,6 @@ class WebSocketActor(SupervisedActor):
         if every_s is None or link is None or link.last_received_s is None:
             return False
         return now_s - link.last_received_s > every_s + 1.0
-
-    def _probe(self, name: str, feed: Feed) -> None:
-        self._memory.counters.add("stream.probes")
-        self._fetch(
-            CONTINUITY[feed.topic.kind].probe(feed.topic),
-            Priority.READ,
-            lambda answer: _Probed(name, answer),
-        )
-
-    def _fetch(self, query: Query, priority: Priority, wrap: Callable[[Answer], Any]) -> None:
-        ref, is_current = self.actor_ref, self.context.is_current
-
-        def reply(answer: Answer) -> None:
-            if is_current():
-                post(ref, wrap(answer))
-
-        self.context.sibling("rest").tell(Fetch(query, priority, self._memory.settings.request_timeout_s, reply))
-
-    def _on_probed(self, message: _Probed) -> None:
-        doubt, feed = self._doubts.get(message.name), self._memory.feed_table().get(message.name)
-        if doubt is None or feed is None or feed.accepted != doubt.accepted_then:
-            return
-        now_s = self._clock.monotonic_s()
-        rule = CONTINUITY[feed.topic.kind]
-        if message.answer.error is not None:
-            doubt.unanswered += 1
-            if doubt.unanswered >= 2:  # cannot be checked: better to subscribe once too often than to miss a fault
-                doubt.newer_since_s = now_s
-            else:
-                self._probe(message.name, feed)
-            return
-        if feed.last is not None:
-            newer = rule.shows_newer(feed.last, message.answer.value)
-        else:
-            newer = doubt.baseline is not None and not same_but_for_times(doubt.baseline, message.answer.value)
-            if doubt.baseline is None:
-                doubt.baseline = message.answer.value
-        if newer:
-            doubt.newer_since_s, doubt.proven = now_s, True
-        elif feed.last is not None:
-            self._doubts.pop(message.name)
-            feed.found_quiet(now_s)
-        else:
-            doubt.probing_since_s = now_s + self._policy.first_data_s
-            self.context.call_later(self._policy.first_data_s, _Reprobe(message.name))
-
-    def _on_reprobe(self, message: _Reprobe) -> None:
-        feed = self._memory.feed_table().get(message.name)
-        if feed is not None and message.name in self._doubts:
-            self._probe(message.name, feed)
-
-    # ------------------------------------------------------------ missing values
-
-    def _on_backfill(self, wish: Backfill) -> None:
-        self._memory.counters.add("stream.backfills")
-        self._fetch(wish.missing.query, Priority.BACKFILL, lambda answer: _Fetched(wish, answer, (), 1))
-
-    def _on_fetched(self, message: _Fetched) -> None:
-        wish, feed = message.wish, self._memory.find_feed(message.wish.topic)
-        if feed is None:
-            return
-        if message.answer.error is not None:
-            if message.so_far:
-                feed.recovered(wish.token, message.so_far)
-            else:
-                feed.give_up_recovery(wish.token, f"connection lost, and fetching failed: {message.answer.error}")
-            return
-        values = message.so_far + tuple(message.answer.value)
-        next_page = following(wish.missing, message.answer.value)
-        again = unsettled(wish.missing, message.answer.value) if next_page is None else None
-        if message.page >= PAGES or (next_page is None and again is None):
-            feed.recovered(wish.token, values)
-        elif next_page is not None:
-            self._fetch(next_page, Priority.BACKFILL, lambda answer: _Fetched(wish, answer, values, message.page + 1))
-        elif again is not None:  # within the feed's patience: it gives up by itself after `backfill_within_s`
-            self.context.call_later(SETTLE_S, _FetchAgain(wish, again, values[:-1], message.page + 1))
-
-    def _on_fetch_again(self, message: _FetchAgain) -> None:
-        wish, so_far, page = message.wish, message.so_far, message.page
-        self._fetch(message.query, Priority.BACKFILL, lambda answer: _Fetched(wish, answer, so_far, page))
-
-    # ------------------------------------------------------------ books
-
-    def _on_snapshot_wish(self, wish: SnapshotWish) -> None:
-        delay_s = self._jittered(wish.fetch.wait_up_to_s, wish.fetch.not_before_s)
-        if delay_s > 0.0:
-            self.context.call_later(delay_s, _SnapshotDue(wish))
-        else:
-            self._fetch_snapshot(wish)
-
-    def _on_renewal_wish(self, wish: RenewalWish) -> None:
-        delay_s = self._jittered(wish.renew.wait_up_to_s, wish.renew.not_before_s)
-        self.context.call_later(delay_s, _RenewalDue(wish))
-
-    def _jittered(self, wait_up_to_s: float, not_before_s: float) -> float:
-        return max(not_before_s, wait_up_to_s * self.context.random())
-
-    def _fetch_snapshot(self, wish: SnapshotWish) -> None:
-        feed = self._memory.find_feed(wish.topic)
-        if not isinstance(feed, BookFeed):
-            return
-        attempt, is_current = wish.fetch.attempt, self.context.is_current
-
-        def reply(answer: Answer) -> None:  # on a REST worker: straight into the book, past this inbox
-            if not is_current():
-                return
-            if answer.error is None:
-                feed.snapshot_arrived(attempt, answer.value)
-            else:
-                feed.snapshot_failed(attempt, getattr(answer.error, "retry_after_s", None))
-
-        query = DepthQuery(wish.topic.symbol, wish.fetch.limit)
-        timeout_s = self._memory.settings.request_timeout_s
-        self.context.sibling("rest").tell(Fetch(query, Priority.BOOK_SYNC, timeout_s, reply))
 
     def _renew_topic(self, topic: Topic) -> None:
         name = self._memory.name_of(topic)
