@@ -27,14 +27,16 @@ PARTS = {
 
 
 def run(script: str, arguments: list[str]) -> list[dict[str, Any]]:
-    """The rows one part prints as JSON lines; a part that breaks is a row that is not ok."""
-    done = subprocess.run(
-        [sys.executable, str(HERE / script), *arguments], check=False, capture_output=True, text=True, timeout=900
-    )
+    """The rows one part prints as JSON lines; a part that breaks, before its rows or after them, is a row that is not ok."""
+    command = [sys.executable, str(HERE / script), *arguments]
+    try:
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=900)
+    except subprocess.TimeoutExpired as late:
+        return [{"name": f"{script} ran", "value": 0, "unit": str(late), "bound": 1, "ok": False}]
     rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    if not rows:
-        last = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
-        rows = [{"name": f"{script} ran", "value": 0, "unit": last, "bound": 1, "ok": False}]
+    if not rows or (done.returncode and all(row["ok"] for row in rows)):
+        last = (done.stderr.strip().splitlines() or [f"it ended with status {done.returncode}"])[-1]
+        rows.append({"name": f"{script} ran", "value": 0, "unit": last, "bound": 1, "ok": False})
     return rows
 
 
