@@ -100,8 +100,12 @@ def kills(options: argparse.Namespace) -> Iterator[Row]:
                 print(f"  {actor}: {text}")
             yield row(f"kill {actor}: values wrong, lost without a word or doubled", len(wrong), "", "== 0")
             yield row(f"kill {actor}: books compared", book.compared, "", f">= {max(3, options.kills // 10)}")
-            yield row(f"kill {actor}: first restart, worst of {len(restarts_s)}", max(restarts_s) * 1e3, "ms", "<= 100")
-            yield row(f"kill {actor}: first restart, median", percentile(restarts_s, 0.5) * 1e3, "ms", "<= 100")
+            worst, most = max(restarts_s) * 1e3, percentile(restarts_s, 0.95) * 1e3
+            # Of the exchange actor, the supervisor of the others, it takes some thirty changes of thread in a row: ends, starts
+            # and a dozen helper threads. One busy moment of the machine shows in them, so its worst has the bound of F68.
+            bound = "<= 1000" if actor == "exchange" else "<= 100"
+            yield row(f"kill {actor}: first restart, worst of {len(restarts_s)}", worst, "ms", bound)
+            yield row(f"kill {actor}: first restart, p95", most, "ms", "<= 100")
             yield row(
                 f"kill {actor}: wanted differs from confirmed",
                 unequal + (status.wanted != status.confirmed),
