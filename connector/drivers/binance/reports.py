@@ -589,7 +589,9 @@ def _lock(event: ExternalLock, received_ns: int, table: InstrumentTable) -> Bala
     """What another product locks is no longer free to trade with, so a lock of 10 is a change of -10."""
     kind = "externalLockUpdate"
     at_ns = event.T * NS_PER_MS
-    return BalanceChange(VENUE, at_ns, received_ns, _name(kind, event.a), -_signed(kind, "change", event.d))
+    return BalanceChange(
+        VENUE, at_ns, received_ns, _name(kind, event.a), _signed(kind, "change", event.d).copy_negate()
+    )
 
 
 def _list(event: ListStatus, received_ns: int, table: InstrumentTable) -> ListReport:

@@ -70,10 +70,10 @@ class _Frame(msgspec.Struct, rename="camel"):
 
 
 class _Named(msgspec.Struct):
-    """What can be told of an event that cannot be read."""
+    """What can be told of an event that cannot be read; either may be anything."""
 
-    e: str = ""
-    s: str = ""
+    e: Any = ""
+    s: Any = ""
 
 
 class _Limits(msgspec.Struct, rename="camel"):
@@ -170,9 +170,9 @@ def _event(
         return SessionNoise(f"{unlisted.kind} of {_words(unlisted.symbol)}, which is not listed", known=False)
     except (WireFormatError, *UNREADABLE):
         name = _named(raw).e
-        if name in _KNOWN:
-            return SessionNoise(f"unreadable {name}", known=False)
-        return SessionNoise(f"event {_words(name)}" if name else "event of an unknown form", known=False)
+        if not isinstance(name, str) or not name:
+            return SessionNoise("event of an unknown form", known=False)
+        return SessionNoise(f"unreadable {name}" if name in _KNOWN else f"event {_words(name)}", known=False)
 
 
 # ---------------------------------------------------------------- the language
@@ -276,7 +276,7 @@ class Session:
         except UNREADABLE:
             return None
         named = _named(frame if isinstance(heard.event, msgspec.UnsetType) else heard.event)
-        instrument = instruments.by_name(named.s)
+        instrument = instruments.by_name(named.s) if isinstance(named.s, str) else None
         return None if instrument is None else instrument.symbol
 
 
