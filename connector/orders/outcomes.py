@@ -105,12 +105,13 @@ class Pace(msgspec.Struct, frozen=True):
     """How fast to ask.
 
     Attributes:
-        first_s, slowest_s: waits between questions double from the one to the other.
+        first_s, slowest_s: waits between questions double from the one to the other. The slowest is short enough to settle an
+            order within 10 s of the venue's return, also where nobody says `Reachable`; the request budget bounds the rest.
         spacing_s: two "not found" closer together than this are one.
     """
 
     first_s: float = 0.25
-    slowest_s: float = 30.0
+    slowest_s: float = 6.0
     spacing_s: float = 2.0
 
 

@@ -237,7 +237,7 @@ class World:
         self.answer(Accepted(self.state(at).report()))
 
 
-def play(chance: Random, kind: CommandKind) -> World:
+def play(chance: Random, kind: CommandKind, told_reachable: bool = True) -> World:
     """One case from the send to its settlement, or to long after it should have been settled."""
     world = World(chance, kind)
     world.error_ms = chance.randint(-CLOCK_ERROR_MS, CLOCK_ERROR_MS)
@@ -262,10 +262,10 @@ def play(chance: Random, kind: CommandKind) -> World:
         if chance.random() < 0.5:
             world.lives_on(chance.randint(-5_000, 15_000))
     world.send()
-    if not dead and world.silent_until < NEVER:
+    if told_reachable and world.silent_until < NEVER:
         world.at(world.silent_until + 1, lambda: world.learn(Reachable()))
     started = 0 if world.silent_until >= NEVER else world.silent_until
-    world.run(until=max(started, 100_000) + 5_000_000)
+    world.run(until=max(started, 100_000) + (200_000 if dead else 2_000_000))
     # What would still happen at the venue, had we waited: nothing of it may contradict what was concluded.
     while world._events:
         when, _, do = heapq.heappop(world._events)

@@ -237,6 +237,7 @@ def test_an_order_that_appears_after_all_corrects_the_verdict_and_says_so(late):
     apply = apply_fill if isinstance(late, Fill) else apply_report
     record, events = apply(gone, late)
     assert record.order.status is after(late).order.status
+    assert record.verdict is None
     assert AlarmKind.CORRECTED in [event.kind for event in events if isinstance(event, Alarm)]
     assert record.order == apply_verdict(after(late), verdict)[0].order
 

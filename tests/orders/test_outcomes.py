@@ -104,8 +104,8 @@ def test_questions_that_fail_come_slower_and_never_end():
 
 def test_a_venue_that_answers_again_is_asked_at_once():
     silent = after(lost(), *(QuestionFailed(asked(n), "503") for n in range(20, 60)))
-    assert decide(silent, at(61)).next_question_s > 20
-    assert decide(learn(silent, Reachable()), at(61)) == Ask(Question.ORDER, 0.0)
+    assert decide(silent, at(59)).next_question_s > 5
+    assert decide(learn(silent, Reachable()), at(59)) == Ask(Question.ORDER, 0.0)
 
 
 # ---------------------------------------------------------------- the venue's word
@@ -270,6 +270,17 @@ def test_a_cancel_is_sent_again_only_after_the_venue_asked_since_said_the_order_
     assert isinstance(decide(learn(again, Lost("timeout")), at(2)), Ask)
 
 
+def test_an_answer_to_a_question_asked_before_the_cancel_was_sent_does_not_say_that_the_cancel_failed():
+    sent = lost(CANCEL, sent_ns=at(5).time_ns)
+    assert isinstance(decide(learn(sent, Seen(report(S.NEW), asked(4.9))), at(6)), Ask)
+    assert isinstance(decide(learn(sent, Seen(report(S.NEW), asked(5.1))), at(6)), CancelAgain)
+
+
+def test_a_cancel_that_may_still_be_answered_is_not_sent_again():
+    awaited = learn(pending(CANCEL), Seen(report(S.NEW), asked(1)))
+    assert "awaited" in decide(awaited, at(1)).reason
+
+
 def test_repeated_cancels_come_slower():
     unclear, waits, second = lost(CANCEL), [], 1.0
     for _ in range(10):
@@ -279,7 +290,7 @@ def test_repeated_cancels_come_slower():
         unclear = unclear.sent_again(sent_ns=at(second).time_ns)
     assert waits[0] == 0.0
     assert waits[1:] == sorted(waits[1:])
-    assert waits[-1] > 10
+    assert waits[-1] == Pace().slowest_s
 
 
 def test_a_late_refusal_of_the_first_cancel_does_not_settle_the_second():
@@ -367,14 +378,15 @@ def test_whatever_the_venue_does_the_outcome_is_the_truth(chance, kind):
     assert problem(play(chance, kind)) == ""
 
 
-def test_an_order_is_settled_within_ten_seconds_of_the_venue_answering_again():
+@pytest.mark.parametrize("told", [True, False])
+def test_an_order_is_settled_within_ten_seconds_of_the_venue_answering_again(told):
     waits = []
-    for seed in range(4_000):
-        world = play(random.Random(seed), PLACE)
+    for seed in range(3_000):
+        world = play(random.Random(seed), PLACE, told)
         back = max(world.silent_until, world.clock_known_at)
         if world.flaky or not 30_000 <= back < 10**9 or world.settled_at is None or world.settled_at <= back:
             continue
         waits.append((world.settled_at - back) / 1_000)
     waits.sort()
-    assert len(waits) > 100
+    assert len(waits) > 80
     assert waits[int(0.99 * len(waits))] < 10.0
