@@ -9,11 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from connector.clock import Clock, ClockOffset
+from connector.domain.credentials import Credentials
 from connector.drivers.contract import Driver, Hosts
 from connector.drivers.registry import find_driver
+from connector.errors import Unsupported
 from connector.settings import ConnectorSettings, VenueSettings
+from connector.store.memory import MemoryStore
 from connector.supervision import ChildSpec, OnLimit, SupervisorSpec
-from connector.telemetry import Counters, OncePerKind
+from connector.telemetry import Counters, OncePerKind, register_secret
+from connector.telemetry.redaction import SHORTEST
 from connector.throttle import ConnectBudget, Ledger
 from connector.transport.capture import CaptureWriter
 from connector.transport.contract import Links
@@ -24,6 +28,7 @@ from connector.transport.select import links_for
 from connector.venue.exchange import ExchangeActor
 from connector.venue.http_workers import HttpWorkers
 from connector.venue.memory import VenueMemory, hosts_of
+from connector.venue.order_events import AccountTrading
 from connector.venue.rest import HttpPort
 from connector.venue.wall import WallWatch
 
@@ -162,7 +167,7 @@ def _remember(
             threading.Lock(),
         )
     budgets = shared[hosts]
-    return VenueMemory(
+    memory = VenueMemory(
         venue,
         driver,
         hosts,
@@ -175,3 +180,38 @@ def _remember(
         alarms=OncePerKind(venue.name),
         wall=wall,
     )
+    if venue.credentials is not None:
+        memory.trading = _trade(memory, venue.credentials)
+    return memory
+
+
+def _trade(memory: VenueMemory, credentials: Credentials) -> AccountTrading:
+    """The account of a venue.
+
+    Raises:
+        Unsupported: the driver carries market data only.
+        SettingsError: the driver cannot sign with such keys.
+    """
+    driver, settings = memory.driver, memory.settings
+    language = driver.trading
+    if language is None:
+        raise Unsupported(
+            f"{settings.name}: credentials are given, but {driver.name} carries market data only in this version."
+        )
+    _hide(credentials)
+    return AccountTrading(
+        memory,
+        language.auth(credentials),
+        language,
+        driver.session if memory.hosts.session else None,
+        MemoryStore() if settings.store is None else settings.store,
+        settings.risk_hooks,
+    )
+
+
+def _hide(credentials: Credentials) -> None:
+    """Whatever is logged from now on shows no secret, nor a line of a private key."""
+    for secret in credentials.secrets:
+        for text in {secret, *(line.strip() for line in secret.splitlines() if "-----" not in line)}:
+            if len(text) >= SHORTEST:
+                register_secret(text)

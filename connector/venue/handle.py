@@ -13,8 +13,11 @@ from typing import Any
 import msgspec
 import pykka
 
+from connector.domain.account import Balance
+from connector.domain.commands import Evidence
 from connector.domain.instruments import Instrument, InstrumentTable
 from connector.domain.market import AggTrade, BookTicker, Candle, Freshness, OrderBook, Price, Ticker, Trade
+from connector.domain.orders import Fill, Order
 from connector.domain.queries import (
     AggTradesQuery,
     BookTickersQuery,
@@ -29,12 +32,25 @@ from connector.domain.queries import (
 )
 from connector.domain.symbols import Symbol
 from connector.domain.topics import Topic, TopicKind
-from connector.errors import BookNotValid, InvalidRequest, NotConnected
+from connector.errors import BookNotValid, InvalidRequest, NotConnected, Unsupported
+from connector.orders.lifecycle import Event
 from connector.supervision import StableProxy, StableRef
+from connector.venue.account_side import (
+    CompareAccount,
+    ExplainOrder,
+    GetBalance,
+    GetBalances,
+    GetFills,
+    GetOpenOrders,
+    GetOrder,
+    GetOrderByVenueId,
+    GetOrderHistory,
+)
 from connector.venue.book_feed import BookFeed
 from connector.venue.delivery import Overflow, Subscription, TopicState
 from connector.venue.memory import VenueMemory
 from connector.venue.messages import SubscriptionsChanged
+from connector.venue.order_events import AccountTrading, OrderSubscription
 from connector.venue.state import GetInstrument, GetInstruments
 
 __all__ = ["TopicSnapshot", "VenueHandle", "VenueSnapshot"]
@@ -265,6 +281,115 @@ class VenueHandle:
 
     def prices(self, *symbols: Symbol | str, timeout_s: float | None = None) -> tuple[Price, ...]:
         answer: tuple[Price, ...] = self.ask(PricesQuery(tuple(map(Symbol.parse, symbols))), timeout_s)
+        return answer
+
+    # ------------------------------------------------------------ the account
+
+    def orders_stream(
+        self,
+        callback: Callable[[Event], object] | None = None,
+        inbox: StableRef | StableProxy | Any = None,
+    ) -> OrderSubscription:
+        """Everything that happens to our orders from now on: `Fill`, `Order` and `Alarm`, in order, each once per process.
+
+        A fill comes before the state of the order it led to. What was missed in an outage comes marked `recovered`. Nothing is
+        ever dropped: what is not taken waits without a bound, and many waiting are an alarm.
+
+        Args:
+            callback: called on the state actor's thread: must return fast; one that does not return is taken off.
+            inbox: an actor (any Pykka ActorRef) that is told every event.
+
+        Returns:
+            OrderSubscription: read with `get` when neither is given.
+
+        Raises:
+            Unsupported: the venue has no credentials.
+        """
+        if callback is not None and inbox is not None:
+            raise InvalidRequest("give a callback or an inbox, not both; subscribe twice to have both.")
+        trading = self._memory.trading
+        if not isinstance(trading, AccountTrading):
+            raise Unsupported(f"{self.name} has no credentials; give VenueSettings(credentials=…) to see orders.")
+        return trading.events.listen(callback if inbox is None else inbox.tell)
+
+    def open_orders(
+        self, symbol: Symbol | str | None = None, *, external: bool = False, timeout_s: float = 10.0
+    ) -> tuple[tuple[Order, ...], Freshness]:
+        """Our orders that are not final, unknown ones included; with `external`, those of other programs instead.
+
+        This and the following ask the read model, not the venue. All raise Unsupported without credentials.
+        """
+        question = GetOpenOrders(None if symbol is None else Symbol.parse(symbol), external)
+        answer: tuple[tuple[Order, ...], Freshness] = self.state.ask(question, timeout=timeout_s)
+        return answer
+
+    def order(self, client_id: str, timeout_s: float = 10.0) -> tuple[Order | None, Freshness]:
+        """One of our orders, however old; None: it is not ours."""
+        answer: tuple[Order | None, Freshness] = self.state.ask(GetOrder(client_id), timeout=timeout_s)
+        return answer
+
+    def order_by_venue_id(
+        self, symbol: Symbol | str, venue_id: str, timeout_s: float = 10.0
+    ) -> tuple[Order | None, Freshness]:
+        """One order that is open or ended lately, ours or another program's, by the venue's id."""
+        question = GetOrderByVenueId(Symbol.parse(symbol), venue_id)
+        answer: tuple[Order | None, Freshness] = self.state.ask(question, timeout=timeout_s)
+        return answer
+
+    def order_history(
+        self, symbol: Symbol | str | None = None, since_ns: int = 0, timeout_s: float = 10.0
+    ) -> tuple[tuple[Order, ...], Freshness]:
+        """Our orders meant at or after `since_ns` by our clock, oldest first.
+
+        Raises:
+            StoreFailed: the older ones cannot be read.
+        """
+        question = GetOrderHistory(None if symbol is None else Symbol.parse(symbol), since_ns)
+        answer: tuple[tuple[Order, ...], Freshness] = self.state.ask(question, timeout=timeout_s)
+        return answer
+
+    def fills(
+        self, symbol: Symbol | str | None = None, since_ns: int = 0, timeout_s: float = 10.0
+    ) -> tuple[tuple[Fill, ...], Freshness]:
+        """Our fills at or after `since_ns` by the venue's clock, oldest first.
+
+        Raises:
+            StoreFailed: the older ones cannot be read.
+        """
+        question = GetFills(None if symbol is None else Symbol.parse(symbol), since_ns)
+        answer: tuple[tuple[Fill, ...], Freshness] = self.state.ask(question, timeout=timeout_s)
+        return answer
+
+    def balances(self, timeout_s: float = 10.0) -> tuple[dict[str, Balance], Freshness]:
+        """Every asset of which there is something.
+
+        Raises:
+            NotConnected: the venue has not told the balances yet.
+        """
+        answer: tuple[dict[str, Balance], Freshness] = self.state.ask(GetBalances(), timeout=timeout_s)
+        return answer
+
+    def balance(self, asset: str, timeout_s: float = 10.0) -> tuple[Balance, Freshness]:
+        """One asset; zeros when there is nothing of it.
+
+        Raises:
+            NotConnected: the venue has not told the balances yet.
+        """
+        answer: tuple[Balance, Freshness] = self.state.ask(GetBalance(asset), timeout=timeout_s)
+        return answer
+
+    def explain(self, client_id: str, timeout_s: float = 10.0) -> tuple[tuple[Evidence, ...], Freshness]:
+        """All that is known of one of our orders and whence, oldest first; empty when it is not ours."""
+        answer: tuple[tuple[Evidence, ...], Freshness] = self.state.ask(ExplainOrder(client_id), timeout=timeout_s)
+        return answer
+
+    def reconcile(self, timeout_s: float = 30.0) -> Freshness:
+        """Compare the account with the venue now; how far it can be trusted afterwards.
+
+        Raises:
+            pykka.Timeout: it was not over in time; it goes on.
+        """
+        answer: Freshness = self.state.ask(CompareAccount(), timeout=timeout_s)
         return answer
 
     # ------------------------------------------------------------ looking in

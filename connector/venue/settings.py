@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
 
+from connector.domain.credentials import Credentials
 from connector.drivers.contract import Environment
 from connector.errors import SettingsError
+from connector.orders.risk import RiskHook
+from connector.store.contract import Store
 from connector.throttle import BackoffPolicy
 from connector.transport.contract import TlsSettings
 from connector.transport.select import TransportName
@@ -26,6 +29,8 @@ class VenueSettings:
         environment: LIVE, TESTNET or DEMO.
         transport: "picows", "websocket-client", or "auto" for the fastest that is installed.
         rest_url, stream_url: other roots than the driver's, e.g. of a simulator. Both or neither.
+        session_url: root of the account's session, where `rest_url` is given; without it orders go by REST alone, and the
+            account is compared with the venue instead of followed.
         proxy: "http://…", "socks5://…" or "socks5h://…" for every connection of this venue.
         rest_workers: requests under way at once.
         request_timeout_s: a question is answered or refused within it, waiting for budget included.
@@ -35,6 +40,10 @@ class VenueSettings:
         backfill, backfill_within_s: fetch trades and candles missed in an outage, holding later ones at most so long.
         record: write all public traffic to this capture file (gzip, one JSON object a line), which the simulator replays.
         reconnect: delays between connection attempts in a row.
+        credentials: of one account; without them there is market data only.
+        risk_hooks: asked about every order, in this order, before it is journalled; see `connector.orders.risk`.
+        store: where intents, orders and fills are kept, one store per account; in memory by default, which forgets at the end
+            of the process.
     """
 
     exchange: str
@@ -43,6 +52,7 @@ class VenueSettings:
     transport: TransportName = "auto"
     rest_url: str | None = None
     stream_url: str | None = None
+    session_url: str | None = None
     proxy: str | None = None
     tls: TlsSettings = TlsSettings()
     rest_workers: int = 8
@@ -60,10 +70,14 @@ class VenueSettings:
     record: Path | str | None = None
     liveness: LivenessPolicy = LivenessPolicy()
     reconnect: BackoffPolicy = field(default_factory=BackoffPolicy)
+    credentials: Credentials | None = field(default=None, compare=False)
+    risk_hooks: tuple[RiskHook, ...] = field(default=(), compare=False)
+    store: Store | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.name:
             object.__setattr__(self, "name", self.exchange)
+        object.__setattr__(self, "risk_hooks", tuple(self.risk_hooks))
         if not self.name or "/" in self.name or "#" in self.name:
             raise SettingsError(f"venue name is {self.name!r}; expected text without '/' or '#', like 'binance'.")
         if self.transport not in get_args(TransportName):
@@ -80,6 +94,8 @@ class VenueSettings:
             raise SettingsError(f"budget_share is {self.budget_share}; expected more than 0 and at most 1.")
         if self.rest_workers < 1:
             raise SettingsError(f"rest_workers is {self.rest_workers}; expected 1 or more.")
+        if self.credentials is None and (self.risk_hooks or self.store is not None):
+            raise SettingsError("risk_hooks and store are of an account; give its credentials too.")
         for name in ("request_timeout_s", "connect_timeout_s", "upgrade_timeout_s", "idle_timeout_s", "clock_sync_s"):
             if not 0.0 < getattr(self, name) < float("inf"):
                 raise SettingsError(f"{name} is {getattr(self, name)}; expected a positive number of seconds.")

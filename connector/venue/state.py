@@ -1,7 +1,8 @@
-"""The state actor of one venue: the read model. It alone publishes instruments; in time also orders, fills and balances.
+"""The state actor of one venue: the read model. It alone publishes instruments, and with credentials orders, fills and balances.
 
 It keeps asking until the venue has answered, and again on a slow timer; a failed refresh keeps the list there is. It never
-sends by itself and never blocks: questions go to the REST actor, answers come back as messages.
+sends by itself and never blocks: questions go to the REST actor, answers come back as messages. What concerns the account is
+the work of `account_side`, a part of this actor.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from connector.domain.market import Freshness
 from connector.domain.queries import InstrumentsQuery
 from connector.domain.symbols import Symbol
 from connector.drivers.contract import VenueInfo
-from connector.errors import ConnectorError, NotConnected
+from connector.errors import ConnectorError, NotConnected, Unsupported
 from connector.supervision import SupervisedActor
 from connector.throttle import Backoff, Priority
+from connector.venue.account_side import ACCOUNT_QUESTIONS, AccountSide
 from connector.venue.memory import VenueMemory
 from connector.venue.messages import Answer, Fetch, InstrumentsChanged, post
 
@@ -51,7 +53,7 @@ class _Overdue(msgspec.Struct, frozen=True):
 
 
 class StateQueryActor(SupervisedActor):
-    """Single writer of the venue's instruments."""
+    """Single writer of the venue's instruments and of the account's read model."""
 
     declared_errors = (ConnectorError,)
 
@@ -61,11 +63,19 @@ class StateQueryActor(SupervisedActor):
         self._backoff = Backoff(memory.settings.reconnect, self.context.random)
         self._number = 0
         self._answered = 0
+        trading = memory.trading
+        self._account = None if trading is None else AccountSide(trading, self.context, self.actor_ref)
 
     def on_start(self) -> None:
         self._refresh()
+        if self._account is not None:
+            self._account.start()
 
     def on_receive(self, message: Any) -> Any:
+        if self._account is not None:
+            handler = self._account.handlers.get(type(message))
+            if handler is not None:
+                return handler(message)
         if isinstance(message, GetInstrument):
             return self._instrument(message.symbol)
         if isinstance(message, GetInstruments):
@@ -78,8 +88,15 @@ class StateQueryActor(SupervisedActor):
         elif isinstance(message, _Overdue):
             if message.number > self._answered:
                 self._again_after_failure("no answer")
+        elif isinstance(message, ACCOUNT_QUESTIONS):
+            raise Unsupported(
+                f"{self._memory.name}: {type(message).__name__} was asked of a venue without credentials. "
+                "Give VenueSettings(credentials=…) to see an account."
+            )
         else:
-            raise TypeError(f"the state actor does not know {message!r}; ask GetInstrument or GetInstruments.")
+            raise TypeError(
+                f"the state actor does not know {message!r}; ask GetInstrument, GetInstruments or GetOrder."
+            )
         return None
 
     def _instrument(self, symbol: Symbol) -> Instrument:
@@ -121,6 +138,8 @@ class StateQueryActor(SupervisedActor):
         self._backoff.reset()
         self._memory.publish(info, self._memory.clock.monotonic_s())
         self.context.sibling("stream").tell(InstrumentsChanged())
+        if self._account is not None:
+            self._account.on_instruments()
         self.context.call_later(self._memory.settings.instruments_every_s, _Refresh())
 
     def _again_after_failure(self, why: str) -> None:
@@ -131,4 +150,5 @@ class StateQueryActor(SupervisedActor):
 
     def __repr__(self) -> str:
         table = self._memory.instruments
-        return f"<StateQueryActor {self._memory.name} instruments={len(table) if table is not None else 'none yet'}>"
+        account = "" if self._account is None else f" {self._account!r}"
+        return f"<StateQueryActor {self._memory.name} instruments={len(table) if table is not None else 'none yet'}{account}>"

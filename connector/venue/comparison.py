@@ -1,0 +1,268 @@
+"""One comparison of an account with the venue: what to ask, in what order, and what the answers come to.
+
+It begins with open orders, fills and balances; what those leave open (orders of ours that are in no answer, fills of unknown
+orders, fills that are missing) becomes questions about single orders; then `orders.reconcile` says what to correct, once, in the
+venue's order. It sends nothing, waits for nothing and decides nothing about absence: an order that is in no answer stays what it
+is. A part: used on the state actor's thread only.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+import msgspec
+
+from connector.domain.facts import BalanceReport, OrderReport
+from connector.domain.instruments import InstrumentTable
+from connector.domain.orders import Fill, OrderStatus
+from connector.domain.symbols import Symbol
+from connector.domain.times import NS_PER_S
+from connector.domain.wire import HttpRequest, HttpResponse
+from connector.drivers.trading import Auth, TradeLanguage
+from connector.errors import ConnectorBug, ConnectorError, UnknownSymbol
+from connector.orders.lifecycle import Event
+from connector.orders.reconcile import Corrections, reconcile
+from connector.venue.account import AccountModel, later_id
+
+__all__ = ["EVERYTHING", "Comparison", "Question"]
+
+ORDERS, FILLS, BALANCES = "orders", "fills", "balances"
+EVERYTHING = frozenset({ORDERS, FILLS, BALANCES})
+IN_FLIGHT = 4
+SETTLING_NS = 5 * NS_PER_S
+"""An order sent so lately is still being waited for by the order actor."""
+
+
+class Question(msgspec.Struct, frozen=True):
+    """One thing to ask.
+
+    Attributes:
+        kind: "open_orders", "order", "fills" or "balances".
+        client_id, venue_id: which order. from_id, start_ns: fills from there on.
+    """
+
+    kind: str
+    symbol: Symbol | None = None
+    client_id: str | None = None
+    venue_id: str | None = None
+    from_id: str | None = None
+    start_ns: int | None = None
+
+    def request(self, language: TradeLanguage, instruments: InstrumentTable, auth: Auth, now_ms: int) -> HttpRequest:
+        """Its request, signed.
+
+        Raises:
+            UnknownSymbol: the venue lists the instrument no more.
+        """
+        if self.kind == "open_orders":
+            return language.open_orders(None, auth, now_ms)
+        if self.kind == "balances":
+            return language.balances(auth, now_ms)
+        if self.symbol is None:
+            raise ConnectorBug(f"{self!r} names no symbol.")
+        instrument = instruments.require(self.symbol)
+        if self.kind == "order":
+            return language.order(self.client_id, self.venue_id, instrument, auth, now_ms)
+        return language.fills(instrument, self.from_id, self.start_ns, self.venue_id, auth, now_ms)
+
+
+class Comparison:
+    """One run. `next` gives what to ask until `is_over`; every question given out comes back to `answer` or `fail`, once.
+
+    Args:
+        parts: which of EVERYTHING is asked for; the orders of parked fills always are.
+        started_ns: our clock. venue_ns: the venue's, as far as it is known.
+        late_ns: answers may lack what happened so shortly before.
+    """
+
+    def __init__(
+        self,
+        model: AccountModel,
+        language: TradeLanguage,
+        instruments: InstrumentTable,
+        parts: frozenset[str],
+        *,
+        started_ns: int,
+        venue_ns: int,
+        late_ns: int,
+    ) -> None:
+        self.parts, self.started_ns = parts, started_ns
+        self.failures: list[str] = []
+        self._model, self._language, self._instruments = model, language, instruments
+        self._venue_ns, self._late_ns = venue_ns, late_ns
+        self._waiting: deque[Question] = deque()
+        self._asked: set[Question] = set()
+        self._in_flight = 0
+        self._open_orders: tuple[OrderReport, ...] | None = None
+        self._found: list[OrderReport] = []
+        self._orders: dict[str, OrderReport | None] = {}
+        self._fills: dict[tuple[Symbol, str], Fill] = {}
+        self._read: set[Symbol] = set()
+        self._balances: BalanceReport | None = None
+        self._balances_ns = 0
+        if ORDERS in parts:
+            self._want(Question("open_orders"))
+        if BALANCES in parts:
+            self._want(Question("balances"))
+        if FILLS in parts:
+            for symbol in model.due_symbols():
+                self._want(self._first_page(symbol))
+        self._go_on()
+
+    def _first_page(self, symbol: Symbol) -> Question:
+        last = self._model.last_fill(symbol)
+        if last is not None:
+            return Question("fills", symbol, from_id=last)
+        return Question("fills", symbol, start_ns=self._model.first_ns(symbol) - 60 * NS_PER_S)
+
+    # ------------------------------------------------------------ asking
+
+    def _want(self, question: Question) -> None:
+        if question not in self._asked:
+            self._asked.add(question)
+            self._waiting.append(question)
+
+    def next(self) -> Question | None:
+        """The next question to send now; None while enough are on their way, or there is none."""
+        if not self._waiting or self._in_flight >= IN_FLIGHT:
+            return None
+        self._in_flight += 1
+        return self._waiting.popleft()
+
+    @property
+    def is_over(self) -> bool:
+        return not self._waiting and not self._in_flight
+
+    def answer(self, question: Question, response: HttpResponse) -> None:
+        """Read one answer.
+
+        Raises:
+            ConnectorError: it is an error, or cannot be read; the question has failed then.
+        """
+        try:
+            self._take(question, response)
+        except ConnectorError as error:
+            self.fail(question, error)
+            raise
+        self._in_flight -= 1
+        self._go_on()
+
+    def fail(self, question: Question, error: ConnectorError) -> None:
+        """A question ended without an answer. The others go on. Of what the venue lists no more nothing can be asked."""
+        self._in_flight -= 1
+        if not isinstance(error, UnknownSymbol):
+            self.failures.append(f"{question.kind} {question.symbol or ''}: {error}")
+        self._go_on()
+
+    def _take(self, question: Question, response: HttpResponse) -> None:
+        language = self._language
+        if question.kind == "open_orders":
+            self._open_orders = language.read_orders(response, self._instruments)
+        elif question.kind == "balances":
+            self._balances, self._balances_ns = language.read_balances(response), response.sent_ns
+        elif question.kind == "order":
+            assert question.symbol is not None
+            report = language.read_order(response, self._instruments.require(question.symbol))
+            if question.client_id is not None:
+                self._orders[question.client_id] = report
+            elif report is not None:
+                self._found.append(report)
+        else:
+            assert question.symbol is not None
+            fills = language.read_fills(response, self._instruments.require(question.symbol))
+            self._fills |= {(fill.symbol, fill.trade_id): fill for fill in fills}
+            if question.venue_id is None:
+                self._turn_page(question, question.symbol, fills)
+
+    def _turn_page(self, question: Question, symbol: Symbol, fills: tuple[Fill, ...]) -> None:
+        last: str | None = None
+        for fill in fills:
+            last = later_id(last, fill.trade_id)
+        if last is None or last == question.from_id:
+            self._read.add(symbol)
+        else:
+            self._want(Question("fills", symbol, from_id=last))
+
+    def _go_on(self) -> None:
+        """When everything is answered: what that leaves open."""
+        if not self.is_over:
+            return
+        corrections = self._compare()
+        if corrections is None:
+            return
+        if self._open_orders is not None:
+            for client_id in corrections.ask:
+                record = self._model.orders[client_id]
+                lately = record.intent is not None and record.intent.at_ns > self.started_ns - SETTLING_NS
+                if not (lately and record.order.status is OrderStatus.UNKNOWN):
+                    self._want(Question("order", record.symbol, client_id=client_id))
+        for fill in corrections.stray_fills:
+            self._want(Question("order", fill.symbol, venue_id=fill.venue_id))
+        if FILLS in self.parts:
+            for client_id in corrections.missing_fills:
+                order = (corrections.orders.get(client_id) or self._model.orders[client_id]).order
+                self._want(Question("fills", order.symbol, venue_id=order.venue_id))
+
+    # ------------------------------------------------------------ what it comes to
+
+    @property
+    def reports(self) -> tuple[OrderReport, ...]:
+        """Every order the answers told of."""
+        return (
+            *(self._open_orders or ()),
+            *self._found,
+            *(report for report in self._orders.values() if report is not None),
+        )
+
+    def _unknown_fills(self) -> Iterable[Fill]:
+        """Fills of the answers that were not taken in yet, and those that are parked."""
+        fills = {**self._model.parked, **self._fills}
+        return [fill for fill in fills.values() if not self._model.has_fill(fill)]
+
+    def _compare(self) -> Corrections | None:
+        """None when the store cannot be read: whose the answers are is not known then."""
+        fills = list(self._unknown_fills())
+        try:
+            held = self._model.held(self.reports, fills)
+        except ConnectorError as failed:
+            self.failures.append(str(failed))
+            return None
+        return reconcile(
+            held,
+            (*(self._open_orders or ()), *self._found),
+            self._orders,
+            fills,
+            self._balances,
+            self._balances_ns,
+        )
+
+    def finish(self) -> tuple[tuple[Event, ...], tuple[OrderReport, ...]]:
+        """Correct the model, once, at the end.
+
+        Returns:
+            (events, reports): what was missed, in the venue's order; and what the venue says of orders of ours.
+        """
+        corrections = self._compare()
+        if corrections is None:
+            return (), ()
+        model = self._model
+        events = model.correct(corrections, self._balances is not None and self._balances.complete)
+        strange = {fill.symbol for fill in corrections.stray_fills}
+        for symbol in self._read - strange:
+            model.fills_read(symbol, self.started_ns - self._late_ns)
+            self._note_place(symbol)
+        model.touch_missing()
+        return events, tuple(report for report in self.reports if report.client_id in model.orders)
+
+    def _note_place(self, symbol: Symbol) -> None:
+        """The last fill that is old enough for none before it to appear later."""
+        place: str | None = None
+        for fill in self._fills.values():
+            if fill.symbol == symbol and fill.event_time_ns <= self._venue_ns - self._late_ns:
+                place = later_id(place, fill.trade_id)
+        if place is not None:
+            self._model.read_up_to(symbol, place)
+
+    def __repr__(self) -> str:
+        return f"<Comparison {'+'.join(sorted(self.parts))} waiting={len(self._waiting)} in_flight={self._in_flight}>"
