@@ -468,10 +468,14 @@ def test_replies_serve_the_readers_of_rest(driver, hear, table):
 # ---------------------------------------------------------------- an independent reader
 
 
-def number(value):
+def anything(value):
     if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
         raise ValueError(value)
-    found = Decimal(value)
+    return Decimal(value)
+
+
+def number(value):
+    found = anything(value)
     if not found.is_finite() or not -24 <= found.adjusted() <= 24 or abs(found) > Decimal("1e24"):
         raise ValueError(value)
     return found
@@ -545,11 +549,10 @@ def execution(data):
     given, original = word(data["c"]), maybe(word, data.get("C"))
     client_id = (original or given) if cancel else given
     at, trade, allocation = time_ns(data["T"]), whole(data["t"], -1), maybe(whole, data.get("a"))
-    last, price, fee = data["l"], data["L"], number(data["n"])
+    last, price, fee = (anything(data[name]) for name in "lLn")  # looked at only where something was traded
     asset, maker = maybe(word, data["N"]), flag(data["m"])
     filled, quote = amount(data["z"]), number(data["Z"])
     fill = None
-    Decimal(last), Decimal(price)
     if data["x"] == "TRADE":
         if (trade < 0 and allocation is None) or positive(last) > filled:
             raise ValueError(data)
@@ -564,7 +567,7 @@ def execution(data):
             side,
             positive(price),
             positive(last),
-            fee,
+            number(fee),
             asset or None,
             maker,
         )
