@@ -245,14 +245,16 @@ class Exchange:
     def tell_connection(self, connection: Connection, kind: str, frame: bytes) -> int:
         """Send an account event on its way, through whatever faults are on. Returns how many copies go."""
         plan, now_s = self.plan, self.loop_s()
-        frames, late_s = [frame], plan.events_after_s
+        frames, copies, late_s = [frame], 1, plan.events_after_s
         for fault in plan.events:
-            if not kind.startswith(fault.event) or not fault.use.take(now_s):
+            if not kind.startswith(fault.event) or (fault.kind == "swapped" and connection.held):
+                continue  # one at a time is held back
+            if not fault.use.take(now_s):
                 continue
             if fault.kind == "lost":
                 return 0
             if fault.kind == "doubled":
-                frames.append(frame)
+                frames, copies = [frame, frame], 2
             elif fault.kind == "swapped":
                 connection.held.append(frame)
                 return 1
@@ -267,7 +269,7 @@ class Exchange:
                 self.later(self.real_s(late_s), partial(connection.send_now, each))
             else:
                 connection.send_now(each)
-        return len(frames)
+        return copies
 
     def reply(self, connection: Connection, payload: bytes) -> None:
         """Answer a control frame, unless a fault eats or delays the answer."""

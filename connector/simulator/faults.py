@@ -371,6 +371,10 @@ class Faults(OrderFaults):
             exchange.plan = type(exchange.plan)()
             for market in exchange.markets.values():
                 market.engine.parts = 1
+            for connection in exchange.hub.connections:
+                for frame in connection.held:
+                    connection.send_now(frame)
+                connection.held.clear()
             exchange.clock.skew_ns = 0
             exchange.hub.all_silent = False
             for topic in exchange.hub.topics.values():

@@ -182,7 +182,7 @@ class Records:
         self.requests: deque[RequestRecord] = deque(maxlen=keep)
         self.violations: deque[Violation] = deque(maxlen=10_000)
         self.connections: deque[ConnectionRecord] = deque(maxlen=10_000)
-        self.events: dict[str, list[EventRecord]] = {}
+        self.events: dict[str, deque[EventRecord]] = {}
         self.control: deque[tuple[int, str]] = deque(maxlen=10_000)
         self.request_count = self.connection_count = self.violation_count = 0
 
@@ -192,6 +192,13 @@ class Records:
         if record is None:
             record = self.streams[name] = StreamRecord(name)
         return record
+
+    def event(self, account: str, record: EventRecord) -> None:
+        """Note an event of an account."""
+        kept = self.events.get(account)
+        if kept is None:
+            kept = self.events[account] = deque(maxlen=min(self.keep, 200_000))
+        kept.append(record)
 
     def violation(self, at_ns: int, kind: str, detail: str) -> None:
         """Note a broken rule."""
@@ -357,7 +364,7 @@ class Ledger:
         return self._on_loop(all_balances)
 
     def events(self, who: str) -> list[EventRecord]:
-        """Every event of an account, oldest first, told or not."""
+        """The newest 200,000 events of an account, oldest first, told or not."""
         return self._on_loop(lambda: list(self._records.events.get(self._account(who).name, ())))
 
     def requests(self) -> list[RequestRecord]:

@@ -14,7 +14,7 @@ import trustme
 import websocket
 
 from connector.simulator import Listing, Live, Simulator, SimulatorError, SimulatorSettings, listing
-from connector.simulator.cli import main, read_fault
+from connector.simulator.cli import main, read_account, read_fault
 
 QUIET = {"symbols": ("BTCUSDT",), "events_per_s": 0.0}
 
@@ -226,3 +226,14 @@ def test_it_runs_as_a_program_with_faults_and_a_control_endpoint():
             assert process.wait(10) == 0
         finally:
             process.kill()
+
+
+def test_an_account_is_read_from_one_word_and_a_wrong_one_is_refused_without_showing_it():
+    entry = read_account("me,Key1,hush,USDT=1000.5,BTC=2")
+    assert (entry.name, entry.key, entry.secret) == ("me", "Key1", "hush")
+    assert entry.balances == {"USDT": "1000.5", "BTC": "2"}
+    assert read_account("me,Key1,hush").balances == {}
+    for wrong in ("me,Key1", "me", "", "me,,hush", "me,Key1,hush,USDT", "me,Key1,hush,USDT=-1"):
+        with pytest.raises(ValueError, match="NAME,KEY,SECRET") as refused:
+            read_account(wrong)
+        assert "hush" not in str(refused.value)

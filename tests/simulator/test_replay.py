@@ -120,6 +120,7 @@ def test_the_venues_time_is_the_recordings(simulator, rest, recording):
     sim = simulator(source=Replay(recording, start="manual"))
     get = rest(sim)
     assert get("/api/v3/time").json["serverTime"] == T0 // 1_000_000 + 1_000
+    sim.pause()  # stepping begins it, and from then on its time would pass
     sim.step(3)
     assert get("/api/v3/time").json["serverTime"] == T0 // 1_000_000 + 1_040
     wall = simulator(source=Replay(recording, start="manual", clock="wall"))

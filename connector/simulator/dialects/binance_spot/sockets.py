@@ -325,9 +325,7 @@ class SocketApi:
                     subscribers += 1
                     copies += exchange.tell_connection(connection, kind, frame)
         body = msgspec.json.encode(rows[1000])
-        exchange.records.events.setdefault(account.name, []).append(
-            EventRecord(exchange.clock.now_ns(), kind, body, subscribers, copies)
-        )
+        exchange.records.event(account.name, EventRecord(exchange.clock.now_ns(), kind, body, subscribers, copies))
 
     def end_streams(self, account: Account) -> int:
         """End every subscription to an account, and say so on each."""
