@@ -185,7 +185,11 @@ def hosts_of(settings: VenueSettings, driver: Driver) -> Hosts:
         Unsupported: the exchange has no such environment.
     """
     if settings.rest_url is not None and settings.stream_url is not None:
-        return Hosts(rest=settings.rest_url.rstrip("/"), public_stream=settings.stream_url.rstrip("/"))
+        return Hosts(
+            rest=settings.rest_url.rstrip("/"),
+            public_stream=settings.stream_url.rstrip("/"),
+            session=(settings.session_url or "").rstrip("/"),
+        )
     hosts = driver.hosts.get(settings.environment)
     if hosts is None:
         offered = ", ".join(sorted(environment.value for environment in driver.hosts))

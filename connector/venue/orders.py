@@ -88,6 +88,8 @@ ANSWER_WITHIN_S = 5.0
 BUDGET_WITHIN_S = 2.0
 """How long a command may wait for the request budgets; then it is refused, and nothing was sent."""
 RESEND_AFTER_S = 0.5
+PATIENCE_S = 1.0
+"""How long a cancel that the venue answered with "not open" may take to find out what became of the order."""
 
 
 class ThrowKillSwitch(msgspec.Struct, frozen=True):
@@ -169,6 +171,7 @@ class _Open:
         "kind",
         "look_s",
         "number",
+        "patient_until_s",
         "pending",
         "venue_id",
     )
@@ -192,6 +195,7 @@ class _Open:
         self.evidence: list[Evidence] = []
         self.asking = self.clock_retried = False
         self.look_s = float("inf")
+        self.patient_until_s = float("-inf")
 
 
 class OrderCommandActor(SupervisedActor):
@@ -581,6 +585,8 @@ class OrderCommandActor(SupervisedActor):
             and isinstance(failure, VenueRejected)
             and failure.code in language.not_open_codes
         ):
+            # The venue answered, and what became of the order is one question away: worth a moment before telling "unknown".
+            order.patient_until_s = self._clock.monotonic_s() + PATIENCE_S
             self._learn(order, NotOpen(None))
         else:
             if isinstance(failure, RateLimited):
@@ -624,7 +630,8 @@ class OrderCommandActor(SupervisedActor):
         if isinstance(decision, SettledAs):
             self._settle(order, decision)
             return
-        if order.pending.lost and order.answer is not None:
+        patience_s = order.patient_until_s - self._clock.monotonic_s()
+        if order.pending.lost and order.answer is not None and (patience_s <= 0.0 or order.pending.failing):
             self._memory.counters.add("orders.unknown")
             self._tell(order, OutcomeKind.UNKNOWN, "", order.pending.lost, None)
         if isinstance(decision, CancelAgain):
@@ -636,6 +643,8 @@ class OrderCommandActor(SupervisedActor):
             self._ask(order, decision.question)
         elif not order.asking:
             self._look_in(order, max(0.02, after_s))
+        if order.answer is not None and patience_s > 0.0:
+            self._look_in(order, patience_s)
 
     def _look_in(self, order: _Open, after_s: float) -> None:
         due_s = self._clock.monotonic_s() + after_s
