@@ -50,8 +50,8 @@ Params = list[tuple[str, str | int]]
 CLIENT_ID = r"[a-zA-Z0-9_-]{1,36}"
 _CLIENT_ID = re.compile(CLIENT_ID, re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
-_LARGEST = Decimal(10) ** 20  # the venue reads 20 digits before the point
-_SMALLEST = Decimal(1).scaleb(-20)
+_LARGEST = Decimal("1e20")  # the venue reads 20 digits before the point
+_SMALLEST = Decimal("1e-20")
 _PAGE_LIMIT = 1_000
 _LARGEST_NS = 2**63 - 1
 

@@ -293,7 +293,7 @@ def _positive(kind: str, name: str, value: Decimal) -> Decimal:
 
 
 def _signed(kind: str, name: str, value: Decimal) -> Decimal:
-    if not wire.is_amount(abs(value)):
+    if not wire.is_amount(value.copy_abs()):
         raise WireFormatError(kind, f"{name} {value!s:.40} is out of range")
     return value
 
