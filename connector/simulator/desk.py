@@ -277,10 +277,8 @@ class Desk:
             order.updated_us = now_us
             if ends:
                 order.status = OrderStatus.EXPIRED_IN_MATCH
-            elif order.new.side is Side.BUY and order.new.price is not None:
-                order.account.relock(order, _notional_up(market, order.new.price * order.left))
-            elif order.new.side is Side.SELL:
-                order.account.relock(order, order.left * market.listing.step_e8)
+            elif order.new.side is Side.SELL or order.new.price is not None:
+                order.account.relock(order, _still_needed(order))
             self._report(order, "TRADE_PREVENTION", now_us, prevented=match)
             if ends:
                 self._end(order)
@@ -362,10 +360,9 @@ class Desk:
                 account.open_clients.pop(old_id, None)
                 account.name_order(order, client_id)
             if not order.pending:
-                price = order.new.price if order.new.price is not None else order.new.stop or market.price
-                buying = order.new.side is Side.BUY
-                units = _notional_up(market, price * order.left) if buying else order.left * market.listing.step_e8
-                account.relock(order, min(order.locked, units))
+                exclusive = [] if order.list is None or order is order.list.first else order.list.siblings(order)
+                group = [order, *(leg for leg in exclusive if leg.open)]
+                self._lock_together(group, [_still_needed(leg) for leg in group])
             ident = self._report(order, "REPLACED", now_us, original=old_id)
             order.amends.append((ident, old_id, client_id, before, lots, now_us))
         return ident
@@ -473,10 +470,8 @@ class Desk:
         for other in bundle.siblings(order):
             if other.open:
                 self._expire(other, "OCO_TRIGGER")
-        if order.new.side is Side.SELL:
-            order.account.relock(order, order.left * order.market.listing.step_e8)
-        elif order.new.price is not None:
-            order.account.relock(order, _notional_up(order.market, order.new.price * order.left))
+        if order.new.side is Side.SELL or order.new.price is not None:
+            order.account.relock(order, _still_needed(order))
 
     def _after_end(self, order: AccountOrder) -> None:
         """An order of a list is at its end: bring the others to life, or to theirs."""
@@ -653,6 +648,14 @@ class Desk:
 
 def _locked_asset(market: Market, new: NewOrder) -> str:
     return market.listing.quote if new.side is Side.BUY else market.listing.base
+
+
+def _still_needed(order: AccountOrder) -> int:
+    """What the rest of an order holds back; for one without a price what it would cost at its stop, or now."""
+    market, new = order.market, order.new
+    if new.side is Side.SELL:
+        return order.left * market.listing.step_e8
+    return _notional_up(market, (new.price or new.stop or market.price) * order.left)
 
 
 def _triggered(order: AccountOrder, price: int, now_us: int) -> bool:

@@ -9,6 +9,13 @@ the test ends.
         exchange.step(100)
         assert exchange.ledger.trades("BTCUSDT")
 
+With accounts, orders can be placed on it; what became of them is in its ledger:
+
+    def test_first_order(simulator):
+        exchange = simulator(accounts=(AccountSettings("main", key="Key1", secret="any", balances={"USDT": "1000"}),))
+        ...sign with that key and secret...
+        assert exchange.ledger.orders("main")
+
 It takes the fields of `connector.simulator.SimulatorSettings` as keywords, or one such value. Needs the extra `simulator`.
 """
 

@@ -795,6 +795,23 @@ def test_an_oco_needs_one_leg_on_each_side_of_the_market(trading):
     assert trader.ask("GET", "openOrders") == []
 
 
+def test_a_leg_made_smaller_leaves_enough_locked_for_the_other(trading):
+    sim, trader = trading()
+    trader.ask("POST", "orderList/oco", **OCO | {"quantity": "8"})
+    amend = {"symbol": BTC, "origClientOrderId": "above", "newQty": "1", "newClientOrderId": "smaller"}
+    assert trader.ask("PUT", "order/amend/keepPriority", **amend)["listStatus"]["contingencyType"] == "OCO"
+    assert sim.accounts["main"].balances()["BTC"].locked == 8
+    assert trader.rejected(side="SELL", price="70000", quantity="3")[2].startswith("Account has insufficient")
+    sim.fill("main", "smaller")
+    assert sim.accounts["main"].balances()["BTC"].locked == 0
+
+
+@pytest.mark.parametrize("path", ["orderList/opo", "orderList/opoco", "sor/order"])
+def test_what_is_not_offered_says_so(trading, path):
+    _, trader = trading()
+    assert trader.refused("POST", path) == (400, -1020, "This operation is not supported.")
+
+
 OTO = {
     "symbol": BTC,
     "workingType": "LIMIT",

@@ -36,6 +36,8 @@ _METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "G
 _STREAM = re.compile(r"!?[\w.\-]+@[\w@+:\-]+")
 _TEXT_ID = re.compile(r"[A-Za-z0-9]{1,36}")
 
+_NOT_OFFERED = tuple(f"/api/v3/{path}" for path in ("orderList/opo", "orderList/opoco", "sor/order", "sor/order/test"))
+
 _ERRORS = {
     403: b"<html><head><title>403 Forbidden</title></head><body><center><h1>403 Forbidden</h1></center></body></html>",
     418: b'{"code":-1003,"msg":"Way too much request weight used; IP banned until 9999999999999."}',
@@ -100,6 +102,8 @@ class Dialect:
             return self._answer_private(request, call)
         if request.path == "/api/v3/userDataStream":
             return Answer(410, VenueError(-1000, "This endpoint has been removed.", 410).body())
+        if request.path in _NOT_OFFERED:
+            return Answer(400, VenueError(-1020, "This operation is not supported.").body())
         endpoint = ENDPOINTS.get(request.path) if request.method == "GET" else None
         sent, doubled = split_query(request.query)
         weight = endpoint.weight(sent) if endpoint is not None else 0

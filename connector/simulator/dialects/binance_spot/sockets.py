@@ -62,7 +62,7 @@ _GONE = VenueError(-2015, "Invalid API-key, IP, or permissions for action.", 401
 class _Frame(msgspec.Struct):
     method: str
     id: int | str | None = None
-    params: dict[str, msgspec.Raw] = {}
+    params: dict[str, msgspec.Raw] | None = None
 
 
 class Session:
@@ -143,7 +143,7 @@ class SocketApi:
         exchange, session = self._exchange, connection.session
         limits = exchange.limits_of(connection.address)
         now_s = exchange.clock.now_s()
-        sent = {name: text for name, raw in frame.params.items() if (text := _text(raw)) is not None}
+        sent = {name: text for name, raw in (frame.params or {}).items() if (text := _text(raw)) is not None}
         shown = session.return_limits
         if "returnRateLimits" in sent:
             shown = sent["returnRateLimits"].lower() == "true"
