@@ -56,9 +56,15 @@ class _Kept:
 
 
 class MemoryStore:
-    """Keeps one account's orders in memory."""
+    """Keeps one account's orders in memory.
 
-    def __init__(self) -> None:
+    Args:
+        keep_final: so many final orders are kept, with their fills; the oldest are forgotten beyond it, at about 3.5 kB each.
+    """
+
+    def __init__(self, keep_final: int = 50_000) -> None:
+        self._keep_final = keep_final
+        self._final: dict[str, None] = {}  # the oldest first
         self._lock = threading.Lock()  # guards everything below
         self._orders: dict[str, _Kept] = {}
         self._fills: dict[tuple[Symbol, str], Fill] = {}
@@ -170,5 +176,13 @@ class MemoryStore:
         client_id = record.fill.client_id if isinstance(record, FillRecord) else record.client_id
         if kept.is_open:
             self._open[client_id] = None
-        else:
+        elif kept.is_known:
             self._open.pop(client_id, None)
+            self._final[client_id] = None
+            if len(self._final) > self._keep_final:
+                self._forget(next(iter(self._final)))
+
+    def _forget(self, client_id: str) -> None:
+        del self._final[client_id]
+        for fill in self._orders.pop(client_id).fills.values():
+            self._fills.pop((fill.symbol, fill.trade_id), None)
