@@ -39,6 +39,53 @@ PUBLIC = {
 }
 
 
+TRADING = {
+    "AmendOrder",
+    "Balance",
+    "CancelAll",
+    "CancelOrder",
+    "Credentials",
+    "DailyLoss",
+    "Evidence",
+    "Fill",
+    "FilterRefused",
+    "MaxOrderSize",
+    "MaxOrderValue",
+    "MemoryStore",
+    "Order",
+    "OrderListKind",
+    "OrderOutcome",
+    "OrderRate",
+    "OrderStatus",
+    "OrderSubscription",
+    "OrderType",
+    "OutcomeKind",
+    "PlaceBatch",
+    "PlaceOrder",
+    "PlaceOrderList",
+    "PositionLimit",
+    "PriceCollar",
+    "ReleaseKillSwitch",
+    "RiskHook",
+    "RiskRefused",
+    "RiskView",
+    "SelfTrade",
+    "SqliteStore",
+    "Store",
+    "StoreFailed",
+    "SymbolAllowList",
+    "ThrowKillSwitch",
+    "TimeInForce",
+    "load_credentials",
+}
+
+
+def test_the_names_for_trading_are_exactly_these():
+    from connector import trading
+
+    assert set(trading.__all__) == TRADING
+
+
 def test_the_public_names_are_exactly_these():
     assert set(connector.__all__) == PUBLIC
 
