@@ -62,6 +62,8 @@ EVERY_DOWN_S = 10.0
 """How often the account is compared, while the private session is up and while it is down."""
 APART_S = 0.5
 TICK_S = 1.0
+PRICES_FOR_S = 0.25
+"""How long a view's prices serve for the next: reading them costs as much as there are topics."""
 LATE_S = 1.0
 """Added to the time the venue itself says its answers may be behind."""
 DEAD_KEY_FIRST_S = 1800.0
@@ -182,6 +184,8 @@ class AccountSide:
         self._heard_ns: int | None = None
         self._askers: list[tuple[int, Reply]] = []
         self._publishing = False
+        self._prices: dict[Symbol, Decimal] = {}
+        self._prices_s = float("-inf")
         self.handlers: dict[type, Callable[[Any], Any]] = {
             Intended: lambda message: self._took(self.model.intend(message.intent)),
             Ruled: lambda message: self._took(self.model.rule(message.client_id, message.verdict)),
@@ -469,8 +473,11 @@ class AccountSide:
         self._publishing = False
         trading = self._trading
         if self._context.is_current():
+            now_s = self._clock.monotonic_s()
+            if now_s >= self._prices_s + PRICES_FOR_S:
+                self._prices, self._prices_s = reference_prices(self._memory), now_s
             trading.view = self.model.view(
-                self._clock.time_ns(), trading.killed, reference_prices(self._memory), self._memory.instruments
+                self._clock.time_ns(), trading.killed, self._prices, self._memory.instruments
             )
 
     def __repr__(self) -> str:

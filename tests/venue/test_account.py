@@ -1,0 +1,495 @@
+"""The read model by itself: whose an order is, what counts once, what a store that fails changes, what a balance means."""
+
+import random
+from decimal import Decimal
+
+import pytest
+
+from connector.domain.commands import Evidence, PlaceOrder
+from connector.domain.facts import BalanceChange, BalanceReport, ListReport, OrderReport, StreamEnded
+from connector.domain.instruments import InstrumentTable
+from connector.domain.market import Side
+from connector.domain.orders import Fill, Order, OrderStatus, OrderType, TimeInForce
+from connector.domain.symbols import Symbol
+from connector.orders.lifecycle import IntentRecord, Verdict
+from connector.orders.reconcile import reconcile
+from connector.orders.risk import day_results
+from connector.store import MemoryStore, StoreFailed
+from connector.telemetry import Counters, OncePerKind
+from connector.testing.clocks import FakeClock
+from connector.venue import account
+from connector.venue.account import AccountModel, DayTotals, later_id
+
+BTC = Symbol("BTC", "USDT")
+ETH = Symbol("ETH", "USDT")
+d = Decimal
+S = OrderStatus
+
+
+def place(client_id="a", symbol=BTC, at_ns=1):
+    command = PlaceOrder(symbol=symbol, side=Side.BUY, type=OrderType.LIMIT, quantity=d(2), price=d(100))
+    return IntentRecord.of(command, venue="far", client_id=client_id, at_ns=at_ns, recv_window_ms=5_000)
+
+
+def report(status=S.NEW, filled="0", version=1, client_id="a", venue_id="77", symbol=BTC, **changes):
+    fields = {
+        "venue": "far",
+        "symbol": symbol,
+        "event_time_ns": 1_000 + version,
+        "received_ns": 2_000 + version,
+        "client_id": client_id,
+        "venue_id": venue_id,
+        "side": Side.BUY,
+        "type": OrderType.LIMIT,
+        "type_text": "LIMIT",
+        "time_in_force": TimeInForce.GTC,
+        "status": status,
+        "status_text": status.name,
+        "quantity": d(2),
+        "filled": d(filled),
+        "price": d(100),
+        "version": version,
+    }
+    return OrderReport(**{**fields, **changes})
+
+
+def fill(trade_id=1, quantity="1", client_id="", venue_id="77", symbol=BTC, **changes):
+    fields = {
+        "venue": "far",
+        "symbol": symbol,
+        "event_time_ns": 1_000 + trade_id,
+        "received_ns": 2_000 + trade_id,
+        "trade_id": str(trade_id),
+        "client_id": client_id,
+        "venue_id": venue_id,
+        "side": Side.BUY,
+        "price": d(100),
+        "quantity": d(quantity),
+        "fee": d(0),
+        "fee_asset": None,
+        "is_maker": True,
+    }
+    return Fill(**{**fields, **changes})
+
+
+class FailingStore(MemoryStore):
+    """A store that can be told to fail."""
+
+    def __init__(self):
+        super().__init__()
+        self.fails_to_write = self.fails_to_read = False
+
+    def append(self, records):
+        if self.fails_to_write:
+            raise StoreFailed("the disk is full; nothing was written.")
+        super().append(records)
+
+    def order(self, client_id):
+        if self.fails_to_read:
+            raise StoreFailed("the disk is gone.")
+        return super().order(client_id)
+
+    def has_fill(self, symbol, trade_id):
+        if self.fails_to_read:
+            raise StoreFailed("the disk is gone.")
+        return super().has_fill(symbol, trade_id)
+
+    def open_orders(self):
+        if self.fails_to_read:
+            raise StoreFailed("the disk is gone.")
+        return super().open_orders()
+
+
+class Kit:
+    """A model over a store, and what it announced."""
+
+    def __init__(self, store=None):
+        self.store = store or FailingStore()
+        self.clock = FakeClock(time_ns=account.DAY_NS)
+        self.counters, self.announced = Counters(), []
+        self.model = AccountModel(
+            "far",
+            self.store,
+            self.clock.time_ns,
+            self.counters,
+            OncePerKind("far", emit=lambda kind, detail: None),
+            self.announced.extend,
+        )
+        self.model.load()
+
+    def intend(self, *args, **kwargs):
+        intent = place(*args, **kwargs)
+        self.store.append((intent,))
+        self.model.intend(intent)
+
+    def fills_told(self):
+        return [event.trade_id for event in self.announced if isinstance(event, Fill)]
+
+
+# ---------------------------------------------------------------- whose an order is
+
+
+def test_an_order_is_ours_when_its_intent_is_in_the_store_even_before_we_are_told_of_it():
+    kit = Kit()
+    kit.store.append((place(),))
+    taken = kit.model.take(report(), "stream")
+    kit.model.intend(place())
+
+    assert [event.status for event in taken.events] == [S.NEW]
+    assert [noticed.client_id for noticed in taken.noticed] == ["a"]
+    assert kit.model.find("a").order.status is S.NEW
+
+
+def test_an_order_without_an_intent_is_external_and_neither_told_nor_handed_to_the_order_actor():
+    kit = Kit()
+    taken = kit.model.take(report(client_id="other", fill=fill(client_id="other")), "stream")
+
+    assert (taken.events, taken.noticed, kit.announced) == ((), (), [])
+    assert [order.client_id for order in kit.model.open_orders(None, external=True)] == ["other"]
+    assert kit.model.fills(None, 0) == ()
+    assert kit.store.has_fill(BTC, "1"), "it is known, so that nobody asks whose it is again"
+
+
+def test_external_orders_are_bounded_and_open_ones_are_kept_longest(monkeypatch):
+    monkeypatch.setattr(account, "KEPT_EXTERNAL", 3)
+    kit = Kit()
+    for number in range(3):
+        kit.model.take(report(client_id=f"o{number}", venue_id=str(number)), "stream")
+    kit.model.take(report(S.CANCELED, client_id="o3", venue_id="3"), "stream")
+    assert [record.client_id for record in kit.model.external.values()] == ["o0", "o1", "o2"]
+    kit.model.take(report(client_id="o4", venue_id="4"), "stream")
+    assert [record.client_id for record in kit.model.external.values()] == ["o1", "o2", "o4"]
+
+
+def test_a_report_under_the_id_of_its_cancel_is_of_the_order_the_venues_id_names():
+    kit = Kit()
+    kit.intend()
+    kit.model.take(report(), "stream")
+    taken = kit.model.take(report(S.CANCELED, version=2, client_id="id-of-the-cancel"), "stream")
+
+    assert kit.model.find("a").order.status is S.CANCELED
+    assert taken.noticed[0].client_id == "a"
+    assert not kit.model.external
+
+
+def test_final_orders_at_hand_are_bounded_and_found_in_the_store_later(monkeypatch):
+    monkeypatch.setattr(account, "KEPT_FINAL", 2)
+    kit = Kit()
+    for number in range(5):
+        kit.intend(f"a{number}")
+        kit.model.take(report(S.CANCELED, client_id=f"a{number}", venue_id=str(number)), "stream")
+
+    assert set(kit.model.orders) == {"a3", "a4"}
+    assert kit.model.find("a0").order.status is S.CANCELED
+    assert len(kit.model.history(None, 0)) == 5
+
+
+# ---------------------------------------------------------------- fills once
+
+
+def test_a_fill_told_in_three_ways_counts_once():
+    kit = Kit()
+    kit.intend()
+    kit.model.take(report(S.PARTIALLY_FILLED, "1", 2, fill=fill(client_id="a")), "stream")
+    kit.model.take(fill(), "query")
+    kit.model.take(fill(client_id="a"), "answer")
+
+    assert kit.fills_told() == ["1"]
+    assert kit.model.find("a").filled == 1
+
+
+def test_a_fill_stored_by_an_earlier_process_is_not_told_again():
+    first = Kit()
+    first.intend()
+    first.model.take(report(S.PARTIALLY_FILLED, "1", 2, fill=fill(client_id="a")), "stream")
+    second = Kit(first.store)
+    second.model.take(report(S.PARTIALLY_FILLED, "1", 2, fill=fill(client_id="a")), "stream")
+    second.model.take(fill(), "query")
+
+    assert second.announced == []
+    assert second.model.find("a").filled == 1
+
+
+def test_a_fill_of_an_order_whose_venue_id_is_not_known_is_parked_until_a_report_names_it():
+    kit = Kit()
+    kit.intend()
+    taken = kit.model.take(fill(), "stream")
+    assert (taken.strange, kit.announced) == (True, [])
+    kit.model.take(report(S.PARTIALLY_FILLED, "1", 2), "query")
+
+    assert kit.fills_told() == ["1"]
+    assert not kit.model.parked
+
+
+def test_a_parked_fill_of_another_program_is_let_go_once_its_order_is_seen():
+    kit = Kit()
+    kit.model.take(fill(), "stream")
+    kit.model.take(report(client_id="other"), "query")
+
+    assert (kit.model.parked, kit.announced) == ({}, [])
+    assert not kit.model.take(fill(), "stream").strange
+
+
+def test_parked_fills_are_bounded_and_losing_one_is_a_doubt(monkeypatch):
+    monkeypatch.setattr(account, "KEPT_PARKED", 2)
+    kit = Kit()
+    doubts = [kit.model.take(fill(number, venue_id=str(number)), "stream").doubt for number in range(1, 4)]
+
+    assert doubts[:2] == ["", ""]
+    assert doubts[2]
+    assert len(kit.model.parked) == 2
+
+
+def test_where_reading_of_fills_had_got_to_only_moves_on():
+    kit = Kit()
+    for trade_id in ("9", "10", "8"):
+        kit.model.read_up_to(BTC, trade_id)
+    assert kit.model.last_fill(BTC) == "10"
+    assert later_id(None, "3") == "3"
+    assert later_id("99", "100") == "100"
+
+
+def test_fills_are_read_from_when_a_symbol_was_first_traded_even_by_the_next_process():
+    kit = Kit()
+    kit.intend(at_ns=account.DAY_NS - 5)
+    kit.model.take(report(S.FILLED, "2", 2), "stream")
+    kit.clock.advance(3600.0)
+    again = Kit(kit.store)
+
+    assert again.model.first_ns(BTC) == account.DAY_NS - 5
+    assert again.model.due_symbols() == (BTC,)
+
+
+# ---------------------------------------------------------------- a store that fails
+
+
+def test_a_store_that_cannot_write_stops_nothing_and_is_caught_up_with_later():
+    kit = Kit()
+    kit.intend()
+    kit.store.fails_to_write = True
+    kit.model.take(report(S.PARTIALLY_FILLED, "1", 2, fill=fill(client_id="a")), "stream")
+    kit.model.take(report(S.FILLED, "2", 3, fill=fill(2, client_id="a")), "stream")
+
+    assert kit.model.find("a").order.status is S.FILLED
+    assert kit.fills_told() == ["1", "2"]
+    assert kit.counters.get("account.store_failed") >= 2
+    assert [f.trade_id for f in kit.model.fills(None, 0)] == ["1", "2"]
+    assert kit.store.order("a").order.status is S.UNKNOWN
+    kit.store.fails_to_write = False
+    kit.model.write_again()
+    assert kit.store.order("a") == kit.model.find("a")
+    assert kit.model.behind == 0
+
+
+def test_what_the_store_did_not_take_is_not_forgotten(monkeypatch):
+    monkeypatch.setattr(account, "KEPT_FINAL", 1)
+    kit = Kit()
+    kit.intend("a")
+    kit.intend("b")
+    kit.store.fails_to_write = True
+    kit.model.take(report(S.FILLED, "2", 2, fill=fill(1, "2", client_id="a")), "stream")
+    kit.model.take(report(S.CANCELED, "0", 2, client_id="b", venue_id="78"), "stream")
+    kit.store.fails_to_write = False
+    kit.model.write_again()
+
+    assert kit.store.order("a").filled == 2
+    assert kit.store.order("b").order.status is S.CANCELED
+
+
+def test_while_the_store_cannot_be_read_nobodys_fill_is_taken_for_another_programs():
+    kit = Kit()
+    kit.store.append((place(),))  # ours, and not at hand
+    kit.store.fails_to_read = True
+    taken = kit.model.take(report(S.PARTIALLY_FILLED, "1", 2, fill=fill(client_id="a")), "stream")
+    assert taken.doubt
+    assert not kit.model.external
+    kit.store.fails_to_read = False
+    kit.model.take(report(S.PARTIALLY_FILLED, "1", 2), "query")
+    assert kit.fills_told() == ["1"]
+
+
+def test_a_store_that_cannot_be_read_at_the_start_is_tried_again():
+    store = FailingStore()
+    store.append((place(),))
+    store.fails_to_read = True
+    kit = Kit(store)
+    assert not kit.model.is_loaded
+    store.fails_to_read = False
+    assert kit.model.load()
+    assert [order.client_id for order in kit.model.open_orders(None)] == ["a"]
+
+
+# ---------------------------------------------------------------- the order actor's words
+
+
+def test_a_verdict_a_note_and_a_list_are_in_the_diary_and_the_store():
+    kit = Kit()
+    kit.intend()
+    kit.model.jot("a", Evidence(5, "sent", "sent over the session"))
+    told = ListReport("far", BTC, 6, 7, "L1", "list", "OCO", "EXECUTING", (("a", "77"),))
+    kit.model.take(told, "stream")
+    kit.model.take(told, "stream")
+    verdict = Verdict(never_arrived=False, code="-2010", reason="balance too low", at_ns=9)
+    taken = kit.model.rule("a", verdict)
+
+    assert [event.status for event in taken.events] == [S.REJECTED]
+    texts = [line.text for line in kit.model.explain("a")]
+    assert texts.count("list L1: OCO EXECUTING") == 1
+    assert texts[0] == "sent over the session"
+    assert any("-2010" in text for text in texts)
+    assert kit.store.order("a") == kit.model.find("a")
+    assert kit.model.rule("nobody", verdict).events == ()
+
+
+def test_the_end_of_the_stream_is_a_doubt():
+    assert "ended" in Kit().model.take(StreamEnded("listen key expired"), "stream").doubt
+
+
+# ---------------------------------------------------------------- balances
+
+
+def balances(at_ns, complete=False, **assets):
+    told = tuple((asset, d(free), d(locked)) for asset, (free, locked) in assets.items())
+    return BalanceReport("far", at_ns, at_ns + 1, told, complete)
+
+
+def test_the_newer_report_of_a_balance_rules_whatever_order_they_come_in():
+    kit = Kit()
+    kit.model.take(balances(10, complete=True, BTC=("1", "0"), USDT=("5", "5")), "query")
+    kit.model.take(balances(30, BTC=("3", "1")), "stream")
+    kit.model.take(balances(20, BTC=("2", "0")), "stream")
+
+    assert kit.model.balances["BTC"].total == 4
+    assert kit.model.balances["USDT"].total == 10
+
+
+def test_a_complete_report_makes_zero_what_it_does_not_name_unless_that_is_newer():
+    kit = Kit()
+    kit.model.take(balances(10, BTC=("1", "0"), ETH=("1", "0")), "stream")
+    kit.model.take(balances(40, ETH=("2", "0")), "stream")
+    kit.model.take(balances(20, complete=True, USDT=("7", "0")), "query")
+
+    assert {asset: balance.total for asset, balance in kit.model.balances.items()} == {
+        "BTC": 0,
+        "ETH": 2,
+        "USDT": 7,
+    }
+
+
+def test_a_change_is_added_once_and_asks_for_all_balances():
+    kit = Kit()
+    kit.model.take(balances(10, BTC=("1", "0")), "stream")
+    change = BalanceChange("far", 20, 21, "BTC", d("0.5"))
+    assert kit.model.take(change, "stream").moved
+    kit.model.take(change, "stream")
+    assert kit.model.balances["BTC"].free == d("1.5")
+    kit.model.take(balances(20, BTC=("1.5", "0")), "stream")
+    assert kit.model.balances["BTC"].free == d("1.5")
+    kit.model.take(BalanceChange("far", 30, 31, "DOGE", d(1)), "stream")
+    assert "DOGE" not in kit.model.balances, "a change of what was never known is no balance"
+
+
+def test_a_report_that_tells_a_change_already_is_not_added_to():
+    kit = Kit()
+    kit.model.take(balances(20, BTC=("1.5", "0")), "stream")
+    kit.model.take(BalanceChange("far", 20, 21, "BTC", d("0.5")), "stream")
+    assert kit.model.balances["BTC"].free == d("1.5")
+
+
+# ---------------------------------------------------------------- corrections
+
+
+def test_the_result_of_a_comparison_is_stored_announced_and_changes_nothing_the_second_time():
+    kit = Kit()
+    kit.intend()
+    kit.intend("b", ETH)
+
+    def compare():
+        answers = {"a": report(S.FILLED, "2", 5)}
+        fills = [fill(1), fill(2)]
+        corrections = reconcile(kit.model.held(answers.values(), fills), (), answers, fills)
+        return kit.model.correct(corrections, False)
+
+    events = compare()
+    assert [type(event) for event in events if isinstance(event, Fill)] == [Fill, Fill]
+    assert all(event.recovered for event in events)
+    assert kit.announced == list(events)
+    assert kit.store.order("a") == kit.model.find("a")
+    assert compare() == ()
+
+
+# ---------------------------------------------------------------- what hooks are shown
+
+
+def test_positions_are_unknown_until_all_balances_are():
+    kit = Kit()
+    instruments = InstrumentTable("far", [])
+    kit.model.take(balances(10, BTC=("1", "0")), "stream")
+    assert kit.model.view(account.DAY_NS, False, {}, instruments).positions is None
+    kit.model.take(balances(20, complete=True, BTC=("1", "0")), "query")
+    assert kit.model.view(account.DAY_NS, False, {}, instruments).positions == {}
+
+
+def test_the_days_result_begins_anew_at_midnight():
+    kit = Kit()
+    kit.intend()
+    day = account.DAY_NS
+    kit.model.take(fill(1, client_id="a", event_time_ns=day + 5, side=Side.SELL), "stream")
+    prices = {BTC: d(90)}
+    assert kit.model.view(day + 10, False, prices, None).day_results == {"USDT": d(10)}
+    assert kit.model.view(2 * day, False, prices, None).day_results == {}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_adding_up_a_day_fill_by_fill_gives_what_adding_it_up_at_once_gives(seed):
+    chance = random.Random(seed)
+    symbols = [BTC, ETH, Symbol("BTC", "EUR")]
+    fills = [
+        fill(
+            number,
+            str(chance.randint(1, 5)),
+            symbol=chance.choice(symbols),
+            side=chance.choice(list(Side)),
+            price=d(chance.randint(1, 100)) / 8,
+            fee=d(chance.choice([0, 1])) / 16,
+            fee_asset=chance.choice(["BTC", "USDT", "BNB", None]),
+            event_time_ns=chance.choice([5, 15, 25]),
+        )
+        for number in range(chance.randint(0, 12))
+    ]
+    prices = {symbol: d(chance.randint(1, 100)) for symbol in symbols if chance.random() < 0.8}
+    prices |= {Symbol("BNB", quote): d(3) for quote in ("USDT", "EUR") if chance.random() < 0.8}
+    totals = DayTotals(10)
+    for each in fills:
+        totals.add(each)
+
+    assert totals.results(prices) == day_results(fills, prices, 10)
+
+
+def test_any_order_of_arrival_with_anything_twice_gives_the_same_account():
+    facts = [
+        report(S.NEW),
+        report(S.PARTIALLY_FILLED, "1", 2, fill=fill(1, client_id="a")),
+        report(S.FILLED, "2", 3, fill=fill(2, client_id="a")),
+        fill(1),
+        fill(2),
+    ]
+    results = set()
+    for seed in range(50):
+        kit = Kit()
+        kit.intend()
+        chance = random.Random(seed)
+        shuffled = facts * 2
+        chance.shuffle(shuffled)
+        for fact in shuffled:
+            kit.model.take(fact, "stream")
+        order = kit.model.find("a").order
+        results.add((order.status, order.filled, order.average_price, tuple(sorted(kit.fills_told()))))
+        assert not any(isinstance(event, Order) and event.status is S.REJECTED for event in kit.announced)
+    assert results == {(S.FILLED, d(2), d(100), ("1", "2"))}
+
+
+def test_the_repr_reads_like_a_status_line():
+    kit = Kit()
+    kit.intend()
+    assert repr(kit.model) == "<AccountModel far open=1 final=0 external=0 parked=0>"
