@@ -336,3 +336,59 @@ def test_faults_and_accounts_can_be_had_from_outside_the_process(trading, rest):
     assert post("/simulator/ledger/orders?account=ext").json == post("/simulator/ledger/fills?account=ext").json == []
     assert post("/simulator/faults/answer_error", method="POST", body='{"status":503,"count":1}').status == 200
     assert post("/simulator/ledger/orders?account=none").status == 400
+
+
+def test_the_exchange_stays_whole_under_all_faults_at_once(trading):
+    sim, trader = trading(orders_per_10s=100_000)
+    listener = trader.socket()
+    faults = sim.faults
+    faults.request_lost(share=0.03)
+    faults.answer_lost(share=0.03, how="silence")
+    faults.request_late(0.001, 0.01, share=0.05)
+    faults.answer_late(0.001, 0.02, share=0.05)
+    faults.answer_error(504, -1007, share=0.04)
+    faults.answer_error(502, done=False, share=0.04)
+    faults.duplicate_id(None, share=0.02)
+    faults.events_lost(share=0.02)
+    faults.events_doubled(share=0.02)
+    faults.events_swapped(share=0.02)
+    faults.events_late(0.001, 0.02, share=0.05)
+    faults.fill_before_cancel(0.5, share=0.2)
+    faults.fills_split(3)
+    session, sent = trader.socket(subscribe=False), 0
+    for number in range(300):
+        ident = f"s-{number}"
+        params = (
+            trader.place(newClientOrderId=ident) if number % 3 else trader.place(type="MARKET", newClientOrderId=ident)
+        )
+        try:
+            session.send("order.place", params)
+            session.send("order.cancel", {"symbol": BTC, "origClientOrderId": ident})
+            sent += 2
+            if number % 10 == 0:
+                session.call("ping", sign=False)
+        except (OSError, websocket.WebSocketException, AssertionError):
+            session = trader.socket(subscribe=False)
+        if number % 20 == 0:
+            sim.step(20)
+    assert sent > 400
+    faults.clear()
+    late = threading.Event()  # timers run in order: when this one does, everything late has come
+    sim.on_loop(lambda: sim.exchange.later(0.05, late.set))
+    assert late.wait(10)
+    if trader.ask("GET", "openOrders"):
+        trader.ask("DELETE", "openOrders", symbol=BTC)
+    orders, fills = sim.accounts["main"].orders(), sim.accounts["main"].fills()
+    assert len(orders) > 150
+    assert not [order for order in orders if order.open]
+    assert len({order.client_id for order in orders}) == len(orders)
+    for order in orders:
+        own = [fill for fill in fills if fill.order_id == order.order_id]
+        assert order.filled == sum(fill.quantity for fill in own)
+        assert (order.status == "FILLED") == (order.filled == order.quantity)
+    balances = sim.accounts["main"].balances()
+    assert all(balance.locked == 0 for balance in balances.values())
+    assert balances["USDT"].free == 1_000_000 + sum(-f.quote if f.is_buyer else f.quote for f in fills)
+    told = {event["t"] for event in listener.settle() if event.get("x") == "TRADE"}
+    assert told < {fill.trade_id for fill in fills}  # some were lost, none was invented
+    assert set(faults.injected) >= {"request_lost", "events_swapped", "fill_before_cancel"}
