@@ -531,6 +531,13 @@ def _same_to_the_outside(one: Order, other: Order) -> bool:
     return msgspec.structs.replace(other, received_ns=one.received_ns, event_time_ns=one.event_time_ns) == one
 
 
+def _differ_by_a_fill_only(one: Order, other: Order) -> bool:
+    return _same_to_the_outside(
+        msgspec.structs.replace(one, filled=other.filled, average_price=other.average_price, recovered=other.recovered),
+        other,
+    )
+
+
 def _settled(
     before: OrderRecord, changed: OrderRecord, events: list[Event], source: str, recovered: bool
 ) -> tuple[OrderRecord, tuple[Event, ...]]:
@@ -540,12 +547,14 @@ def _settled(
         return msgspec.structs.replace(changed, order=order), tuple(events)
     order = msgspec.structs.replace(order, recovered=recovered)
     changed = msgspec.structs.replace(changed, order=order)
+    is_more_of_the_same = bool(events) and _differ_by_a_fill_only(before.order, order)
     events.append(order)
     old, new = before.order, order
     text = (
         f"{new.status.value}{f' ({new.status_text})' if new.status_text else ''}, {new.filled} of {new.quantity} filled"
     )
-    changed = note(changed, Evidence(new.received_ns, source, text))
+    if not is_more_of_the_same:  # the fill itself is listed by `explain`
+        changed = note(changed, Evidence(new.received_ns, source, text))
     alarms = []
     if not can_transition(old.status, new.status):
         alarms.append(

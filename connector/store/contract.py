@@ -124,7 +124,7 @@ class Store(Protocol):
 
 def changes(before: OrderRecord | None, after: OrderRecord) -> tuple[Record, ...]:
     """What to append so that a store that knew `before` knows `after`: new evidence, new fills, the new state."""
-    if after == before:
+    if after is before:
         return ()
     known = 0 if before is None else len(before.evidence)
     fills = () if before is None else before.fills
