@@ -63,7 +63,7 @@ class OrderRules:
         client_id_length: the longest one.
         recv_window_ms: how long after its timestamp a request may still be taken, as we send it; bounds an unknown order.
         backend_s: how much longer it may be on its way inside the venue.
-        visible_after_s: "not found" proves nothing earlier than so long after the order was sent.
+        visible_after_s: how long answers may lag behind: "not found" proves nothing until window, backend and this are over.
         lists: which order lists exist.
         amends: what an amend can change, e.g. {"quantity down"}.
         source: document and month.

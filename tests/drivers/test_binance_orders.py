@@ -234,6 +234,26 @@ def test_each_asset_has_its_own_precision(driver, eth, auth):
         place(limit(quantity=D(1), price=D("1.255")), ID, narrow, auth, NOW_MS)
 
 
+@pytest.mark.parametrize(
+    ("wanted", "asset"),
+    [
+        (limit(quantity=D("1.111")), "base"),
+        (limit(price=D("1.111")), "quote"),
+        (limit(iceberg_quantity=D("1.111")), "base"),
+        (order(OrderType.STOP, stop_price=D("1.111")), "quote"),
+        (order(OrderType.MARKET, quantity=None, quote_quantity=D("1.111")), "quote"),
+    ],
+)
+def test_every_number_is_held_to_the_precision_of_its_own_asset(driver, eth, auth, wanted, asset):
+    exact = msgspec.structs.replace(eth, base_decimals=3, quote_decimals=3)
+    driver.trading.place(wanted, ID, exact, auth, NOW_MS)
+    with pytest.raises(InvalidRequest, match="keeps 2"):
+        driver.trading.place(wanted, ID, msgspec.structs.replace(exact, **{f"{asset}_decimals": 2}), auth, NOW_MS)
+    amend = AmendOrder(symbol=ETH, client_id=ID, quantity=D("1.111"))
+    with pytest.raises(InvalidRequest, match="keeps 2"):
+        driver.trading.amend(amend, None, msgspec.structs.replace(exact, base_decimals=2), auth, NOW_MS)
+
+
 @settings(max_examples=300, deadline=None, database=None)
 @given(value=st.decimals(allow_nan=False, allow_infinity=False), decimals=st.integers(0, 12))
 def test_whatever_the_number_what_is_sent_is_exactly_it_in_the_venues_form(driver, eth, auth, value, decimals):

@@ -224,6 +224,7 @@ class Trading:
             return reports.amended_report("amended order", row, instrument, response.received_ns)
 
     def read_order(self, response: HttpResponse, instrument: Instrument) -> OrderReport | None:
+        """An archived order (-2026: without a fill, ended over 90 days ago) is an error: it existed, so it is not None."""
         try:
             row = self._answer("order", _ORDER, response, write=False)
         except VenueRejected as refused:
