@@ -29,7 +29,7 @@ import msgspec
 
 from connector.domain.commands import AmendOrder, CancelOrder, Evidence, PlaceOrder
 from connector.domain.facts import OrderReport
-from connector.domain.orders import Fill, Order, OrderStatus, TimeInForce
+from connector.domain.orders import Fill, Order, OrderStatus, OrderType, TimeInForce
 from connector.domain.symbols import Symbol
 from connector.errors import ConnectorBug
 from connector.orders.rounding import ZERO, average, product, total
@@ -45,6 +45,7 @@ __all__ = [
     "apply_report",
     "apply_verdict",
     "can_transition",
+    "contradicts",
     "explain",
     "new_record",
     "note",
@@ -362,6 +363,23 @@ def apply_verdict(
     if record.verdict is not None:
         return record, ()
     return _settled(record, note(msgspec.structs.replace(record, verdict=verdict), told), [], source, False)
+
+
+def contradicts(intent: IntentRecord, report: OrderReport) -> str:
+    """Why a report cannot be of the order that was meant, though it has its id; "" when it may be.
+
+    For ids that an engine chose by itself: another program may use the same. Ids made by `orders.ids` are nobody else's. The
+    quantity is not compared, since an amend changes it.
+    """
+    meant = intent.place
+    if meant is None:
+        return ""
+    pairs = [("symbol", meant.symbol, report.symbol), ("side", meant.side, report.side)]
+    if report.type is not OrderType.OTHER:
+        pairs.append(("type", meant.type, report.type))
+    if meant.price is not None and report.price is not None:
+        pairs.append(("price", meant.price, report.price))
+    return ", ".join(f"its {name} is {told}, not {wanted}" for name, wanted, told in pairs if wanted != told)
 
 
 def note(record: OrderRecord, evidence: Evidence) -> OrderRecord:

@@ -13,6 +13,7 @@ from order_values import SYMBOL, d, fill, intent, place, report
 
 from connector.domain.commands import CancelOrder
 from connector.domain.facts import OrderReport
+from connector.domain.market import Side
 from connector.domain.orders import Fill, Order, OrderStatus, OrderType
 from connector.errors import ConnectorBug
 from connector.orders.lifecycle import (
@@ -24,6 +25,7 @@ from connector.orders.lifecycle import (
     apply_report,
     apply_verdict,
     can_transition,
+    contradicts,
     explain,
     new_record,
     record_of_report,
@@ -240,6 +242,21 @@ def test_an_order_that_appears_after_all_corrects_the_verdict_and_says_so(late):
     assert record.verdict is None
     assert AlarmKind.CORRECTED in [event.kind for event in events if isinstance(event, Alarm)]
     assert record.order == apply_verdict(after(late), verdict)[0].order
+
+
+@pytest.mark.parametrize(
+    ("other", "word"),
+    [({"side": Side.SELL}, "side"), ({"type": OrderType.LIMIT_MAKER}, "type"), ({"price": d(101)}, "price")],
+)
+def test_an_order_of_our_id_that_is_not_what_was_meant_is_told_apart(other, word):
+    assert word in contradicts(intent(), report(S.NEW, **other))
+
+
+@pytest.mark.parametrize(
+    "same", [{}, {"quantity": d(1)}, {"type": OrderType.OTHER}, {"price": None}, {"price": d("100.00")}]
+)
+def test_an_order_that_may_be_what_was_meant_is_not_doubted(same):
+    assert contradicts(intent(), report(S.NEW, **same)) == ""
 
 
 # ---------------------------------------------------------------- money
