@@ -237,6 +237,7 @@ class HttpClient:
     def _try(self, worker: _Worker, request: HttpRequest) -> HttpResponse | ConnectorError:
         what = f"{self.name}: {request.method} {request.path}"
         if self._closed.is_set():
+            worker.close()  # `close` did not know it yet when it was made meanwhile
             return NotConnected(f"{what} was not sent: the client is closed")
         if self._clock.monotonic_s() >= worker.deadline_s:
             return NotConnected(f"{what} was not sent: its deadline had passed")

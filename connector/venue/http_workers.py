@@ -51,12 +51,8 @@ class HttpWorkers:
             self._context.spawn(f"http-{number}", self._work)
 
     def _work(self) -> None:
-        try:
-            while (job := self._jobs.get()) is not None:
-                self._do(*job)
-        finally:
-            if self._closed:
-                self._client.close()  # once more: a call that raced with the end has opened a session of its own
+        while (job := self._jobs.get()) is not None:
+            self._do(*job)
 
     def _do(
         self, request: HttpRequest, deadline_s: float, done: Callable[[HttpResponse | ConnectorError], None]
