@@ -613,6 +613,24 @@ def test_trades_are_asked_in_the_documented_ways_only(trading, hand_clock):
         assert trader.refused("GET", "myTrades", symbol=BTC, **wrong)[1] == -1128
 
 
+def test_an_end_in_milliseconds_takes_its_whole_millisecond_in(trading, hand_clock):
+    _, trader = trading()
+    hand_clock.advance(0.0005)
+    placed = trader.order(type="MARKET")
+    now_us, now = trader.sim.now_ns() // 1000, trader.now_ms()
+    assert now_us % 1000 == 500
+
+    def seen(**times):
+        fills = trader.ask("GET", "myTrades", symbol=BTC, **times)
+        assert len(fills) in (0, len(placed["fills"]))
+        return bool(fills)
+
+    assert seen(startTime=now, endTime=now)
+    assert not seen(endTime=now - 1)
+    assert seen(endTime=now_us)
+    assert not seen(endTime=now_us - 1)
+
+
 def test_all_orders_are_paged_by_id_and_by_time(trading, hand_clock):
     _, trader = trading()
     idents = []
