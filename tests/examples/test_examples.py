@@ -57,3 +57,28 @@ def test_thread_engine_learns_of_what_it_dropped_and_gets_what_the_connection_lo
     assert lost and all(missing == filled for missing, filled in lost)
     assert "status  stale: connection ended" in done.stdout
     assert re.search(r"closed; traded [\d.]+ BTC in", done.stdout)
+
+
+def test_place_and_reconcile_is_told_unknown_then_the_truth_and_ends_equal_with_the_exchange(run):
+    done = run("place_and_reconcile.py", within_s=60)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    told = done.stdout.splitlines()
+    unknown = next(number for number, line in enumerate(told) if line.startswith("unknown   buy 0.020"))
+    assert told[0].startswith("accepted  buy 0.010")
+    assert "-1007" in told[unknown]
+    assert told[unknown + 1] == "  order   new, filled 0 of 0.02"  # the very next that is heard of it: it is there
+    assert sum(line.startswith("  fill    0.004 at ") for line in told) == 1
+    assert [line for line in told if "cancel, " in line] == [
+        "accepted  cancel, filled 0.004",
+        "accepted  cancel, filled 0",
+    ]
+    assert re.search(r"^  answer  lost: .*\n(?:.*\n)*?^  query   seen: NEW", done.stdout, re.M)
+    balances = re.findall(r"^balance (\w+) +([\d.]+), the exchange says ([\d.]+)$", done.stdout, re.M)
+    assert {asset for asset, *_ in balances} == {"BTC", "USDT"}
+    assert all(Decimal(ours) == Decimal(theirs) for _, ours, theirs in balances)
+    assert Decimal({asset: ours for asset, ours, _ in balances}["BTC"]) == Decimal("1.003996")
+
+
+def test_place_and_reconcile_fits_on_a_page():
+    assert len((EXAMPLES / "place_and_reconcile.py").read_text(encoding="utf-8").splitlines()) <= 90
