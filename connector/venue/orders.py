@@ -45,6 +45,7 @@ from connector.errors import (
     RateLimited,
     Unsupported,
     VenueRejected,
+    WireFormatError,
 )
 from connector.orders import risk
 from connector.orders.filters import check, check_amend
@@ -384,8 +385,13 @@ class OrderCommandActor(SupervisedActor):
         return self._memory.instruments.require(symbol)
 
     def _view(self) -> RiskView:
+        """What hooks are shown: the account's view, and the orders on their way that it does not show yet."""
         assert self._trading is not None
-        return replace(self._trading.view, time_ns=self._clock.time_ns(), killed=self._trading.killed)
+        view = replace(self._trading.view, time_ns=self._clock.time_ns(), killed=self._trading.killed)
+        for order in self._opens.values():
+            if order.kind is CommandKind.PLACE and not _is_test(order.command):
+                view = view.plus(new_record(order.intent).order, order.intent.at_ns)
+        return view
 
     def _ask_hooks(self, command: PlaceOrder | AmendOrder, view: RiskView) -> None:
         """Built-in hooks here, user-made ones on a thread of their own for at most 100 ms. Fails closed."""
@@ -556,11 +562,13 @@ class OrderCommandActor(SupervisedActor):
                 placed = language.read_placed(response, order.command, order.instrument)
                 report, facts = placed.report, [placed.report, *placed.fills]
         elif isinstance(order.command, CancelOrder):
-            report = language.read_cancelled(response, order.instrument).report
-            facts = [report]
+            cancelled = language.read_cancelled(response, order.instrument, order.client_id)
+            report, facts = cancelled.report, [cancelled.report, *cancelled.others]
         else:
             report = language.read_amended(response, order.instrument)
             facts = [report]
+        if report is not None:
+            _require_own(order, report)
         if facts:
             self.context.sibling("state").tell(AccountFacts(tuple(facts), "answer"))
         self._learn(order, Accepted(report))
@@ -707,6 +715,8 @@ class OrderCommandActor(SupervisedActor):
         language = self._trading.language
         if question is Question.ORDER:
             report = language.read_order(response, order.instrument)
+            if report is not None:
+                _require_own(order, report)
             missing: Any = NotFound(asked)
         else:
             reports = language.read_orders(response, self._memory.instruments)
@@ -812,6 +822,16 @@ class OrderCommandActor(SupervisedActor):
 
 
 _NO_ANSWER = RawAnswer(None, None, sent=True)
+
+
+def _require_own(order: _Open, report: OrderReport) -> None:
+    """An answer about another order says nothing about this one, whatever request it came to.
+
+    Raises:
+        WireFormatError: it is about another order.
+    """
+    if report.client_id != order.client_id:
+        raise WireFormatError("order", f"the answer is about {report.client_id!r:.60}, asked was {order.client_id!r}")
 
 
 def _priority(kind: CommandKind) -> Priority:

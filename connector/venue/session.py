@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from connector.clock import Clock
-from connector.domain.facts import AccountFact
+from connector.domain.facts import AccountFact, StreamEnded
 from connector.domain.instruments import InstrumentTable
 from connector.domain.wire import HttpResponse
 from connector.drivers.trading import SessionEnding, SessionEvents, SessionLanguage, SessionReply, SessionRequest
@@ -243,6 +243,8 @@ class SessionConnection:
                     )
         elif isinstance(heard, SessionEvents):
             self._to_state(AccountFacts(heard.facts, "stream"))
+            if any(isinstance(fact, StreamEnded) for fact in heard.facts):
+                self._to_stream(SessionEndingSeen(self, "the venue ended the account's events on this session"))
         elif isinstance(heard, SessionEnding):
             self._to_stream(SessionEndingSeen(self, heard.reason))
         elif not heard.known:
