@@ -23,7 +23,7 @@ from connector.domain.symbols import Symbol
 from connector.domain.wire import HttpRequest, HttpResponse
 from connector.drivers.registry import find_driver
 from connector.drivers.trading import Auth, OrderRules
-from connector.errors import LinkError, RateLimited, VenueUnavailable
+from connector.errors import AuthenticationFailed, LinkError, RateLimited, VenueUnavailable
 from connector.testing.memory_http import MemoryHttp
 from connector.testing.memory_links import MemoryLinks
 from connector.venue.private import PrivateUp
@@ -105,6 +105,8 @@ class Language:
     def failure(self, response, *, write):
         if response.status == 429:
             return RateLimited("too many", retry_after_s=1.0)
+        if response.status == 401:
+            return AuthenticationFailed("this key is not known")
         return None if response.status == 200 else VenueUnavailable(f"status {response.status}")
 
     def used(self, response):
@@ -127,6 +129,8 @@ class FarSide:
         self.next_id = 100
         self.storming = False
         self.bad_answers = 0.0
+        self.is_mute = self.refuses_key = False
+        self.hidden = None  # a client id that questions do not show
         self.connection = None
         self.memory = None
         self.state = None
@@ -286,6 +290,10 @@ class FarSide:
         now_ns = self.now_ns()
         if request.path.startswith("/account/"):
             self.questions.append(request.path.rsplit("/", 1)[1])
+            if self.is_mute:
+                return None
+            if self.refuses_key:
+                return HttpResponse(401, {}, b"", now_ns, now_ns)
             if self.chance.random() < self.bad_answers:
                 return self.chance.choice(
                     [
@@ -304,7 +312,7 @@ class FarSide:
         as_of_ns = self.now_ns() - behind_ns
         latest = {}
         for at_ns, report in self.log:
-            if at_ns <= as_of_ns:
+            if at_ns <= as_of_ns and report.client_id != self.hidden:
                 latest[report.client_id] = msgspec.structs.replace(report, fill=None, received_ns=self.now_ns())
         symbol = query.get("symbol")
         if what == "open":

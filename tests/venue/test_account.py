@@ -103,9 +103,9 @@ class FailingStore(MemoryStore):
 class Kit:
     """A model over a store, and what it announced."""
 
-    def __init__(self, store=None):
+    def __init__(self, store=None, clock=None):
         self.store = store or FailingStore()
-        self.clock = FakeClock(time_ns=account.DAY_NS)
+        self.clock = clock or FakeClock(time_ns=account.DAY_NS)
         self.counters, self.announced = Counters(), []
         self.model = AccountModel(
             "far",
@@ -148,6 +148,16 @@ def test_an_order_without_an_intent_is_external_and_neither_told_nor_handed_to_t
     assert [order.client_id for order in kit.model.open_orders(None, external=True)] == ["other"]
     assert kit.model.fills(None, 0) == ()
     assert kit.store.has_fill(BTC, "1"), "it is known, so that nobody asks whose it is again"
+
+
+def test_an_order_seen_as_external_becomes_ours_once_its_intent_is_there():
+    kit = Kit()
+    kit.model.take(report(), "stream")
+    kit.intend()
+    kit.model.take(report(version=2), "stream")
+
+    assert kit.model.find_by_venue_id(BTC, "77").intent is not None
+    assert kit.model.open_orders(None, external=True) == ()
 
 
 def test_external_orders_are_bounded_and_open_ones_are_kept_longest(monkeypatch):
@@ -240,6 +250,19 @@ def test_parked_fills_are_bounded_and_losing_one_is_a_doubt(monkeypatch):
     assert len(kit.model.parked) == 2
 
 
+def test_a_fill_of_a_forgotten_order_is_recognised_by_the_store(monkeypatch):
+    monkeypatch.setattr(account, "KEPT_FINAL", 1)
+    kit = Kit()
+    for client_id, venue_id in (("a", "77"), ("b", "78")):
+        kit.intend(client_id)
+        done = fill(int(venue_id), "2", client_id, venue_id)
+        kit.model.take(report(S.FILLED, "2", 2, client_id, venue_id, fill=done), "stream")
+    assert "a" not in kit.model.orders
+
+    assert not kit.model.take(fill(77, "2"), "stream").strange
+    assert kit.fills_told() == ["77", "78"]
+
+
 def test_where_reading_of_fills_had_got_to_only_moves_on():
     kit = Kit()
     for trade_id in ("9", "10", "8"):
@@ -254,7 +277,7 @@ def test_fills_are_read_from_when_a_symbol_was_first_traded_even_by_the_next_pro
     kit.intend(at_ns=account.DAY_NS - 5)
     kit.model.take(report(S.FILLED, "2", 2), "stream")
     kit.clock.advance(3600.0)
-    again = Kit(kit.store)
+    again = Kit(kit.store, kit.clock)
 
     assert again.model.first_ns(BTC) == account.DAY_NS - 5
     assert again.model.due_symbols() == (BTC,)

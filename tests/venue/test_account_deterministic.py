@@ -12,14 +12,20 @@ from account_far_side import BTC, ETH, NAME, SYMBOLS, FarSide
 
 from connector import Connector, ConnectorSettings
 from connector.domain.commands import PlaceOrder
+from connector.domain.facts import BalanceChange
 from connector.domain.market import Side
 from connector.domain.orders import Fill, Order, OrderType
-from connector.orders.lifecycle import Alarm, IntentRecord
-from connector.store import MemoryStore
+from connector.errors import NotConnected
+from connector.orders.lifecycle import Alarm, AlarmKind, IntentRecord
+from connector.store import MemoryStore, MetaRecord, StoreFailed
 from connector.supervision import Backoff, Intensity
 from connector.testing.deterministic import DeterministicRuntime
 from connector.testing.killing import crash
+from connector.venue import account
+from connector.venue.account_side import CompareAccount
 from connector.venue.messages import Intended
+from connector.venue.orders import OrderCommandActor
+from connector.venue.session import AccountDoubt, AccountFacts
 
 SEEDS = range(int(os.environ.get("SEEDS", "12")))
 
@@ -269,15 +275,11 @@ def test_one_event_lost_on_a_healthy_session_is_found_by_the_slow_timer():
 
 
 def test_an_unreadable_frame_makes_the_account_be_compared_at_once():
-    from connector.venue.session import AccountDoubt
-
     with Run() as run:
         run.far.come_up()
         order = run.place()
         run.runtime.advance(5.0)
-        connection, run.far.connection = run.far.connection, None
-        run.far.fill(order, Decimal(1))
-        run.far.connection = connection
+        missed(run, lambda: run.far.fill(order, Decimal(1)))
         run.venue.state.tell(AccountDoubt("a frame could not be read"))
         run.runtime.advance(1.0)
         assert run.venue.order(order.client_id)[0].filled == 1
@@ -299,8 +301,6 @@ def test_an_event_nobody_could_take_is_noticed_through_the_doubt_it_leaves():
 
 
 def test_a_fill_that_names_only_the_venues_id_waits_until_a_question_tells_whose_it_is():
-    from connector.venue.session import AccountFacts
-
     with Run() as run:
         run.far.come_up()
         run.runtime.advance(5.0)
@@ -377,8 +377,6 @@ def test_explain_lists_what_is_known_of_an_order_in_order():
 
 
 def test_balances_are_zero_for_what_is_not_held_and_refused_before_they_are_known():
-    from connector.errors import NotConnected
-
     with Run() as run:
         run.far.come_up()
         run.runtime.advance(5.0)
@@ -388,6 +386,210 @@ def test_balances_are_zero_for_what_is_not_held_and_refused_before_they_are_know
     far_is_silent.far.bad_answers = 1.0
     with far_is_silent as run, pytest.raises(NotConnected, match="not told the balances yet"):
         run.venue.balances()
+
+
+def missed(run, what):
+    """Do something at the far side that the private stream does not tell of, though the session lives."""
+    connection, run.far.connection = run.far.connection, None
+    try:
+        return what()
+    finally:
+        run.far.connection = connection
+
+
+def up(run, advance_s=5.0):
+    run.far.come_up()
+    run.runtime.advance(advance_s)
+
+
+def test_a_state_actor_that_was_killed_compares_before_it_calls_anything_fresh():
+    with Run() as run:
+        up(run)
+        order = run.place()
+        run.runtime.advance(1.0)
+        missed(run, lambda: run.far.fill(order, Decimal(1)))
+        crash(run.venue.state)
+        run.runtime.advance(0.001)
+        assert run.venue.open_orders()[1].reason == "the state actor has just started"
+        run.runtime.advance(5.0)
+        assert_equal_to_the_ledger(run)
+        assert_told_once_and_in_order(run.told(), [fill.trade_id for fill in order.fills])
+
+
+def test_an_event_that_was_written_down_but_not_handed_over_is_handed_over_by_the_next_incarnation():
+    with Run() as run:
+        up(run)
+        alarm = Alarm(AlarmKind.CORRECTED, "a", "left behind by a crash")
+        run.memory.trading.events.prepare([alarm])
+        crash(run.venue.state)
+        run.runtime.advance(1.0)
+        assert run.told() == [alarm]
+
+
+def test_a_fill_the_reading_has_gone_past_is_asked_for_by_its_order():
+    with Run() as run:
+        up(run)
+        order = run.place()
+        run.runtime.advance(1.0)
+        missed(run, lambda: run.far.fill(order, Decimal(1)))
+        run.store.append((MetaRecord.last_fill(BTC, "999999"),))
+        run.venue.reconcile()
+        assert [event.trade_id for event in run.told() if isinstance(event, Fill)] == [order.fills[0].trade_id]
+        assert run.venue.order(order.client_id)[0].average_price == 100
+
+
+def test_reading_of_fills_stops_short_of_what_may_still_be_joined_by_an_earlier_one():
+    with Run() as run:
+        up(run)
+        order = run.place(quantity="2")
+        run.far.fill(order, Decimal(1))
+        run.runtime.advance(0.5)
+        run.venue.reconcile()
+        assert run.store.last_fill_id(BTC) is None
+        run.runtime.advance(70.0)
+        assert run.store.last_fill_id(BTC) == order.fills[0].trade_id
+
+
+def test_reading_of_fills_stays_before_one_whose_order_cannot_be_found_yet():
+    with Run() as run:
+        up(run)
+        client_id = run.intend()
+        run.far.hidden = client_id
+        order = missed(run, lambda: run.far.place(client_id, quantity="2"))
+        missed(run, lambda: run.far.fill(order, Decimal(1)))
+        run.runtime.advance(65.0)
+        assert run.store.last_fill_id(BTC) is None
+        assert run.told() == []
+        run.far.hidden = None
+        run.runtime.advance(130.0)
+        assert run.store.last_fill_id(BTC) == order.fills[0].trade_id
+        assert [event.trade_id for event in run.told() if isinstance(event, Fill)] == [order.fills[0].trade_id]
+
+
+def test_fills_of_orders_forgotten_long_ago_are_not_asked_about_again(monkeypatch):
+    monkeypatch.setattr(account, "KEPT_FINAL", 1)
+    with Run() as run:
+        up(run)
+        for _ in range(3):
+            run.far.fill(run.place(), Decimal(1))
+        run.runtime.advance(1.0)
+        del run.far.questions[:]
+        run.venue.reconcile()
+        assert "order" not in run.far.questions
+        assert "fills" in run.far.questions
+
+
+def test_answers_that_never_come_are_given_up_and_the_questions_asked_again():
+    with Run() as run:
+        up(run)
+        order = run.place()
+        run.runtime.advance(1.0)
+        run.far.go_down()
+        run.far.is_mute = True
+        run.far.fill(order, Decimal(1))
+        run.runtime.advance(12.0)
+        run.far.is_mute = False
+        crash(run.venue.rest)  # a real port ends every request by its deadline; here it forgets them
+        run.runtime.advance(45.0)
+        assert run.counter("questions_failed") > 0
+        assert run.venue.order(order.client_id)[0].filled == 1
+
+
+def test_a_refused_key_is_tried_half_an_hour_later_with_one_alarm_and_at_once_when_the_session_comes_up():
+    with Run() as run:
+        run.far.refuses_key = True
+        run.runtime.advance(15.0)
+        del run.far.questions[:]
+        run.runtime.advance(1700.0)
+        assert run.far.questions == []
+        run.runtime.advance(200.0)
+        assert run.far.questions
+        del run.far.questions[:]
+        run.runtime.advance(3000.0)
+        assert run.far.questions == [], "the second time it waits an hour"
+        alarms = [kind for kind in run.memory.alarms.counts() if "AuthenticationFailed" in kind]
+        assert len(alarms) == 1
+        run.far.refuses_key = False
+        up(run)
+        assert not run.venue.open_orders()[1].stale
+
+
+def test_a_deposit_makes_all_balances_be_asked_for_until_they_are_told():
+    with Run() as run:
+        up(run)
+        run.far.bad_answers = 1.0
+        run.far.holdings["BTC"] += 5
+        run.far._note_balances()
+        change = BalanceChange(NAME, run.runtime.time_ns(), run.runtime.time_ns(), "BTC", Decimal(4))
+        run.venue.state.tell(AccountFacts((change,), "stream"))
+        run.runtime.advance(1.0)
+        assert run.venue.balance("BTC")[0].total == 14, "as far as the event tells"
+        run.far.bad_answers = 0.0
+        run.runtime.advance(5.0)
+        assert run.venue.balance("BTC")[0].total == 15
+
+
+def test_whose_a_fill_is_is_asked_at_once():
+    with Run() as run:
+        up(run)
+        client_id = run.intend()
+        order = missed(run, lambda: run.far.place(client_id))
+        missed(run, lambda: run.far.fill(order, Decimal(1)))
+        run.runtime.advance(0.6)
+        del run.far.questions[:]
+        run.venue.state.tell(AccountFacts((order.fills[0],), "stream"))
+        run.runtime.advance(0.1)
+        assert run.venue.order(client_id)[0].filled == 1
+        assert run.far.questions == ["order"]
+
+
+def test_the_order_actor_hears_of_every_report_of_an_order_of_ours_and_of_no_other(monkeypatch):
+    heard = []
+    monkeypatch.setattr(OrderCommandActor, "_on_noticed", lambda self, report: heard.append(report.client_id))
+    with Run() as run:
+        up(run)
+        order = run.place()
+        run.far.place("other1")
+        run.runtime.advance(1.0)
+        assert set(heard) == {order.client_id}
+        del heard[:]
+        run.venue.reconcile()
+        run.runtime.advance(0.1)
+        assert heard == [order.client_id], "what a comparison found counts as well"
+
+
+def test_who_asks_for_a_comparison_is_answered_by_one_that_began_later():
+    with Run() as run:
+        up(run)
+        btc, eth = run.place(BTC, quantity="4"), run.place(ETH)
+        for _ in range(3):
+            run.far.fill(btc, Decimal(1))
+        run.runtime.advance(0.6)
+        run.venue.state.ask(CompareAccount(), block=False)
+        run.runtime.advance(0.03)  # it has read the fills of one symbol and turns a page of the other's
+        missed(run, lambda: run.far.fill(eth, Decimal(1)))
+        run.venue.reconcile()
+        assert run.venue.order(eth.client_id)[0].filled == 1
+
+
+def test_what_a_failing_store_did_not_take_is_offered_again_by_itself(monkeypatch):
+    with Run() as run:
+        up(run)
+        order = run.place()
+        run.runtime.advance(1.0)
+        append = run.store.append
+
+        def fail(records):
+            raise StoreFailed("the disk is full.")
+
+        monkeypatch.setattr(run.store, "append", fail)
+        run.far.fill(order, Decimal(1))
+        run.runtime.advance(1.5)
+        assert run.store.order(order.client_id).filled == 0
+        assert run.venue.order(order.client_id)[0].filled == 1
+        monkeypatch.setattr(run.store, "append", append)
+        run.runtime.advance(1.5)
+        assert run.store.order(order.client_id).filled == 1
 
 
 def test_nothing_is_left_after_a_stop():
