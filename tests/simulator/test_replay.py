@@ -87,6 +87,7 @@ def test_the_first_snapshot_is_the_recorded_one_and_later_ones_join_what_was_pla
     sim = simulator(source=Replay(recording, start="manual"))
     get = rest(sim)
     connect(sim, "abcusdt@depth@100ms")
+    sim.pause()  # stepping begins it, and from then on its time would pass
     sim.step(3)
     first = get("/api/v3/depth", symbol="ABCUSDT", limit=1000).json
     assert first == SNAPSHOT
