@@ -30,7 +30,7 @@ from connector.venue.session import (
 )
 from connector.venue.trading import Trading
 
-__all__ = ["PrivateSide", "PrivateUp"]
+__all__ = ["PrivateSide", "PrivateUp", "dead_key_wait_s"]
 
 PROBE_EVERY_S = 15.0
 LOGIN_WITHIN_S = 5.0
@@ -275,7 +275,7 @@ class PrivateSide:
             self._memory.connects.penalize(refused, self._clock.monotonic_s())
         delay_s = max(self._backoff.after_failure(lived_s), closed.retry_after_s or 0.0)
         if self._refused_keys:
-            delay_s = max(delay_s, min(DEAD_KEY_MAX_S, DEAD_KEY_FIRST_S * 2.0 ** (self._refused_keys - 1)))
+            delay_s = max(delay_s, dead_key_wait_s(self._refused_keys))
         self._connect_in(delay_s)
 
     def _on_ending(self, message: SessionEndingSeen) -> None:
@@ -293,3 +293,8 @@ class PrivateSide:
 
     def __repr__(self) -> str:
         return f"<PrivateSide {self._memory.name} {self._trading.session!r} {self.last_end}>"
+
+
+def dead_key_wait_s(refusals: int) -> float:
+    """How long to wait after a key was refused so many times in a row."""
+    return min(DEAD_KEY_MAX_S, DEAD_KEY_FIRST_S * 2.0 ** min(refusals - 1, 60))
