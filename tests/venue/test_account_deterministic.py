@@ -14,7 +14,7 @@ from connector import Connector, ConnectorSettings
 from connector.domain.commands import PlaceOrder
 from connector.domain.facts import BalanceChange
 from connector.domain.market import Side
-from connector.domain.orders import Fill, Order, OrderType
+from connector.domain.orders import Fill, Order, OrderStatus, OrderType
 from connector.errors import NotConnected
 from connector.orders.lifecycle import Alarm, AlarmKind, IntentRecord
 from connector.store import MemoryStore, MetaRecord, StoreFailed
@@ -424,6 +424,21 @@ def test_an_event_that_was_written_down_but_not_handed_over_is_handed_over_by_th
         crash(run.venue.state)
         run.runtime.advance(1.0)
         assert run.told() == [alarm]
+
+
+def test_a_callback_that_does_not_return_is_taken_off_and_everybody_else_hears_everything_once():
+    with Run() as run:
+        up(run)
+        stuck = run.venue.orders_stream(callback=lambda event: run.runtime.run_while(lambda: True, 40.0))
+        order = run.place()
+        run.runtime.advance(60.0)
+        assert stuck.is_closed
+        assert run.counter("consumers_taken_off") == 1
+        run.far.fill(order, Decimal(1))
+        run.runtime.advance(5.0)
+        events = run.told()
+        assert_told_once_and_in_order(events, [order.fills[0].trade_id])
+        assert [event.status for event in events if isinstance(event, Order)] == [OrderStatus.NEW, OrderStatus.FILLED]
 
 
 def test_a_fill_the_reading_has_gone_past_is_asked_for_by_its_order():

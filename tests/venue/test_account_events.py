@@ -83,7 +83,8 @@ def test_an_abandoned_incarnation_that_comes_back_hands_over_nothing():
     def hang(event):
         heard.append(event.trade_id)
         current[0] = False  # the supervisor gave this incarnation up while it stood in here
-        events.recover(lambda: True)  # and the next one begins
+        events.recover(lambda: True)  # the next one begins
+        events.prepare([fill(3)])  # and has something to tell
 
     first, second = events.listen(hang), events.listen()
     events.prepare([fill(1), fill(2)])
@@ -91,6 +92,7 @@ def test_an_abandoned_incarnation_that_comes_back_hands_over_nothing():
 
     assert heard == ["1"], "the one that did not return is taken off"
     assert first.is_closed
+    assert events.waiting == 1, "what the next one is about to tell is not touched"
     assert [event.trade_id for event in taken(second)] == ["1", "2"]
     assert events.listeners == (second,)
 
