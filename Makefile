@@ -6,7 +6,7 @@ PY     := $(BIN)/python
 SOURCES := $(shell find connector -name '*.py' -o -name py.typed 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check unit bench docs e2e-test clean faults
+.PHONY: help setup demo test check unit bench docs e2e-test clean faults orders
 
 help:  ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -51,6 +51,9 @@ e2e-test: setup  ## the whole client against the simulator, over real sockets
 
 faults: setup  ## the long fault run: hundreds of kills, cuts, silences, lives: build/faults.json
 	$(PY) tests/faults/run.py $(FAULTS_ARGS)
+
+orders: setup  ## ORDERS=100000 orders with every fault, against the far side's ledger: build/orders.json
+	$(PY) tests/faults/orders.py --orders $(or $(ORDERS),100000) $(ORDERS_ARGS)
 
 clean:  ## remove everything the other targets made
 	rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -393,7 +393,7 @@ def learn(pending: Pending, fact: Fact) -> Pending:
         case Seen(report, asked):
             return _seen(pending if asked is None else _answered(pending, asked), report, asked)
         case Refused(code, reason):
-            if pending.repeats:  # another request of this cancel may still end the order
+            if pending.repeats and code != NEVER_ARRIVED:  # another request of this cancel may still end the order
                 return _unknown(pending, f"refused: {code} {reason}")
             return _settle(pending, OutcomeKind.REJECTED, code, reason)
         case NotSent(reason):

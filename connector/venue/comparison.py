@@ -20,7 +20,7 @@ from connector.domain.symbols import Symbol
 from connector.domain.times import NS_PER_S
 from connector.domain.wire import HttpRequest, HttpResponse
 from connector.drivers.trading import Auth, TradeLanguage
-from connector.errors import ConnectorBug, ConnectorError, UnknownSymbol
+from connector.errors import ConnectorBug, ConnectorError, UnknownSymbol, WireFormatError
 from connector.orders.lifecycle import Event
 from connector.orders.reconcile import Corrections, reconcile
 from connector.venue.account import AccountModel, later_id
@@ -48,6 +48,12 @@ class Question(msgspec.Struct, frozen=True):
     venue_id: str | None = None
     from_id: str | None = None
     start_ns: int | None = None
+
+    def names(self, report: OrderReport) -> bool:
+        """Whether the report is about the order that was asked for."""
+        if self.client_id is not None and self.client_id != report.client_id:
+            return False
+        return self.venue_id is None or self.venue_id == report.venue_id
 
     def request(self, language: TradeLanguage, instruments: InstrumentTable, auth: Auth, now_ms: int) -> HttpRequest:
         """Its request, signed.
@@ -164,6 +170,8 @@ class Comparison:
         elif question.kind == "order":
             assert question.symbol is not None
             report = language.read_order(response, self._instruments.require(question.symbol))
+            if report is not None and not question.names(report):
+                raise WireFormatError("order", f"the answer is about {report.client_id!r:.60}, asked was {question!r}")
             if question.client_id is not None:
                 self._orders[question.client_id] = report
             elif report is not None:

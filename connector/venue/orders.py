@@ -89,6 +89,7 @@ ANSWER_WITHIN_S = 5.0
 BUDGET_WITHIN_S = 2.0
 """How long a command may wait for the request budgets; then it is refused, and nothing was sent."""
 RESEND_AFTER_S = 0.5
+KEPT_NEVER = 1_000
 PATIENCE_S = 1.0
 """How long a cancel that the venue answered with "not open" may take to find out what became of the order."""
 
@@ -209,6 +210,7 @@ class OrderCommandActor(SupervisedActor):
         self._memory, self._trading, self._clock = memory, memory.trading, memory.clock
         self._opens: dict[int, _Open] = {}
         self._by_client_id: dict[str, list[int]] = {}
+        self._never: dict[str, None] = {}  # orders that lately turned out not to exist
         self._number = 0
         self._charges: dict[CommandKind, tuple[Charge, ...]] = {}
         self._hooks = _HookThread(self.context.spawn)
@@ -335,6 +337,8 @@ class OrderCommandActor(SupervisedActor):
             raise InvalidRequest(
                 f"{command.symbol} order {command.client_id!r} is not ours. Orders of other programs are never touched."
             )
+        if record.verdict is not None or command.client_id in self._never:  # asking about it would never end
+            raise InvalidRequest(f"{command.symbol} order {command.client_id!r} is not at the venue and never was.")
         kind = CommandKind.CANCEL
         if isinstance(command, AmendOrder):
             kind = CommandKind.AMEND
@@ -743,7 +747,10 @@ class OrderCommandActor(SupervisedActor):
         self._tell(order, settled.kind, settled.code, settled.reason, settled.report)
 
     def _dead(self, client_id: str, reason: str) -> None:
-        """An order that never was: what was sent about it cannot have had an effect either."""
+        """An order that never was: what was sent about it cannot have had an effect either, and nothing more is sent."""
+        self._never[client_id] = None
+        if len(self._never) > KEPT_NEVER:  # by then the store knows
+            del self._never[next(iter(self._never))]
         for number in tuple(self._by_client_id.get(client_id, ())):
             self._with(number, lambda other: self._learn(other, Refused(NEVER_ARRIVED, reason)))
 

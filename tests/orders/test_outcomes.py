@@ -298,6 +298,12 @@ def test_a_late_refusal_of_the_first_cancel_does_not_settle_the_second():
     assert isinstance(decide(learn(again, Refused("-1015", "too many")), at(2)), Ask)
 
 
+def test_a_cancel_that_was_sent_twice_ends_with_the_order_that_never_was():
+    again = learn(lost(CANCEL), Seen(report(S.NEW), asked(1))).sent_again(sent_ns=at(1).time_ns)
+    decision = decide(learn(again, Refused(NEVER_ARRIVED, "the order never was")), at(30))
+    assert (decision.kind, decision.code) == (OutcomeKind.REJECTED, NEVER_ARRIVED)
+
+
 def test_a_cancel_is_never_settled_by_not_found():
     unclear = after(lost(CANCEL), *(NotFound(asked(second)) for second in range(20, 100, 5)))
     assert isinstance(decide(unclear, at(100)), Ask)
