@@ -83,13 +83,16 @@ def load_credentials(
         if "private_key" in parts:
             raise SettingsError(f"{where} has private_key and private_key_file; give one of them.")
         parts["private_key"] = _text(Path(pem_path))
-    return Credentials(
-        parts["key"],
-        secret=parts.get("secret"),
-        private_key_pem=parts.get("private_key"),
-        password=parts.get("password"),
-        passphrase=parts.get("passphrase"),
-    )
+    try:
+        return Credentials(
+            parts["key"],
+            secret=parts.get("secret"),
+            private_key_pem=parts.get("private_key"),
+            password=parts.get("password"),
+            passphrase=parts.get("passphrase"),
+        )
+    finally:
+        parts.clear()  # a traceback that shows the locals of this frame shows no key
 
 
 def _variable(name: str, part: str) -> str:

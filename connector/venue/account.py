@@ -151,7 +151,7 @@ class AccountModel:
             self._on_store_failed("reading", failed)
             return False
         for text in symbols.split():
-            name, since_ns = text.split("@")
+            name, _, since_ns = text.rpartition("@")
             self._traded.setdefault(Symbol.parse(name), int(since_ns))
         for record in orders:
             if record.client_id not in self.orders:
