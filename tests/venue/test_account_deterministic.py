@@ -18,6 +18,7 @@ from connector.domain.orders import Fill, Order, OrderStatus, OrderType
 from connector.errors import NotConnected
 from connector.orders.lifecycle import Alarm, AlarmKind, IntentRecord
 from connector.store import MemoryStore, MetaRecord, StoreFailed
+from connector.store.sqlite import SqliteStore
 from connector.supervision import Backoff, Intensity
 from connector.testing.deterministic import DeterministicRuntime
 from connector.testing.killing import crash
@@ -170,9 +171,11 @@ def test_after_any_storm_the_model_equals_the_ledger_and_each_fill_was_told_once
         assert run.counter("reconciliations") > 2
 
 
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
 @pytest.mark.parametrize("seed", range(4))
-def test_a_process_that_ends_in_a_storm_leaves_the_next_one_only_what_it_did_not_tell(seed):
-    store = MemoryStore()
+def test_a_process_that_ends_in_a_storm_leaves_the_next_one_only_what_it_did_not_tell(seed, kind, tmp_path, request):
+    store = MemoryStore() if kind == "memory" else SqliteStore(tmp_path / "orders.db")
+    request.addfinalizer(store.close)
     with Run(seed, store=store) as first:
         first.far.come_up()
         storm(first, 30)
