@@ -28,8 +28,8 @@ from connector.transport.select import links_for
 from connector.venue.exchange import ExchangeActor
 from connector.venue.http_workers import HttpWorkers
 from connector.venue.memory import VenueMemory, hosts_of
-from connector.venue.order_events import AccountTrading
 from connector.venue.rest import HttpPort
+from connector.venue.trading import Trading
 from connector.venue.wall import WallWatch
 
 __all__ = ["Assembly", "Parts", "assemble"]
@@ -185,7 +185,7 @@ def _remember(
     return memory
 
 
-def _trade(memory: VenueMemory, credentials: Credentials) -> AccountTrading:
+def _trade(memory: VenueMemory, credentials: Credentials) -> Trading:
     """The account of a venue.
 
     Raises:
@@ -199,7 +199,7 @@ def _trade(memory: VenueMemory, credentials: Credentials) -> AccountTrading:
             f"{settings.name}: credentials are given, but {driver.name} carries market data only in this version."
         )
     _hide(credentials)
-    return AccountTrading(
+    return Trading(
         memory,
         language.auth(credentials),
         language,

@@ -86,6 +86,9 @@ class Connector:
                     for consumer in feed.consumers:
                         consumer.close()
             self._report = self.tree.stop(timeout_s if timeout_s is not None else self.settings.stop_within_s)
+            for memory in self._assembly.memories.values():
+                if memory.trading is not None:
+                    memory.trading.events.close()
             self._parts.close()
         return self._report
 

@@ -36,7 +36,6 @@ from connector.venue.book_feed import BookFeed
 from connector.venue.comparison import BALANCES, EVERYTHING, Comparison, Question
 from connector.venue.memory import VenueMemory
 from connector.venue.messages import Intended, Noted, Noticed, RawAnswer, Ruled, SignedFetch, post
-from connector.venue.order_events import AccountTrading, OrderEvents
 from connector.venue.private import PrivateUp
 from connector.venue.session import AccountDoubt, AccountFacts
 from connector.venue.trading import Trading
@@ -159,11 +158,7 @@ class AccountSide:
         memory = trading.memory
         self._trading, self._memory, self._context, self._ref = trading, memory, context, ref
         self._clock, self._counters, self._alarms = memory.clock, memory.counters, memory.alarms
-        self.events = (
-            trading.events
-            if isinstance(trading, AccountTrading)
-            else OrderEvents(memory.name, memory.counters, memory.alarms)
-        )
+        self.events = trading.events
         self.model = AccountModel(
             memory.name, trading.store, self._clock.time_ns, self._counters, self._alarms, self._announce
         )

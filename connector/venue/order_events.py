@@ -25,9 +25,8 @@ from connector.domain.symbols import Symbol
 from connector.orders.lifecycle import Event
 from connector.telemetry import Counters, OncePerKind
 from connector.venue.delivery import Closed
-from connector.venue.trading import Trading
 
-__all__ = ["AccountTrading", "OrderEvents", "OrderSubscription"]
+__all__ = ["OrderEvents", "OrderSubscription"]
 
 WARN_AT = 100_000
 REMEMBERED = 100_000
@@ -242,11 +241,3 @@ def _remember(told: dict[Any, Any], key: Any, value: Any) -> None:
     told[key] = value
     if len(told) > REMEMBERED:
         del told[next(iter(told))]
-
-
-class AccountTrading(Trading):
-    """What a venue's actors share about one account, and who listens to its orders."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.events = OrderEvents(self.memory.name, self.memory.counters, self.memory.alarms)

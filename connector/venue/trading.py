@@ -14,6 +14,7 @@ from connector.drivers.trading import Auth, SessionLanguage, TradeLanguage
 from connector.errors import ClockRejected, ConnectorError, NotConnected
 from connector.orders.risk import RiskHook, RiskView
 from connector.store.contract import Store
+from connector.venue.order_events import OrderEvents
 from connector.venue.session import Session
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class Trading:
 
     Attributes:
         language, session_language: the driver's private half; the session is optional.
+        events: who listens to what happens to our orders.
         store: intents, orders and fills, written before anything is sent.
         hooks: risk hooks, asked in this order.
         view: what hooks are shown; replaced by the state actor, read by the order actor.
@@ -47,6 +49,7 @@ class Trading:
         self.memory = memory
         self.language, self.session_language = language, session_language
         self.session = Session(memory.clock, memory.counters)
+        self.events = OrderEvents(memory.name, memory.counters, memory.alarms)
         self.store, self.hooks = store, tuple(hooks)
         self.view = RiskView()
         self.killed = False
