@@ -6,7 +6,7 @@ PY     := $(BIN)/python
 SOURCES := $(shell find connector -name '*.py' -o -name py.typed 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check unit bench docs e2e-test clean faults orders
+.PHONY: help setup demo test check unit bench docs e2e-test clean faults kills orders
 
 help:  ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -46,11 +46,14 @@ docs: setup  ## build the documentation into site/
 	$(PY) -m pip install --quiet --disable-pip-version-check '.[docs]'
 	$(BIN)/mkdocs build --strict
 
-e2e-test: setup  ## the whole client against the simulator, over real sockets
-	$(BIN)/pytest tests/system
+e2e-test: setup  ## the whole client against the simulator, over real sockets; the testnet too where its keys are set
+	$(BIN)/pytest tests/system tests/e2e
 
 faults: setup  ## the long fault run: hundreds of kills, cuts, silences, lives: build/faults.json
 	$(PY) tests/faults/run.py $(FAULTS_ARGS)
+
+kills: setup  ## kill -9 of trading processes, KILLS=500 of them, then the ledger: build/kills.json
+	$(PY) tests/faults/kill_nine.py --kills $(or $(KILLS),500) $(KILLS_ARGS)
 
 orders: setup  ## ORDERS=100000 orders with every fault, against the far side's ledger: build/orders.json
 	$(PY) tests/faults/orders.py --orders $(or $(ORDERS),100000) $(ORDERS_ARGS)

@@ -1,0 +1,200 @@
+"""One account, a real client over real sockets, and the exchange's ledger to compare with.
+
+What every scenario ends with is `Desk.await_equal`: orders, fills and balances are as the ledger has them, nothing that was told
+is untrue, and no fill was told twice. Waiting is looking at a condition until a deadline; nothing here sleeps blindly.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connector import Connector, Side, Symbol, VenueSettings
+from connector.assembly import real_parts
+from connector.clock import SystemClock
+from connector.domain.commands import CancelOrder, OrderOutcome, OutcomeKind, PlaceOrder
+from connector.domain.credentials import Credentials
+from connector.domain.orders import Fill, Order, OrderStatus, OrderType
+from connector.simulator import AccountSettings, Simulator, SimulatorSettings
+from connector.throttle import BackoffPolicy
+from connector.venue.orders import ReleaseKillSwitch
+
+FAULTS = Path(__file__).parents[1] / "faults"
+
+
+def shared(name: str, file: str) -> Any:
+    """A module of tests/faults by name: tests are not a package, and the long runs use it too."""
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, FAULTS / file)
+        assert spec is not None and spec.loader is not None
+        sys.modules[name] = module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return sys.modules[name]
+
+
+kill_nine = shared("kill_nine", "kill_nine.py")
+eventually, settled_base = (
+    getattr(shared("fault_harness", "harness.py"), name) for name in ("eventually", "settled_base")
+)
+
+BTC_USDT = Symbol("BTC", "USDT")
+KEY, SECRET = "endtoend0001", "end to end secret"
+RESTING_BELOW = Decimal(500)
+
+
+class Desk:
+    """An engine's side of one account, and the truth about it.
+
+    Attributes:
+        told: every order event so far, in order.
+        others: client ids of another program on the account; none of ours.
+        bid, ask: best prices when the desk was opened; the market of the simulator stands still.
+    """
+
+    def __init__(self, sim: Simulator, connector: Connector) -> None:
+        self.sim, self.venue = sim, connector.venue("binance")
+        self.memory = self.venue._memory
+        self.told: list[Any] = []
+        self.venue.orders_stream(callback=self.told.append)
+        self.bid = self.ask = Decimal(0)
+        self.others: list[str] = []
+
+    def open(self) -> None:
+        """Wait until the session is up and nothing is in doubt."""
+        assert self.venue.wait_ready(10.0)
+        eventually(self.is_up, 10.0, "the private session did not come up")
+        ticker = self.venue.book_tickers(BTC_USDT)[0]
+        self.bid, self.ask = ticker.bid, ticker.ask
+        self.await_equal()
+
+    def is_up(self) -> bool:
+        return bool(self.memory.trading.session.is_up)
+
+    def is_taken(self) -> bool:
+        """Whether an order passes, as it does not while a circuit is open; one that does closes it."""
+        outcome = self.place()
+        return outcome.kind is OutcomeKind.ACCEPTED and self.cancel(outcome.client_id).kind is OutcomeKind.ACCEPTED
+
+    # ------------------------------------------------------------ commands
+
+    def order(self, quantity: str = "0.010", **changes: Any) -> PlaceOrder:
+        """A buy order that rests below the market, unless changed."""
+        fields = {"side": Side.BUY, "type": OrderType.LIMIT, "price": self.bid - RESTING_BELOW} | changes
+        return PlaceOrder(symbol=BTC_USDT, quantity=Decimal(quantity), **fields)
+
+    def place(self, quantity: str = "0.010", **changes: Any) -> OrderOutcome:
+        outcome: OrderOutcome = self.venue.orders.ask(self.order(quantity, **changes), timeout=20.0)
+        return outcome
+
+    def place_market(self, quantity: str = "0.010", side: Side = Side.BUY) -> OrderOutcome:
+        return self.place(quantity, type=OrderType.MARKET, side=side, price=None)
+
+    def cancel(self, client_id: str) -> OrderOutcome:
+        outcome: OrderOutcome = self.venue.orders.ask(CancelOrder(symbol=BTC_USDT, client_id=client_id), timeout=20.0)
+        return outcome
+
+    # ------------------------------------------------------------ looking
+
+    def status(self, client_id: str) -> OrderStatus:
+        order, _ = self.venue.order(client_id)
+        assert order is not None
+        return order.status
+
+    def await_status(self, client_id: str, *statuses: OrderStatus, within_s: float = 15.0) -> float:
+        return eventually(
+            lambda: self.status(client_id) in statuses,
+            within_s,
+            lambda: f"{client_id} is {self.status(client_id)}: {self.venue.explain(client_id)[0]}",
+        )
+
+    def statuses_told(self, client_id: str) -> list[OrderStatus]:
+        return [each.status for each in list(self.told) if isinstance(each, Order) and each.client_id == client_id]
+
+    def fills_told(self, client_id: str) -> list[Fill]:
+        return [each for each in list(self.told) if isinstance(each, Fill) and each.client_id == client_id]
+
+    def true_order(self, client_id: str) -> Any:
+        return self.sim.ledger.order("main", client_id)
+
+    def is_at_venue(self, client_id: str) -> bool:
+        return any(each.client_id == client_id for each in self.sim.ledger.orders("main"))
+
+    # ------------------------------------------------------------ the verdict
+
+    def wrong(self) -> dict[str, int]:
+        """In what the read model differs from the ledger; those of `others` are left out."""
+        ledger = kill_nine.Ledger.of(self.sim.accounts["main"])
+        for client_id in self.others:
+            del ledger.orders[client_id]
+            ledger.fills = {trade: each for trade, each in ledger.fills.items() if each[0] != client_id}
+        return dict(+kill_nine.compare(kill_nine.known_of(self.venue), ledger))
+
+    def await_equal(self, within_s: float = 15.0) -> float:
+        """Wait until the account is beyond doubt and as the ledger says; then judge everything that was ever told."""
+        took_s = eventually(
+            lambda: not self.venue.open_orders()[1].stale and not self.wrong(),
+            within_s,
+            lambda: f"{self.venue.open_orders()[1]} {self.wrong()}",
+        )
+        notes: list[dict[str, Any]] = []
+        recorder = kill_nine.Told(notes.append)
+        for event in list(self.told):
+            recorder.event(event)
+        ledger = kill_nine.Ledger.of(self.sim.accounts["main"])
+        assert not +kill_nine.untrue(notes, ledger), +kill_nine.untrue(notes, ledger)
+        return took_s
+
+
+@pytest.fixture(scope="module")
+def whole_desk() -> Iterator[Desk]:
+    """A desk for all scenarios of a file: the account's history grows, and has to stay true."""
+    threads, _, actors = settled_base()
+    driver = kill_nine.short_rules()
+    clock = SystemClock()
+    account = AccountSettings("main", KEY, SECRET, balances={"BTC": 100, "USDT": 10_000_000})
+    roomy = SimulatorSettings(
+        symbols=("BTCUSDT",),
+        events_per_s=0,
+        accounts=(account,),
+        orders_per_10s=100_000,
+        request_weight_per_minute=1_000_000,
+    )
+    with Simulator(roomy) as sim:
+        settings = VenueSettings(
+            "binance",
+            rest_url=sim.rest_url,
+            stream_url=sim.ws_url,
+            session_url=sim.ws_url,
+            credentials=Credentials(KEY, secret=SECRET),
+            reconnect=BackoffPolicy(base_s=0.05, max_s=0.2, healthy_s=30.0),
+        )
+        connector = Connector([settings], clock=clock, parts=replace(real_parts(clock), driver=lambda _: driver))
+        desk = Desk(sim, connector)
+        with connector:
+            desk.open()
+            yield desk
+    eventually(lambda: settled_base()[0] <= threads and settled_base()[2] <= actors, 5.0, "something was left behind")
+
+
+@pytest.fixture
+def desk(whole_desk: Desk) -> Iterator[Desk]:
+    """The desk with no fault on, the session up, and orders taken."""
+    eventually(whole_desk.is_taken, 10.0, lambda: f"no order is taken: {whole_desk.venue.snapshot().health}")
+    yield whole_desk
+    whole_desk.sim.faults.clear()
+    whole_desk.venue.orders.ask(ReleaseKillSwitch(), timeout=10.0)
+    eventually(whole_desk.is_up, 10.0, "the private session did not come up again")
+
+
+@pytest.fixture
+def raised(desk: Desk) -> Callable[[str], int]:
+    """`raised("orders.unknown")`: by how much a counter has risen in this test."""
+    before = dict(desk.memory.counters.snapshot())
+    return lambda name: desk.memory.counters.get(name) - before.get(name, 0)
