@@ -6,6 +6,7 @@ import random
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from connector.clock import Clock, ClockOffset
@@ -16,7 +17,7 @@ from connector.errors import Unsupported
 from connector.settings import ConnectorSettings, VenueSettings
 from connector.store.memory import MemoryStore
 from connector.supervision import ChildSpec, OnLimit, SupervisorSpec
-from connector.telemetry import Counters, OncePerKind, register_secret
+from connector.telemetry import Counters, OncePerKind, logger, register_secret
 from connector.telemetry.redaction import SHORTEST
 from connector.throttle import ConnectBudget, Ledger
 from connector.transport.capture import CaptureWriter
@@ -65,7 +66,7 @@ def real_parts(clock: Clock) -> Parts:
         if settings.record is None:
             return None
         if settings.name not in writers:
-            writers[settings.name] = CaptureWriter(settings.record)
+            writers[settings.name] = CaptureWriter(settings.record, on_failure=partial(_recording_ended, settings.name))
         return writers[settings.name]
 
     def close() -> None:
@@ -98,6 +99,11 @@ def real_parts(clock: Clock) -> Parts:
         private_links=lambda settings: links_for(settings.transport, clock=clock, dialer=dialer),
         close=close,
     )
+
+
+def _recording_ended(venue: str, failure: OSError) -> None:
+    """A recording is a convenience: a full disk ends it, and nothing else."""
+    logger.bind(venue=venue).error("the recording ended: {}", failure)
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,13 @@ class Connector:
     # ------------------------------------------------------------ life
 
     def start(self) -> Connector:
-        """Start the tree. Needs no network: venues start disconnected, and connect by themselves."""
+        """Start the tree. Needs no network: venues start disconnected, and connect by themselves.
+
+        Raises:
+            NotConnected: it was stopped; a stopped connector stays so.
+        """
+        if self._report is not None:
+            raise NotConnected("this connector was stopped, and stays so; make a new one.")
         if self._tree is None:
             self._tree = start_tree(
                 self._assembly.root, runtime=self._runtime, on_event=self._on_event, name="connector"
@@ -82,9 +88,7 @@ class Connector:
         """
         if self._report is None:
             for memory in self._assembly.memories.values():
-                for feed in memory.feeds():
-                    for consumer in feed.consumers:
-                        consumer.close()
+                memory.close()
             self._report = self.tree.stop(timeout_s if timeout_s is not None else self.settings.stop_within_s)
             for memory in self._assembly.memories.values():
                 if memory.trading is not None:

@@ -41,6 +41,9 @@ class ConnectorSettings:
         if not self.venues:
             raise SettingsError("no venue is given; expected at least one VenueSettings.")
         names = [venue.name for venue in self.venues]
+        files = [str(venue.record) for venue in self.venues if venue.record is not None]
+        if len(set(files)) < len(files):
+            raise SettingsError("two venues record into one file; give each a file of its own.")
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise SettingsError(

@@ -3,6 +3,11 @@
 Imports no driver: what a document says is written here a second time, so that a misreading shows.
 """
 
+try:
+    import aiohttp as _aiohttp  # noqa: F401
+except ImportError as absent:
+    raise ImportError("the simulator needs its extra: pip install 'venue-connector[simulator]'") from absent
+
 from connector.simulator.capture import CaptureError, CaptureRecord, CaptureWriter, read_capture
 from connector.simulator.faults import MALFORMED_KINDS, Faults
 from connector.simulator.instruments import Listing, listing

@@ -10,7 +10,7 @@ from __future__ import annotations
 import gzip
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import IO, Literal, Self
@@ -51,14 +51,19 @@ class CaptureWriter:
     Args:
         path: ends in ".jsonl" or ".jsonl.gz".
         flush_every: rows after which everything so far can be read, whatever happens next.
+        on_failure: called once, with the error, when the file cannot be written any more; the recording then ends, and nothing
+            it is used by notices. None: `write` and `close` raise.
 
     Raises:
         OSError: the file cannot be made.
     """
 
-    def __init__(self, path: Path | str, *, flush_every: int = 100) -> None:
+    def __init__(
+        self, path: Path | str, *, flush_every: int = 100, on_failure: Callable[[OSError], object] | None = None
+    ) -> None:
         self.path = Path(path)
         self.rows = 0
+        self._on_failure, self._failed = on_failure, False
         self._flush_every = flush_every
         self._encoder = msgspec.json.Encoder(decimal_format="number")
         self._lock = threading.Lock()  # one row at a time reaches the file; compressing and writing happen inside
@@ -72,15 +77,28 @@ class CaptureWriter:
             ValueError: the recording was closed.
             OSError: the disk is full, or gone.
         """
+        if self._failed:
+            return
         record = CaptureRecord(Decimal(at_ns) / _NS, kind, url, body)
         line = self._encoder.encode(record) + b"\n"
+        try:
+            with self._lock:
+                if self._raw is None:
+                    raise ValueError(f"the recording {self.path.name} is closed; open another one")
+                (self._gzip or self._raw).write(line)
+                self.rows += 1
+                if self.rows % self._flush_every == 0:
+                    self._flush(self._raw)
+        except OSError as failure:
+            self._fail(failure)
+
+    def _fail(self, failure: OSError) -> None:
+        if self._on_failure is None:
+            raise failure
         with self._lock:
-            if self._raw is None:
-                raise ValueError(f"the recording {self.path.name} is closed; open another one")
-            (self._gzip or self._raw).write(line)
-            self.rows += 1
-            if self.rows % self._flush_every == 0:
-                self._flush(self._raw)
+            first, self._failed = not self._failed, True
+        if first:
+            self._on_failure(failure)
 
     def flush(self) -> None:
         """Make everything so far readable."""
@@ -95,12 +113,17 @@ class CaptureWriter:
 
     def close(self) -> None:
         """Finish the file. Idempotent."""
-        with self._lock:
-            raw, self._raw = self._raw, None
-            if raw is not None:
-                if self._gzip is not None:
-                    self._gzip.close()
-                raw.close()
+        try:
+            with self._lock:
+                raw, self._raw = self._raw, None
+                if raw is not None:
+                    try:
+                        if self._gzip is not None:
+                            self._gzip.close()
+                    finally:
+                        raw.close()
+        except OSError as failure:
+            self._fail(failure)
 
     def __enter__(self) -> Self:
         return self

@@ -147,6 +147,7 @@ class VenueHandle:
             Subscription: at once; data follows when the venue is connected (`Subscription.wait_live`).
 
         Raises:
+            NotConnected: the connector was stopped.
             UnknownSymbol, InvalidRequest, Unsupported: known to be wrong now. A symbol given before the instrument list
                 has arrived is checked when it does; the subscription's state then turns REFUSED.
         """
@@ -167,6 +168,9 @@ class VenueHandle:
             on_close=self._changed,
         )
         feed.attach(subscription)
+        if self._memory.closed:  # looked at after attaching: a stop meanwhile has either seen it, or is seen here
+            subscription.close()
+            raise NotConnected(f"{self.name} is stopped; subscribe on a new Connector.")
         self._changed()
         return subscription
 

@@ -66,6 +66,7 @@ class VenueMemory:
         self.instruments: InstrumentTable | None = None
         self.instruments_s: float | None = None
         self.changes = 0
+        self.closed = False
         self.on_wish: Callable[[Any], None] = lambda wish: None
         self._listed = threading.Event()
         self._lock = threading.Lock()  # guards the three below; nothing is called while it is held
@@ -111,6 +112,13 @@ class VenueMemory:
             alarms=self.alarms,
             backfill=self.settings.backfill,
         )
+
+    def close(self) -> None:
+        """The connector stops: subscriptions end, and later ones are refused."""
+        self.closed = True
+        for feed in self.feeds():
+            for consumer in feed.consumers:
+                consumer.close()
 
     def note_change(self) -> None:
         """A topic got its first consumer or lost its last."""

@@ -203,7 +203,7 @@ def suite(options: argparse.Namespace) -> Iterator[Row]:
     """The fault tests themselves, and whether every fault that applies has one."""
     began_s = time.monotonic()
     tests = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", "tests/system"],
+        [sys.executable, "-P", "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", "tests/system"],
         cwd=ROOT,
         check=False,
         timeout=900,

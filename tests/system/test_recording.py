@@ -2,8 +2,12 @@
 
 import gzip
 import json
+from pathlib import Path
+
+import pytest
 
 from connector import Connector, Trade, VenueSettings
+from connector.errors import SettingsError
 from connector.simulator import Replay, Simulator, SimulatorSettings
 
 
@@ -50,3 +54,21 @@ def test_a_recording_holds_frames_and_answers_in_the_shared_format(tmp_path):
     assert {"http", "ws-open", "ws-in", "ws-out"} <= {row["kind"] for row in rows}
     assert all(set(row) == {"at", "kind", "url", "body"} for row in rows)
     assert any("/exchangeInfo" in row["url"] for row in rows if row["kind"] == "http")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full to play a full disk")
+def test_a_full_disk_ends_the_recording_and_nothing_else():
+    with Simulator(SimulatorSettings(symbols=("BTCUSDT",), seed=11, events_per_s=2000.0)) as live:
+        venue = VenueSettings("binance", rest_url=live.rest_url, stream_url=live.ws_url, record="/dev/full")
+        with Connector([venue]) as connector:
+            assert len(take(connector.subscribe("binance", "trades", "BTC/USDT"), 300)) == 300
+            children = connector.tree.snapshot().children[0].children
+
+    assert [child.restarts for child in children] == [0, 0, 0, 0]
+
+
+def test_two_venues_may_not_record_into_one_file(tmp_path):
+    venues = [VenueSettings("binance", name=name, record=tmp_path / "a.jsonl") for name in ("one", "two")]
+
+    with pytest.raises(SettingsError, match="one file"):
+        Connector(venues)
