@@ -72,7 +72,11 @@ class TopicSnapshot(msgspec.Struct, frozen=True):
 
 
 class VenueSnapshot(msgspec.Struct, frozen=True):
-    """One venue at a glance. `counters` and `alarms` (surprises by kind, each logged once) are since the Connector was made."""
+    """One venue at a glance. `counters` and `alarms` (surprises by kind, each logged once) are since the Connector was made.
+
+    Attributes:
+        health: how reads, orders and cancels go: "closed" is well, "open for 3.2s, …" is not. See `connector.venue.health`.
+    """
 
     name: str
     instruments: int
@@ -80,6 +84,7 @@ class VenueSnapshot(msgspec.Struct, frozen=True):
     counters: dict[str, int]
     alarms: dict[str, int]
     budget: str
+    health: dict[str, str]
 
 
 class VenueHandle:
@@ -439,6 +444,7 @@ class VenueHandle:
             counters=memory.counters.snapshot(),
             alarms=memory.alarms.counts(),
             budget=repr(memory.ledger),
+            health=memory.health.snapshot(),
         )
 
     def __repr__(self) -> str:

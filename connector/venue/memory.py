@@ -20,6 +20,7 @@ from connector.throttle import ConnectBudget, Ledger
 from connector.transport.contract import Link
 from connector.venue.book_feed import BookFeed
 from connector.venue.feed import Feed
+from connector.venue.health import Health
 from connector.venue.settings import VenueSettings
 from connector.venue.wall import WallWatch
 
@@ -36,6 +37,7 @@ class VenueMemory:
         instruments, instruments_s: the list and when it came (monotonic); None before the first. Writer: state actor.
         ledger, connects: request budget and connection budget; they lock by themselves.
         offset: the venue's clock against ours; fed by REST workers through `add_clock_sample`.
+        health: circuits for reads, orders and cancels; told by whoever hears how a call went.
         trading: of the account; None without credentials. Set once, before the actors start.
         changes: rises whenever consumers come or go, so that a lost message costs a tick and no topic.
         on_wish: where feeds send their wishes; set by each incarnation of the stream actor.
@@ -61,6 +63,7 @@ class VenueMemory:
         self.wall = wall or WallWatch(clock)
         self.hosts = hosts
         self.ledger, self.connects, self.offset, self.counters, self.alarms = ledger, connects, offset, counters, alarms
+        self.health = Health(clock, counters)
         self.trading: Trading | None = None
         self._offset_lock = offset_lock  # the offset is shared by all venues behind the same hosts
         self.instruments: InstrumentTable | None = None

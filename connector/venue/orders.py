@@ -2,8 +2,10 @@
 
 A command goes one way: checked against the instrument's rules, asked of the risk hooks, journalled with its client id, let
 through by the request budgets, sent (over the session when it is up, else by REST, never both), and followed until the venue has
-spoken. What it comes to is decided in `orders.outcomes`; this actor asks, waits and sends as told. An answer that may be wrong
-leaves the command *unknown*: the asker hears so at once, and questions go on until the venue's word settles it.
+spoken. An order list is one request by REST; each of its orders is then followed by itself. While the venue's orders circuit is
+open (`venue.health`) new orders and amends are refused here; cancels never are. What a command comes to is decided in
+`orders.outcomes`; this actor asks, waits and sends as told. An answer that may be wrong leaves the command *unknown*: the asker
+hears so at once, and questions go on until the venue's word settles it.
 
 It never edits the read model: what venues say goes to the state actor as facts. It never sends an order a second time, but for
 one whose timestamp the venue refused. Nothing here blocks, apart from user-made risk hooks, for 100 ms at most.
@@ -45,6 +47,7 @@ from connector.errors import (
     RateLimited,
     Unsupported,
     VenueRejected,
+    VenueUnavailable,
     WireFormatError,
 )
 from connector.orders import risk
@@ -77,6 +80,7 @@ from connector.orders.outcomes import (
 from connector.orders.risk import KillSwitch, RiskHook, RiskRefused, RiskView
 from connector.supervision import Reply, SupervisedActor
 from connector.throttle import Grant, Priority
+from connector.venue.health import Circuit
 from connector.venue.memory import VenueMemory
 from connector.venue.messages import Intended, Noted, Noticed, RawAnswer, Ruled, SignedFetch, post
 from connector.venue.session import AccountFacts, SessionLost
@@ -200,6 +204,17 @@ class _Open:
         self.patient_until_s = float("-inf")
 
 
+class _List:
+    """One request for several orders. Its answer is about all of them, also of those that were settled by another way before."""
+
+    __slots__ = ("by_s", "clock_retried", "command", "number", "orders")
+
+    def __init__(self, number: int, command: PlaceOrderList, orders: tuple[_Open, ...]) -> None:
+        self.number, self.command, self.orders = number, command, orders
+        self.by_s = orders[0].by_s
+        self.clock_retried = False
+
+
 class OrderCommandActor(SupervisedActor):
     """Takes `domain.commands` by ask, tell and proxy; answers with `OrderOutcome`."""
 
@@ -209,6 +224,7 @@ class OrderCommandActor(SupervisedActor):
         super().__init__()
         self._memory, self._trading, self._clock = memory, memory.trading, memory.clock
         self._opens: dict[int, _Open] = {}
+        self._lists: dict[int, _List] = {}  # sent, or about to be, and not answered
         self._by_client_id: dict[str, list[int]] = {}
         self._never: dict[str, None] = {}  # orders that lately turned out not to exist
         self._number = 0
@@ -237,7 +253,11 @@ class OrderCommandActor(SupervisedActor):
         elif isinstance(message, _Look):
             self._with(message.number, lambda order: self._on_look(order, message.due_s))
         elif isinstance(message, _Again):
-            self._with(message.number, self._send)
+            bundle = self._lists.get(message.number)
+            if bundle is not None:
+                self._send_list(bundle)
+            else:
+                self._with(message.number, self._send)
         elif isinstance(message, _Resume):
             self._resume()
         else:
@@ -269,7 +289,7 @@ class OrderCommandActor(SupervisedActor):
         elif isinstance(command, ReleaseKillSwitch):
             self._trading.killed = False
         elif isinstance(command, PlaceOrderList):
-            raise Unsupported(f"{self._memory.name}: order lists are not offered by this version; nothing was sent.")
+            self._begin_list(command)
         else:
             raise TypeError(
                 f"the order actor does not know {command!r}; it takes the commands of connector.domain.commands."
@@ -302,11 +322,24 @@ class OrderCommandActor(SupervisedActor):
             else:
                 self._change(command, answer)
         except ConnectorError as refused:
-            self._memory.counters.add("orders.refused_here")
-            code = getattr(refused, "hook", None) or getattr(refused, "filter", None) or type(refused).__name__
-            text = str(refused)
-            seen = (Evidence(self._clock.time_ns(), "risk" if isinstance(refused, RiskRefused) else "command", text),)
-            answer(OrderOutcome(OutcomeKind.REFUSED, command.client_id or "", None, str(code), text, seen))
+            answer(self._refused_here(command.client_id, refused))
+
+    def _refused_here(self, client_id: str | None, refused: ConnectorError) -> OrderOutcome:
+        self._memory.counters.add("orders.refused_here")
+        code = getattr(refused, "hook", None) or getattr(refused, "filter", None) or type(refused).__name__
+        text = str(refused)
+        seen = (Evidence(self._clock.time_ns(), "risk" if isinstance(refused, RiskRefused) else "command", text),)
+        return OrderOutcome(OutcomeKind.REFUSED, client_id or "", None, str(code), text, seen)
+
+    def _require_healthy(self) -> None:
+        """While the venue fails at orders one is tried at a time; others are refused before they are journalled."""
+        wait_s = self._memory.health.take(Circuit.ORDERS)
+        if wait_s > 0.0:
+            raise VenueUnavailable(
+                f"nothing was sent: {self._memory.name} did not answer the last orders, and one is tried at a time. Try again in "
+                f"{wait_s:.1f} s; cancels pass.",
+                retry_after_s=wait_s,
+            )
 
     def _place(self, command: PlaceOrder, answer: Callable[[OrderOutcome], None]) -> None:
         trading, instrument = self._trading, self._instrument(command.symbol)
@@ -314,20 +347,156 @@ class OrderCommandActor(SupervisedActor):
         view = self._view()
         check(command, instrument, view.prices.get(command.symbol))
         self._ask_hooks(command, view)
-        if command.client_id is None:
-            client_id = self._ids.make()
-        else:
-            client_id = command.client_id
-            check_client_id(client_id, trading.language.rules)
-            if trading.store.order(client_id) is not None:
-                raise InvalidRequest(
-                    f"client_id {client_id!r} was used before. Ids are never used twice; leave it None."
-                )
+        client_id = self._client_id(command)
+        self._require_healthy()
         order = self._open(CommandKind.PLACE, command, client_id, instrument, answer)
         if not command.test:
             self._journal(order)
             self.context.sibling("state").tell(Intended(order.intent))
         self._send(order)
+
+    def _client_id(self, command: PlaceOrder) -> str:
+        assert self._trading is not None and self._ids is not None
+        if command.client_id is None:
+            return self._ids.make()
+        check_client_id(command.client_id, self._trading.language.rules)
+        if self._trading.store.order(command.client_id) is not None:
+            raise InvalidRequest(
+                f"client_id {command.client_id!r} was used before. Ids are never used twice; leave it None."
+            )
+        return command.client_id
+
+    # ------------------------------------------------------------ order lists
+
+    def _begin_list(self, command: PlaceOrderList) -> None:
+        """All of its orders, or none: what is wrong with one refuses them all."""
+        reply = self.context.defer_reply()
+        try:
+            self._place_list(command, reply)
+        except ConnectorError as refused:
+            reply.set(tuple(self._refused_here(order.client_id, refused) for order in command.orders))
+
+    def _place_list(self, command: PlaceOrderList, reply: Reply) -> None:
+        trading = self._trading
+        assert trading is not None
+        rules, view = trading.language.rules, self._view()
+        if command.kind.value not in rules.lists:
+            raise Unsupported(f"{self._memory.name} takes no {command.kind.name} lists; nothing was sent.")
+        if len({order.symbol for order in command.orders}) != 1:
+            raise InvalidRequest("the orders of a list are of one symbol; nothing was sent.")
+        instrument = self._instrument(command.orders[0].symbol)
+        for order in command.orders:
+            check(order, instrument, view.prices.get(order.symbol))
+        self._ask_hooks(command, view)
+        client_ids = [self._client_id(order) for order in command.orders]
+        if len(set(client_ids)) < len(client_ids):
+            raise InvalidRequest("two orders of the list have the same client_id; leave them None.")
+        list_id = self._list_id(command)
+        command = msgspec.structs.replace(command, client_id=list_id)
+        # The driver knows what goes together in a list. This request is never sent: it has to be built without complaint.
+        trading.language.place_list(command, client_ids, instrument, trading.auth(), 1)
+        self._require_healthy()
+        group = _Group(reply, len(command.orders))
+        opens = tuple(
+            self._open(
+                CommandKind.PLACE,
+                order,
+                client_id,
+                instrument,
+                lambda outcome, place=place: group.put(place, outcome),  # type: ignore[misc]
+                list_id,
+            )
+            for place, (order, client_id) in enumerate(zip(command.orders, client_ids, strict=True))
+        )
+        self._journal(*opens)
+        for each in opens:
+            self.context.sibling("state").tell(Intended(each.intent))
+        self._number += 1
+        self._lists = {number: each for number, each in self._lists.items() if self._unsettled(each)}
+        bundle = self._lists[self._number] = _List(self._number, command, opens)
+        self._send_list(bundle)
+
+    def _list_id(self, command: PlaceOrderList) -> str:
+        assert self._trading is not None and self._ids is not None
+        list_id = command.client_id
+        if list_id is None:
+            return self._ids.make()
+        check_client_id(list_id, self._trading.language.rules)
+        for record in self._trading.store.open_orders():
+            if record.intent is not None and record.intent.list_id == list_id:
+                raise InvalidRequest(f"a list {list_id!r} is open; leave the list's client_id None to have one made.")
+        return list_id
+
+    def _send_list(self, bundle: _List) -> None:
+        trading = self._trading
+        assert trading is not None
+        venue_ms = trading.venue_ms()
+        if venue_ms is None:
+            trading.on_clock_doubt()
+            self._wait_for_budget(bundle, 0.2, "the venue's clock is not known yet")
+            return
+        command, instrument = bundle.command, bundle.orders[0].instrument
+        client_ids = [order.client_id for order in bundle.orders]
+
+        def build() -> HttpRequest:  # on the REST actor's thread, when its turn comes
+            return trading.language.place_list(command, client_ids, instrument, trading.auth(), trading.now_ms())
+
+        ref, number = self.actor_ref, bundle.number
+
+        def reply(answer: RawAnswer) -> None:  # on a worker thread
+            post(ref, _Answered(number, answer.response, str(answer.error or ""), answer.sent))
+
+        for order in self._unsettled(bundle):
+            self._mark_sent(order, venue_ms + int(ANSWER_WITHIN_S * 1_000))
+            self._look_in(order, ANSWER_WITHIN_S + 1.0)
+            self._note(order, "sent", f"handed to REST in list {command.client_id}")
+        self.context.sibling("rest").tell(SignedFetch(build, Priority.PLACE, ANSWER_WITHIN_S, True, reply))
+
+    def _on_list_answered(self, bundle: _List, message: _Answered) -> None:
+        assert self._trading is not None
+        language = self._trading.language
+        del self._lists[bundle.number]
+        if message.response is None:
+            self._learn_all(bundle, Lost(message.failure) if message.sent else NotSent(message.failure))
+            return
+        failure = language.failure(message.response, write=True)
+        if isinstance(failure, ClockRejected) and not bundle.clock_retried:
+            bundle.clock_retried = True
+            self._lists[bundle.number] = bundle
+            bundle.by_s = self._restamp(failure)
+            self.context.call_later(RESEND_AFTER_S, _Again(bundle.number))
+        elif isinstance(failure, VenueRejected) and any(t in failure.reason for t in language.duplicate_id_texts):
+            # It does not say which of the ids: each order is asked for.
+            self._learn_all(bundle, Lost(f"the venue says that an id of the list is in use: {failure.reason}"))
+        elif failure is not None:
+            for order in self._unsettled(bundle):
+                order.clock_retried = bundle.clock_retried
+                self._on_refused(order, failure)
+        else:
+            self._on_list_taken(bundle, message.response)
+
+    def _on_list_taken(self, bundle: _List, response: HttpResponse) -> None:
+        assert self._trading is not None
+        try:
+            told, reports = self._trading.language.read_list(response, bundle.orders[0].instrument)
+        except ConnectorError as unreadable:
+            self._memory.counters.add("orders.answers_unreadable")
+            self._learn_all(bundle, Lost(f"the answer cannot be read: {unreadable}"))
+            return
+        self.context.sibling("state").tell(AccountFacts((*reports, told), "answer"))
+        by_client_id = {report.client_id: report for report in reports}
+        for order in self._unsettled(bundle):
+            report = by_client_id.get(order.client_id)
+            self._learn(order, Lost("the answer does not name this order") if report is None else Accepted(report))
+
+    def _learn_all(self, bundle: _List, fact: Any) -> None:
+        for order in self._unsettled(bundle):
+            self._learn(order, fact)
+
+    def _unsettled(self, bundle: _List) -> list[_Open]:
+        return [order for order in bundle.orders if order.number in self._opens]
+
+    # ------------------------------------------------------------ orders that are there
 
     def _change(self, command: CancelOrder | AmendOrder, answer: Callable[[OrderOutcome], None]) -> None:
         trading, instrument = self._trading, self._instrument(command.symbol)
@@ -345,6 +514,7 @@ class OrderCommandActor(SupervisedActor):
             assert record.intent.place is not None
             check_amend(command, record.intent.place, instrument)
             self._ask_hooks(command, self._view())
+            self._require_healthy()
         order = self._open(kind, command, command.client_id, instrument, answer)
         order.venue_id = record.order.venue_id
         self._journal(order)
@@ -357,6 +527,7 @@ class OrderCommandActor(SupervisedActor):
         client_id: str,
         instrument: Instrument,
         answer: Callable[[OrderOutcome], None] | None,
+        list_id: str | None = None,
     ) -> _Open:
         assert self._trading is not None
         self._number += 1
@@ -366,6 +537,7 @@ class OrderCommandActor(SupervisedActor):
             client_id=client_id,
             at_ns=self._clock.time_ns(),
             recv_window_ms=self._trading.language.rules.recv_window_ms,
+            list_id=list_id,
         )
         by_s = self._clock.monotonic_s() + BUDGET_WITHIN_S
         order = _Open(self._number, kind, command, client_id, instrument, intent, answer, by_s)
@@ -373,15 +545,19 @@ class OrderCommandActor(SupervisedActor):
         self._by_client_id.setdefault(client_id, []).append(order.number)
         return order
 
-    def _journal(self, order: _Open) -> None:
+    def _journal(self, *orders: _Open) -> None:
         """Durable before the first byte leaves. A store that fails lets nothing pass."""
         assert self._trading is not None
         try:
-            self._trading.store.append((order.intent,))
+            self._trading.store.append(tuple(order.intent for order in orders))
         except ConnectorError:
-            self._forget(order)
+            for order in orders:
+                self._forget(order)
+            if orders[0].kind is not CommandKind.CANCEL:
+                self._memory.health.withdraw(Circuit.ORDERS)
             raise
-        self._note(order, "journal", f"{order.kind.value} written to the journal")
+        for order in orders:
+            self._note(order, "journal", f"{order.kind.value} written to the journal")
 
     def _instrument(self, symbol: Symbol) -> Instrument:
         if self._memory.instruments is None:
@@ -397,10 +573,10 @@ class OrderCommandActor(SupervisedActor):
                 view = view.plus(new_record(order.intent).order, order.intent.at_ns)
         return view
 
-    def _ask_hooks(self, command: PlaceOrder | AmendOrder, view: RiskView) -> None:
+    def _ask_hooks(self, command: PlaceOrder | AmendOrder | PlaceOrderList, view: RiskView) -> None:
         """Built-in hooks here, user-made ones on a thread of their own for at most 100 ms. Fails closed."""
         assert self._trading is not None
-        KillSwitch()(command, view)
+        risk.evaluate((KillSwitch(),), command, view)
         for hook in self._trading.hooks:
             if type(hook).__module__ == risk.__name__:
                 risk.evaluate((hook,), command, view)
@@ -449,10 +625,17 @@ class OrderCommandActor(SupervisedActor):
             return True
         self._mark_sent(order, timestamp_ms)
         order.grant = grant
-        ref, number = self.actor_ref, order.number
+        ref, number, due_s = self.actor_ref, order.number, now_s + ANSWER_WITHIN_S
+        circuit = Circuit.CANCELS if order.kind is CommandKind.CANCEL else Circuit.ORDERS
 
         def done(outcome: HttpResponse | SessionLost) -> None:  # on a reader thread
             lost = isinstance(outcome, SessionLost)
+            if not isinstance(outcome, SessionLost):
+                self._memory.health.heard(circuit, trading.language.failure(outcome, write=True))
+            elif self._clock.monotonic_s() >= due_s:
+                self._memory.health.heard(circuit, OutcomeUnknown(outcome.reason))
+            else:  # a session that ended says nothing of the exchange: the next order goes by REST
+                self._memory.health.withdraw(circuit)
             post(
                 ref,
                 _Answered(
@@ -466,7 +649,7 @@ class OrderCommandActor(SupervisedActor):
                 self._memory.counters.add("orders.answers_lost")
 
         try:
-            trading.session.send(lambda request_id: build(request_id, timestamp_ms), now_s + ANSWER_WITHIN_S, done)
+            trading.session.send(lambda request_id: build(request_id, timestamp_ms), due_s, done)
         except NotConnected:
             grant.settle()
             order.grant = None
@@ -503,10 +686,15 @@ class OrderCommandActor(SupervisedActor):
         self._look_in(order, ANSWER_WITHIN_S + 1.0)
         self._note(order, "sent", "handed to REST")
 
-    def _wait_for_budget(self, order: _Open, wait_s: float, why: str = "the request budget is spent") -> None:
+    def _wait_for_budget(self, order: _Open | _List, wait_s: float, why: str = "the request budget is spent") -> None:
         now_s = self._clock.monotonic_s()
         if now_s + wait_s > order.by_s:
-            self._learn(order, NotSent(f"{why}, and it would take longer than {BUDGET_WITHIN_S} s"))
+            late = NotSent(f"{why}, and it would take longer than {BUDGET_WITHIN_S} s")
+            if isinstance(order, _Open):
+                self._learn(order, late)
+            else:
+                del self._lists[order.number]
+                self._learn_all(order, late)
         else:
             self.context.call_later(wait_s, _Again(order.number))
 
@@ -535,6 +723,10 @@ class OrderCommandActor(SupervisedActor):
     # ------------------------------------------------------------ answers
 
     def _on_answered(self, message: _Answered) -> None:
+        bundle = self._lists.get(message.number)
+        if bundle is not None:
+            self._on_list_answered(bundle, message)
+            return
         order = self._opens.get(message.number)
         if order is None:
             return
@@ -583,12 +775,8 @@ class OrderCommandActor(SupervisedActor):
         if isinstance(failure, OutcomeUnknown):
             self._learn(order, Lost(str(failure)))
         elif isinstance(failure, ClockRejected) and not order.clock_retried:
-            order.clock_retried = (
-                True  # the venue refused it: sending the same intent with a right timestamp doubles nothing
-            )
-            self._memory.counters.add("orders.restamped")
-            self._trading.note_clock(failure)
-            order.by_s = self._clock.monotonic_s() + BUDGET_WITHIN_S
+            order.clock_retried = True
+            order.by_s = self._restamp(failure)
             self.context.call_later(RESEND_AFTER_S, _Again(order.number))
         elif isinstance(failure, VenueRejected) and any(t in failure.reason for t in language.duplicate_id_texts):
             self._learn(order, DuplicateId(failure.reason))
@@ -606,6 +794,13 @@ class OrderCommandActor(SupervisedActor):
             code = getattr(failure, "code", None) or type(failure).__name__
             self._learn(order, Refused(str(code), getattr(failure, "reason", None) or str(failure)))
 
+    def _restamp(self, failure: ClockRejected) -> float:
+        """The venue refused the timestamp: the same intent with a right one doubles nothing. Until when it may be sent."""
+        assert self._trading is not None
+        self._memory.counters.add("orders.restamped")
+        self._trading.note_clock(failure)
+        return self._clock.monotonic_s() + BUDGET_WITHIN_S
+
     def _on_noticed(self, report: OrderReport) -> None:
         """The venue reported one of ours by another way: that may settle what waits."""
         for number in tuple(self._by_client_id.get(report.client_id, ())):
@@ -619,6 +814,8 @@ class OrderCommandActor(SupervisedActor):
     def _learn(self, order: _Open, fact: Any) -> None:
         if order.pending is None:  # it never came to be sent
             order.pending = self._pending(order, self._clock.time_ns(), 0)
+        if isinstance(fact, NotSent) and order.kind is not CommandKind.CANCEL:
+            self._memory.health.withdraw(Circuit.ORDERS)
         before = order.pending
         order.pending = learn(before, fact)
         if order.pending is not before:
@@ -875,7 +1072,7 @@ class _HookThread:
         self._spawn, self._started = spawn, False
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
 
-    def ask(self, hook: RiskHook, command: PlaceOrder | AmendOrder, view: RiskView) -> bool:
+    def ask(self, hook: RiskHook, command: PlaceOrder | AmendOrder | PlaceOrderList, view: RiskView) -> bool:
         """False when it did not answer in time. Raises what the hook's refusal is."""
         if not self._started:
             self._started = True

@@ -1,8 +1,10 @@
 """The REST actor of one venue: every question goes through it, in order of priority, within the venue's budgets.
 
 It never blocks: a question waits in its queue until the budgets allow it and a worker is free, so a slow answer or a spent
-budget holds up nothing that could go. Workers (threads owned by this incarnation) send, wait and read the answer; the
-actor only decides what goes next. Asks are answered later by the worker; when this incarnation ends they end with an error.
+budget holds up nothing that could go. While the venue does not answer reads (`venue.health`), an engine's question is refused
+at once, the library's own wait, and one at a time is tried; orders and cancels pass. Workers (threads owned by this
+incarnation) send, wait and read the answer; the actor only decides what goes next. Asks are answered later by the worker; when
+this incarnation ends they end with an error.
 """
 
 from __future__ import annotations
@@ -16,9 +18,10 @@ import msgspec
 
 from connector.domain.queries import InstrumentsQuery, Query, ServerTimeQuery
 from connector.domain.wire import HttpRequest, HttpResponse
-from connector.errors import Banned, ConnectorError, NotConnected, RateLimited
+from connector.errors import Banned, ConnectorError, NotConnected, RateLimited, VenueUnavailable
 from connector.supervision import SupervisedActor
 from connector.throttle import Grant, Priority
+from connector.venue.health import Circuit
 from connector.venue.memory import VenueMemory
 from connector.venue.messages import Answer, Fetch, MeasureClock, RawAnswer, SignedFetch, post
 
@@ -55,9 +58,10 @@ class _Job:
     """One question or order on its way.
 
     `build` makes the request when its turn comes; `finish` is called with the outcome, or with why it was not sent (no grant).
+    `patient`: a read that waits while reads are not answered, rather than being refused.
     """
 
-    __slots__ = ("asked_s", "build", "deadline_s", "finish")
+    __slots__ = ("asked_s", "build", "circuit", "deadline_s", "finish", "patient")
 
     def __init__(
         self,
@@ -65,8 +69,11 @@ class _Job:
         asked_s: float,
         deadline_s: float,
         finish: Callable[[HttpResponse | ConnectorError, Grant | None], None],
+        circuit: Circuit,
+        patient: bool,
     ) -> None:
         self.build, self.asked_s, self.deadline_s, self.finish = build, asked_s, deadline_s, finish
+        self.circuit, self.patient = circuit, patient
 
 
 class RestActor(SupervisedActor):
@@ -80,9 +87,10 @@ class RestActor(SupervisedActor):
         self._language = memory.driver.rest
         self._clock = memory.clock
         self._waiting: list[tuple[int, int, _Job]] = []
+        self._held: list[tuple[int, int, _Job]] = []  # patient reads while reads are not answered
         self._number = 0
         self._in_flight = 0
-        self._pump_armed = False
+        self._pump_s = self._held_look_s = float("inf")
         self._http: HttpPort | None = None
 
     def on_start(self) -> None:
@@ -104,9 +112,10 @@ class RestActor(SupervisedActor):
     def _close(self, why: str) -> None:
         if self._http is not None:
             self._http.close()
-        for _, _, job in self._waiting:
+        for _, _, job in (*self._waiting, *self._held):
             job.finish(NotConnected(f"{why} before the request was sent; ask again."), None)
         self._waiting.clear()
+        self._held.clear()
 
     # ------------------------------------------------------------ messages
 
@@ -122,7 +131,8 @@ class RestActor(SupervisedActor):
                 else:
                     reply.set(found.value)
 
-            self._enqueue_query(message, request, Priority.READ, self._memory.settings.request_timeout_s, answer)
+            timeout_s = self._memory.settings.request_timeout_s
+            self._enqueue_query(message, request, Priority.READ, timeout_s, answer, patient=False)
         elif kind is Fetch:
             try:
                 request = self._language.request(message.query)
@@ -131,12 +141,14 @@ class RestActor(SupervisedActor):
                 return None
             self._enqueue_query(message.query, request, message.priority, message.deadline_s, message.reply)
         elif kind is SignedFetch:
-            self._enqueue(message.priority, message.deadline_s, message.build, self._raw_finisher(message))
+            circuit = _circuit(message)
+            finish = self._raw_finisher(message, circuit)
+            self._enqueue(message.priority, message.deadline_s, message.build, finish, circuit)
         elif kind is _Finished:
             self._in_flight -= 1
             self._pump()
         elif kind is _Pump:
-            self._pump_armed = False
+            self._pump_s = float("inf")
             self._pump()
         elif kind is _SyncClock:
             self._sync_clock()
@@ -155,8 +167,11 @@ class RestActor(SupervisedActor):
         priority: Priority,
         deadline_s: float,
         reply: Callable[[Answer], None],
+        *,
+        patient: bool = True,
     ) -> None:
-        self._enqueue(priority, deadline_s, lambda: request, self._finisher(query, request, reply))
+        finish = self._finisher(query, request, reply)
+        self._enqueue(priority, deadline_s, lambda: request, finish, Circuit.READS, patient)
 
     def _enqueue(
         self,
@@ -164,10 +179,13 @@ class RestActor(SupervisedActor):
         deadline_s: float,
         build: Callable[[], HttpRequest],
         finish: Callable[[HttpResponse | ConnectorError, Grant | None], None],
+        circuit: Circuit,
+        patient: bool = True,
     ) -> None:
         now_s = self._clock.monotonic_s()
         self._number += 1
-        heapq.heappush(self._waiting, (int(priority), self._number, _Job(build, now_s, now_s + deadline_s, finish)))
+        job = _Job(build, now_s, now_s + deadline_s, finish, circuit, patient)
+        heapq.heappush(self._waiting, (int(priority), self._number, job))
         self._pump()
 
     # ------------------------------------------------------------ sending
@@ -176,12 +194,22 @@ class RestActor(SupervisedActor):
         """Send what may go. Strictly by priority: nothing overtakes a more important question that waits for budget."""
         assert self._http is not None
         memory = self._memory
+        if self._held:
+            self._look_at_held()
         while self._waiting and self._in_flight < memory.settings.rest_workers:
-            priority, _, job = self._waiting[0]
+            priority, number, job = self._waiting[0]
             now_s = self._clock.monotonic_s()
             if now_s >= job.deadline_s:
                 heapq.heappop(self._waiting)
                 job.finish(self._too_late(job, now_s), None)
+                continue
+            reading = job.circuit is Circuit.READS
+            if reading and (wait_s := memory.health.wait_s(Circuit.READS)) > 0.0:
+                heapq.heappop(self._waiting)
+                if job.patient:
+                    self._hold((priority, number, job), now_s, wait_s)
+                else:
+                    job.finish(self._unfit(wait_s), None)
                 continue
             try:
                 request = job.build()
@@ -191,13 +219,38 @@ class RestActor(SupervisedActor):
                 job.finish(refused, None)
                 continue
             if isinstance(grant, float):
-                if not self._pump_armed:
-                    self._pump_armed = True
-                    self.context.call_later(min(grant, max(0.0, job.deadline_s - now_s)) + 0.001, _Pump())
+                self._pump_in(min(grant, max(0.0, job.deadline_s - now_s)) + 0.001, now_s)
                 return
             heapq.heappop(self._waiting)
             self._in_flight += 1
+            if reading:
+                memory.health.take(Circuit.READS)
             self._http.submit(request, job.deadline_s, self._done(job, grant))
+
+    def _pump_in(self, after_s: float, now_s: float) -> None:
+        if now_s + after_s < self._pump_s:
+            self._pump_s = now_s + after_s
+            self.context.call_later(after_s, _Pump())
+
+    def _hold(self, entry: tuple[int, int, _Job], now_s: float, wait_s: float) -> None:
+        self._held.append(entry)
+        look_in_s = min(wait_s, entry[2].deadline_s - now_s) + 0.001
+        self._held_look_s = min(self._held_look_s, now_s + look_in_s)
+        self._pump_in(look_in_s, now_s)
+
+    def _look_at_held(self) -> None:
+        """Reads are answered again, or it is time for a trial: they queue anew. Those whose time is up are refused."""
+        now_s, wait_s = self._clock.monotonic_s(), self._memory.health.wait_s(Circuit.READS)
+        if wait_s > 0.0 and now_s < self._held_look_s:
+            return
+        held, self._held, self._held_look_s = self._held, [], float("inf")
+        for entry in held:
+            if entry[2].deadline_s <= now_s:
+                entry[2].finish(self._unfit(wait_s), None)
+            elif wait_s > 0.0:
+                self._hold(entry, now_s, wait_s)
+            else:
+                heapq.heappush(self._waiting, entry)
 
     def _done(self, job: _Job, grant: Grant) -> Callable[[HttpResponse | ConnectorError], None]:
         context, ref, counters = self.context, self.actor_ref, self._memory.counters
@@ -217,6 +270,18 @@ class RestActor(SupervisedActor):
             f"nothing was sent: a request waited {now_s - job.asked_s:.1f} s for the request budget of {self._memory.name}. "
             f"{self._memory.ledger!r}. Ask less often, or with a longer deadline."
         )
+
+    def _unfit(self, wait_s: float) -> ConnectorError:
+        return VenueUnavailable(
+            f"nothing was sent: {self._memory.name} did not answer the last questions. One is tried at a time; "
+            f"ask again in {wait_s:.1f} s.",
+            retry_after_s=wait_s,
+        )
+
+    def _heard(self, circuit: Circuit, error: ConnectorError | None) -> None:
+        """On a worker thread. What this actor cuts off as it ends says nothing of the venue."""
+        if self.context.is_current():
+            self._memory.health.heard(circuit, error)
 
     def _finisher(
         self, query: Query, request: HttpRequest, reply: Callable[[Answer], None]
@@ -239,14 +304,18 @@ class RestActor(SupervisedActor):
             except ConnectorError as error:
                 memory.counters.add("rest.errors")
                 if grant is not None:
+                    self._heard(Circuit.READS, error)
                     self._heed(error, request)
                 reply(Answer(None, error))
             else:
+                self._heard(Circuit.READS, None)
                 reply(Answer(value, None))
 
         return finish
 
-    def _raw_finisher(self, message: SignedFetch) -> Callable[[HttpResponse | ConnectorError, Grant | None], None]:
+    def _raw_finisher(
+        self, message: SignedFetch, circuit: Circuit
+    ) -> Callable[[HttpResponse | ConnectorError, Grant | None], None]:
         """For signed requests: hand the response over as it came; only what concerns budgets is read here."""
         memory = self._memory
         trading = memory.trading
@@ -256,6 +325,7 @@ class RestActor(SupervisedActor):
             if isinstance(outcome, ConnectorError):
                 if grant is not None:
                     grant.settle()
+                    self._heard(circuit, outcome)
                 memory.counters.add("rest.errors")
                 message.reply(
                     RawAnswer(None, outcome, sent=grant is not None and not isinstance(outcome, NotConnected))
@@ -264,6 +334,7 @@ class RestActor(SupervisedActor):
             if grant is not None:
                 grant.settle(trading.language.used(outcome))
                 failure = trading.language.failure(outcome, write=message.write)
+                self._heard(circuit, failure)
                 if failure is not None:
                     self._heed(failure, None)
                     trading.note_clock(failure)
@@ -289,4 +360,11 @@ class RestActor(SupervisedActor):
         self._enqueue_query(query, request, Priority.READ, timeout_s, lambda answer: None)
 
     def __repr__(self) -> str:
-        return f"<RestActor {self._memory.name} waiting={len(self._waiting)} in_flight={self._in_flight}>"
+        held = f" held={len(self._held)}" if self._held else ""
+        return f"<RestActor {self._memory.name} waiting={len(self._waiting)}{held} in_flight={self._in_flight}>"
+
+
+def _circuit(message: SignedFetch) -> Circuit:
+    if not message.write:
+        return Circuit.READS
+    return Circuit.CANCELS if message.priority is Priority.CANCEL else Circuit.ORDERS
