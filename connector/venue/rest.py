@@ -11,14 +11,17 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol, get_args
 
 import msgspec
+import pykka
 
 from connector.domain.queries import InstrumentsQuery, Query, ServerTimeQuery
 from connector.domain.wire import HttpRequest, HttpResponse
-from connector.errors import Banned, ConnectorError, NotConnected, RateLimited, VenueUnavailable
+from connector.errors import Banned, ConnectorBug, ConnectorError, NotConnected, RateLimited, VenueUnavailable
+from connector.orders.outcomes import Reachable
 from connector.supervision import SupervisedActor
 from connector.throttle import Grant, Priority
 from connector.venue.health import Circuit
@@ -88,6 +91,7 @@ class RestActor(SupervisedActor):
         self._clock = memory.clock
         self._waiting: list[tuple[int, int, _Job]] = []
         self._held: list[tuple[int, int, _Job]] = []  # patient reads while reads are not answered
+        self._reads_failed = True  # perhaps, before this incarnation; nobody is told late that they are answered again
         self._number = 0
         self._in_flight = 0
         self._pump_s = self._held_look_s = float("inf")
@@ -194,8 +198,8 @@ class RestActor(SupervisedActor):
         """Send what may go. Strictly by priority: nothing overtakes a more important question that waits for budget."""
         assert self._http is not None
         memory = self._memory
-        if self._held:
-            self._look_at_held()
+        if self._reads_failed:
+            self._look_at_reads()
         while self._waiting and self._in_flight < memory.settings.rest_workers:
             priority, number, job = self._waiting[0]
             now_s = self._clock.monotonic_s()
@@ -206,6 +210,7 @@ class RestActor(SupervisedActor):
             reading = job.circuit is Circuit.READS
             if reading and (wait_s := memory.health.wait_s(Circuit.READS)) > 0.0:
                 heapq.heappop(self._waiting)
+                self._reads_failed = True
                 if job.patient:
                     self._hold((priority, number, job), now_s, wait_s)
                 else:
@@ -238,9 +243,15 @@ class RestActor(SupervisedActor):
         self._held_look_s = min(self._held_look_s, now_s + look_in_s)
         self._pump_in(look_in_s, now_s)
 
-    def _look_at_held(self) -> None:
-        """Reads are answered again, or it is time for a trial: they queue anew. Those whose time is up are refused."""
-        now_s, wait_s = self._clock.monotonic_s(), self._memory.health.wait_s(Circuit.READS)
+    def _look_at_reads(self) -> None:
+        """Reads are answered again, or it is time for a trial: those held queue anew. Those whose time is up are refused."""
+        health = self._memory.health
+        if health.is_closed(Circuit.READS):
+            self._reads_failed = False
+            if self._memory.trading is not None:  # what waits for the end of a long pause between questions goes on now
+                with suppress(pykka.ActorDeadError, LookupError):
+                    self.context.sibling("orders").tell(Reachable())
+        now_s, wait_s = self._clock.monotonic_s(), health.wait_s(Circuit.READS)
         if wait_s > 0.0 and now_s < self._held_look_s:
             return
         held, self._held, self._held_look_s = self._held, [], float("inf")
@@ -307,6 +318,9 @@ class RestActor(SupervisedActor):
                     self._heard(Circuit.READS, error)
                     self._heed(error, request)
                 reply(Answer(None, error))
+            except BaseException as bug:  # whoever asked is told, before this worker and with it the actor goes down
+                reply(Answer(None, ConnectorBug(f"reading the answer to {request!r} failed: {bug!r}")))
+                raise
             else:
                 self._heard(Circuit.READS, None)
                 reply(Answer(value, None))
@@ -331,14 +345,16 @@ class RestActor(SupervisedActor):
                     RawAnswer(None, outcome, sent=grant is not None and not isinstance(outcome, NotConnected))
                 )
                 return
-            if grant is not None:
-                grant.settle(trading.language.used(outcome))
-                failure = trading.language.failure(outcome, write=message.write)
-                self._heard(circuit, failure)
-                if failure is not None:
-                    self._heed(failure, None)
-                    trading.note_clock(failure)
-            message.reply(RawAnswer(outcome, None, sent=True))
+            try:
+                if grant is not None:
+                    grant.settle(trading.language.used(outcome))
+                    failure = trading.language.failure(outcome, write=message.write)
+                    self._heard(circuit, failure)
+                    if failure is not None:
+                        self._heed(failure, None)
+                        trading.note_clock(failure)
+            finally:
+                message.reply(RawAnswer(outcome, None, sent=True))
 
         return finish
 
