@@ -567,11 +567,19 @@ class OrderCommandActor(SupervisedActor):
     def _view(self) -> RiskView:
         """What hooks are shown: the account's view, and the orders on their way that it does not show yet."""
         assert self._trading is not None
-        view = replace(self._trading.view, time_ns=self._clock.time_ns(), killed=self._trading.killed)
-        for order in self._opens.values():
-            if order.kind is CommandKind.PLACE and not _is_test(order.command):
-                view = view.plus(new_record(order.intent).order, order.intent.at_ns)
-        return view
+        view = self._trading.view
+        if self._trading.hooks:  # the kill switch alone asks for no orders
+            intents = [
+                order.intent
+                for order in self._opens.values()
+                if order.kind is CommandKind.PLACE
+                and order.client_id not in view.open_orders
+                and not _is_test(order.command)
+            ]
+            sent = {intent.client_id: new_record(intent).order for intent in intents}
+            placed_ns = (*view.placed_ns, *(intent.at_ns for intent in intents))
+            view = replace(view, open_orders={**view.open_orders, **sent}, placed_ns=placed_ns)
+        return replace(view, time_ns=self._clock.time_ns(), killed=self._trading.killed)
 
     def _ask_hooks(self, command: PlaceOrder | AmendOrder | PlaceOrderList, view: RiskView) -> None:
         """Built-in hooks here, user-made ones on a thread of their own for at most 100 ms. Fails closed."""

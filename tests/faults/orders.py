@@ -205,6 +205,7 @@ class Life:
 
     def throw_in_calm(self) -> None:
         if self.killed:
+            self.killed = False
             self.venue.orders.ask(ReleaseKillSwitch(), timeout=30.0)
         for _ in range(3):
             self.ask(self.new_order())

@@ -1,0 +1,424 @@
+"""What an order costs from command to answer: the shipped order actor over REST and over the session, and `requests` alone.
+
+A stub of the venue runs in a process of its own and answers at once; the client is a process too and reports the CPU it burned
+between the first command and the last answer. One engine thread. The floor signs the same parameters with the same key and posts
+them with one `requests.Session`, one after another; it journals nothing, keeps no state, counts no budget and reads one field of
+the answer. The library is asked once as fast as a window of commands under way allows, for the CPU, and once at 1,000 orders a
+second, or half of what it just reached where that is less, for the time from a command to its answer. With events, the stub also
+tells of each order on the private stream. Clients pin themselves to one CPU where the system allows it: threads that share an
+interpreter burn time handing it from CPU to CPU, and how much depends on what else runs.
+
+    python tests/benchmarks/orders.py [--scale 0.2]
+
+Prints one JSON row per figure (name, value, unit, bound, ok) and exits 1 when a bound does not hold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import socket
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+import transport_floor as floor
+
+COUNT = 3_000
+RATE = 1_000.0
+WINDOW = 32
+KEY, SECRET = "benchmark0123456789", "the secret of the benchmark"
+WAYS = ("requests", "REST", "session", "session with events")
+BOUND = 1.0
+"""An order over the session costs at most what `requests` alone costs."""
+PRICE, QUANTITY = "60000.00", "0.01000000"
+
+# ---------------------------------------------------------------- the stub, a process of its own
+
+ORDER = (
+    '{"symbol":"BTCUSDT","orderId":%d,"orderListId":-1,"clientOrderId":"%s","transactTime":%d,"price":"60000.00",'
+    '"origQty":"0.01000000","executedQty":"0.00000000","origQuoteOrderQty":"0.00000000","cummulativeQuoteQty":"0.00000000",'
+    '"status":"NEW","timeInForce":"GTC","type":"LIMIT","side":"BUY","workingTime":%d,"fills":[],'
+    '"selfTradePreventionMode":"NONE"}'
+)
+EVENT = (
+    '{"subscriptionId":0,"event":{"e":"executionReport","E":%d,"s":"BTCUSDT","c":"%s","S":"BUY","o":"LIMIT","f":"GTC",'
+    '"q":"0.01000000","p":"60000.00","P":"0","F":"0","g":-1,"C":"","x":"NEW","X":"NEW","r":"NONE","i":%d,"l":"0","z":"0",'
+    '"L":"0","n":"0","N":null,"T":%d,"t":-1,"I":%d,"w":true,"m":false,"M":false,"O":%d,"Z":"0","Y":"0","Q":"0","W":%d,"V":"NONE"}}'
+)
+COUNTED = '[{"rateLimitType":"ORDERS","interval":"SECOND","intervalNum":10,"limit":1000000,"count":1}]'
+CLIENT_ID = re.compile(rb'newClientOrderId"?[=:]"?([A-Za-z0-9_-]+)')
+REQUEST_ID = re.compile(rb'"id":"([^"]+)"')
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def exchange_info() -> str:
+    limits = [
+        ("REQUEST_WEIGHT", "MINUTE", 1),
+        ("RAW_REQUESTS", "MINUTE", 5),
+        ("ORDERS", "SECOND", 10),
+        ("ORDERS", "DAY", 1),
+    ]
+    names = ("rateLimitType", "interval", "intervalNum")
+    symbol = {
+        "symbol": "BTCUSDT",
+        "status": "TRADING",
+        "baseAsset": "BTC",
+        "quoteAsset": "USDT",
+        "baseAssetPrecision": 8,
+    }
+    symbol |= {"quotePrecision": 8, "quoteAssetPrecision": 8, "orderTypes": ["LIMIT"], "filters": [], "permissions": []}
+    info = {"timezone": "UTC", "serverTime": now_ms(), "exchangeFilters": [], "symbols": [symbol]}
+    info["rateLimits"] = [dict(zip(names, limit, strict=True)) | {"limit": 100_000_000} for limit in limits]
+    return json.dumps(info)
+
+
+class Stub:
+    """Answers every order with "NEW" at once; knows no order afterwards. One thread per connection."""
+
+    def __init__(self, events: bool) -> None:
+        self.events, self.lock, self.number = events, threading.Lock(), 1000
+
+    def order(self, text: bytes) -> tuple[str, int, str]:
+        found = CLIENT_ID.search(text)
+        client_id = found[1].decode() if found else "?"
+        with self.lock:
+            self.number += 1
+            number = self.number
+        at_ms = now_ms()
+        return ORDER % (number, client_id, at_ms, at_ms), number, client_id
+
+    def body(self, method: bytes, path: bytes, text: bytes) -> str:
+        if path.startswith(b"/api/v3/order") and method == b"POST":
+            return self.order(text)[0]
+        if path.startswith(b"/api/v3/time"):
+            return f'{{"serverTime":{now_ms()}}}'
+        if path.startswith(b"/api/v3/exchangeInfo"):
+            return exchange_info()
+        return '{"balances":[]}' if path.startswith(b"/api/v3/account") else "[]"
+
+    def serve(self, sock: socket.socket) -> None:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with sock, contextlib.suppress(OSError):
+            held = b""
+            while True:
+                while b"\r\n\r\n" not in held:
+                    part = sock.recv(65536)
+                    if not part:
+                        return
+                    held += part
+                head, _, held = held.partition(b"\r\n\r\n")
+                if b"upgrade: websocket" in head.lower():
+                    self.upgrade(sock, head)
+                    self.talk(sock, held)
+                    return
+                length = re.search(rb"content-length: *(\d+)", head.lower())
+                wanted = int(length[1]) if length else 0
+                while len(held) < wanted:
+                    held += sock.recv(65536)
+                text, held = held[:wanted], held[wanted:]
+                method, path, _ = head.split(b" ", 2)
+                body = self.body(method, path, text).encode()
+                sock.sendall(
+                    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-MBX-ORDER-COUNT-10S: 1\r\n"
+                    b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+                )
+
+    def upgrade(self, sock: socket.socket, head: bytes) -> None:
+        import base64
+        import hashlib
+
+        key = re.search(rb"(?i)sec-websocket-key: *(\S+)", head)
+        assert key is not None
+        accept = base64.b64encode(hashlib.sha1(key[1] + floor.GUID).digest())
+        sock.sendall(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+        )
+
+    def talk(self, sock: socket.socket, held: bytes) -> None:
+        """Frames of a client: masked, not fragmented."""
+        while True:
+            frame = read_frame(held)
+            if frame is None:
+                part = sock.recv(65536)
+                if not part:
+                    return
+                held += part
+                continue
+            opcode, payload, used = frame
+            held = held[used:]
+            if opcode == 9:
+                sock.sendall(bytes([0x8A, len(payload)]) + payload)
+            elif opcode == 8:
+                return
+            elif opcode == 1:
+                sock.sendall(self.reply(payload))
+
+    def reply(self, payload: bytes) -> bytes:
+        found = REQUEST_ID.search(payload)
+        ident = found[1].decode() if found else ""
+        told = b""
+        if b'"order.place"' in payload:
+            result, number, client_id = self.order(payload)
+            if self.events:
+                at_ms = now_ms()
+                told = floor.frame((EVENT % (at_ms, client_id, number, at_ms, number, at_ms, at_ms)).encode())
+        elif b"userDataStream" in payload:
+            result = '{"subscriptionId":0}'
+        else:
+            result = '[{"subscriptionId":0}]'
+        answer = f'{{"id":"{ident}","status":200,"result":{result},"rateLimits":{COUNTED}}}'
+        return floor.frame(answer.encode()) + told
+
+
+def read_frame(held: bytes) -> tuple[int, bytes, int] | None:
+    """(opcode, payload, bytes used) of the first whole frame."""
+    if len(held) < 6:
+        return None
+    length, at = held[1] & 0x7F, 2
+    if length >= 126:
+        wide = 2 if length == 126 else 8
+        if len(held) < 2 + wide:
+            return None
+        length, at = int.from_bytes(held[2 : 2 + wide], "big"), 2 + wide
+    mask, start = held[at : at + 4], at + 4
+    if len(held) < start + length:
+        return None
+    whole = int.from_bytes(held[start : start + length], "big")
+    pattern = int.from_bytes((mask * (length // 4 + 1))[:length], "big")
+    return held[0] & 0x0F, (whole ^ pattern).to_bytes(length, "big"), start + length
+
+
+def stub_main(events: bool) -> None:
+    """Serve until killed. Prints the port first."""
+    stub = Stub(events)
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
+        print(listener.getsockname()[1], flush=True)
+        while True:
+            sock, _ = listener.accept()
+            threading.Thread(target=stub.serve, args=(sock,), name="stub", daemon=True).start()
+
+
+@contextlib.contextmanager
+def running_stub(events: bool) -> Iterator[int]:
+    command = [sys.executable, __file__, "--stub", *(["--events"] if events else [])]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield int(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+# ---------------------------------------------------------------- the clients
+
+
+def run_requests(port: int, count: int) -> dict[str, float]:
+    import hashlib
+    import hmac
+    from urllib.parse import urlencode
+
+    import requests
+
+    session, key = requests.Session(), SECRET.encode()
+    session.trust_env = False
+    session.headers.update({"X-MBX-APIKEY": KEY, "Content-Type": "application/x-www-form-urlencoded"})
+    url, took_s = f"http://127.0.0.1:{port}/api/v3/order", []
+
+    def place(number: int) -> None:
+        params: dict[str, Any] = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC"}
+        params |= {
+            "quantity": QUANTITY,
+            "price": PRICE,
+            "newClientOrderId": f"floor-{number}",
+            "newOrderRespType": "FULL",
+        }
+        params |= {"recvWindow": 5000, "timestamp": now_ms()}
+        payload = urlencode(params)
+        signature = hmac.new(key, payload.encode(), hashlib.sha256).hexdigest()
+        answer = session.post(url, data=f"{payload}&signature={signature}", timeout=(5, 10))
+        if answer.status_code != 200 or answer.json()["status"] != "NEW":
+            raise SystemExit(f"requests: order {number} was answered {answer.status_code}")
+
+    for number in range(100):
+        place(number)
+    cpu_s, began_s = time.process_time(), time.perf_counter()
+    for number in range(count):
+        sent_s = time.perf_counter()
+        place(100 + number)
+        took_s.append(time.perf_counter() - sent_s)
+    cpu_s, wall_s = time.process_time() - cpu_s, time.perf_counter() - began_s
+    return figures(cpu_s, wall_s, count, took_s)
+
+
+def run_library(port: int, count: int, session: bool) -> dict[str, float]:
+    from connector import Connector, Side, Symbol, VenueSettings
+    from connector.domain.commands import OutcomeKind, PlaceOrder
+    from connector.domain.credentials import Credentials
+    from connector.domain.orders import OrderType
+
+    root = f"//127.0.0.1:{port}"
+    settings = VenueSettings(
+        "binance",
+        rest_url=f"http:{root}",
+        stream_url=f"ws:{root}",
+        session_url=f"ws:{root}" if session else None,
+        credentials=Credentials(KEY, secret=SECRET),
+        budget_share=1.0,
+    )
+    command = PlaceOrder(
+        symbol=Symbol("BTC", "USDT"),
+        side=Side.BUY,
+        type=OrderType.LIMIT,
+        quantity=Decimal(QUANTITY),
+        price=Decimal(PRICE),
+    )
+    with Connector([settings]) as connector:
+        venue = connector.venue("binance")
+        venue.wait_ready(10.0)
+        trading = connector._assembly.memories["binance"].trading
+        until_s = time.perf_counter() + 10.0
+        while trading.venue_ms() is None or (session and not trading.session.is_up):
+            if time.perf_counter() > until_s:
+                raise SystemExit(f"not ready to trade: {trading!r}")
+            time.sleep(0.01)
+        ask = venue.orders.ask
+
+        def check(reply: Any) -> None:
+            outcome = reply.get(timeout=10.0)
+            if outcome.kind is not OutcomeKind.ACCEPTED:
+                raise SystemExit(f"an order ended {outcome.kind.value}: {outcome.reason}")
+
+        for reply in [ask(command, block=False, timeout=10.0) for _ in range(100)]:
+            check(reply)
+        cpu_s, began_s = time.process_time(), time.perf_counter()
+        under_way: list[Any] = []
+        for _ in range(count):
+            if len(under_way) == WINDOW:
+                check(under_way.pop(0))
+            under_way.append(ask(command, block=False, timeout=10.0))
+        for reply in under_way:
+            check(reply)
+        cpu_s, wall_s = time.process_time() - cpu_s, time.perf_counter() - began_s
+        pace = min(RATE, 0.5 * count / wall_s)
+        took_s = paced(lambda: ask(command, block=False, timeout=10.0), check, count, pace)
+        return figures(cpu_s, wall_s, count, took_s) | {"pace_per_s": pace}
+
+
+def paced(send: Callable[[], Any], check: Callable[[Any], None], count: int, per_s: float) -> list[float]:
+    """Seconds from command to answer. A second thread waits for the answers, which come in order but for REST."""
+    sent: list[tuple[float, Any]] = []
+    took_s: list[float] = []
+    more = threading.Semaphore(0)
+
+    def wait_for_answers() -> None:
+        for number in range(count):
+            more.acquire()
+            at_s, reply = sent[number]
+            check(reply)
+            took_s.append(time.perf_counter() - at_s)
+
+    waiter = threading.Thread(target=wait_for_answers, name="answers", daemon=True)
+    waiter.start()
+    began_s = time.perf_counter()
+    for number in range(count):
+        early_s = began_s + number / per_s - time.perf_counter()
+        if early_s > 0:
+            time.sleep(early_s)
+        sent.append((time.perf_counter(), send()))
+        more.release()
+    waiter.join(60.0)
+    if len(took_s) != count:
+        raise SystemExit(f"{len(took_s)} of {count} orders were answered")
+    return took_s
+
+
+def figures(cpu_s: float, wall_s: float, count: int, took_s: list[float]) -> dict[str, float]:
+    ordered = sorted(took_s)
+    p50, p99 = (ordered[int(len(ordered) * share)] * 1e3 for share in (0.5, 0.99))
+    reached = count / wall_s
+    return {"cpu_us": cpu_s / count * 1e6, "per_s": reached, "pace_per_s": reached, "p50_ms": p50, "p99_ms": p99}
+
+
+def client_main(way: str, count: int) -> None:
+    with running_stub(events=way.endswith("events")) as port:
+        if hasattr(os, "sched_setaffinity"):  # after the stub was started, which may run anywhere
+            os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+        found = run_requests(port, count) if way == "requests" else run_library(port, count, way != "REST")
+    print(json.dumps(found))
+
+
+# ---------------------------------------------------------------- report
+
+UNITS = {
+    "cpu_us": "us CPU per order",
+    "per_s": "orders/s, at most",
+    "pace_per_s": "orders/s, while timed",
+    "p50_ms": "ms from command to answer",
+    "p99_ms": "ms from command to answer",
+}
+
+
+def measure(way: str, count: int) -> dict[str, float]:
+    command = [sys.executable, __file__, "--client", way, "--count", str(count)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=180)
+    if done.returncode != 0:
+        raise SystemExit(f"a run failed: {(done.stderr.strip().splitlines() or ['no reason'])[-1]}")
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+def rows(scale: float = 1.0, repeats: int = 3) -> list[dict[str, Any]]:
+    """All ways in turn, so that a slow moment of the machine meets each; medians of `repeats`."""
+    count = max(300, int(COUNT * scale))
+    runs = [{way: measure(way, count) for way in WAYS} for _ in range(repeats)]
+    report: list[dict[str, Any]] = []
+    for way in WAYS:
+        for figure, unit in UNITS.items():
+            value = statistics.median(run[way][figure] for run in runs)
+            name = f"orders.{way}.{figure}"
+            report.append({"name": name, "value": round(value, 3), "unit": unit, "bound": None, "ok": True})
+    for way in WAYS[1:]:
+        ratio = statistics.median(run[way]["cpu_us"] / run["requests"]["cpu_us"] for run in runs)
+        bound = BOUND if way == "session" else None
+        row = {"name": f"orders.{way}.ratio", "value": round(ratio, 3), "unit": "of requests alone", "bound": bound}
+        report.append(row | {"ok": bound is None or ratio <= bound})
+    return report
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--stub", action="store_true")
+    parser.add_argument("--events", action="store_true", help="the stub tells of orders on the private stream too")
+    parser.add_argument("--client", choices=WAYS)
+    parser.add_argument("--count", type=int, default=COUNT)
+    parser.add_argument("--scale", type=float, default=1.0, help="of the number of orders")
+    chosen = parser.parse_args()
+    if chosen.stub:
+        stub_main(chosen.events)
+    elif chosen.client:
+        client_main(chosen.client, chosen.count)
+    else:
+        report = rows(chosen.scale)
+        for row in report:
+            print(json.dumps(row), flush=True)
+        return 0 if all(row["ok"] for row in report) else 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
