@@ -39,10 +39,20 @@ from connector.errors import (
 from connector.supervision.breaker import CLOSED, BreakerSpec, BreakerState, after_failure, after_health, probing
 from connector.telemetry import Counters
 
-__all__ = ["SPECS", "Circuit", "CircuitState", "Health", "Word", "heard", "state_text", "tried", "wait_s", "word_of"]
+__all__ = [
+    "SPECS",
+    "Circuit",
+    "CircuitSpec",
+    "CircuitState",
+    "Health",
+    "Word",
+    "heard",
+    "state_text",
+    "tried",
+    "wait_s",
+    "word_of",
+]
 
-TRIAL_WITHIN_S = 10.0
-"""A trial nobody heard of again, since its sender was restarted, keeps others waiting no longer than this."""
 SILENCE_MOST_S = 60.0
 """The longest time named by the venue that keeps trials away; nothing waits for ever."""
 
@@ -53,12 +63,21 @@ class Circuit(enum.Enum):
     CANCELS = "cancels"
 
 
+@dataclass(frozen=True, slots=True)
+class CircuitSpec:
+    """When a circuit opens, when it is tried again, and how long a trial without an answer keeps the next one waiting."""
+
+    breaker: BreakerSpec
+    trial_s: float
+
+
 SPECS = {
-    Circuit.READS: BreakerSpec(fail_max=5, probe_s=1.0),
-    Circuit.ORDERS: BreakerSpec(fail_max=5, probe_s=2.0),
-    Circuit.CANCELS: BreakerSpec(fail_max=5, probe_s=1.0),
+    Circuit.READS: CircuitSpec(BreakerSpec(fail_max=5, probe_s=1.0), trial_s=2.0),
+    Circuit.ORDERS: CircuitSpec(BreakerSpec(fail_max=5, probe_s=2.0), trial_s=6.0),
+    Circuit.CANCELS: CircuitSpec(BreakerSpec(fail_max=5, probe_s=1.0), trial_s=2.0),
 }
-"""Reads are tried every second, so that an order left unknown is settled within 10 s of the venue's return."""
+"""Reads are tried often, so that an order left unknown is settled within 10 s of the venue's return; an order that is tried may
+become unknown, so its answer is waited for."""
 
 
 class Word(enum.Enum):
@@ -102,26 +121,26 @@ class CircuitState:
 # ---------------------------------------------------------------- policy
 
 
-def wait_s(state: CircuitState, spec: BreakerSpec, now_s: float) -> float:
+def wait_s(state: CircuitState, spec: CircuitSpec, now_s: float) -> float:
     """Seconds until a call may go; 0.0: now. While a trial is under way: when to look again."""
     breaker = state.breaker
     if breaker.is_closed:
         return 0.0
     if state.trial_s is not None:
-        return max(0.0, min(spec.probe_s, state.trial_s + TRIAL_WITHIN_S - now_s))
-    return max(0.0, (breaker.opened_s or 0.0) + spec.probe_s - now_s, state.until_s - now_s)
+        return max(0.0, min(spec.breaker.probe_s, state.trial_s + spec.trial_s - now_s))
+    return max(0.0, (breaker.opened_s or 0.0) + spec.breaker.probe_s - now_s, state.until_s - now_s)
 
 
-def tried(state: CircuitState, spec: BreakerSpec, now_s: float) -> CircuitState:
+def tried(state: CircuitState, spec: CircuitSpec, now_s: float) -> CircuitState:
     """A call goes that `wait_s` let pass: the trial, unless the circuit is closed."""
     if state.breaker.is_closed:
         return state
-    breaker = probing(state.breaker, spec, now_s) if state.breaker.is_open else state.breaker
+    breaker = probing(state.breaker, spec.breaker, now_s) if state.breaker.is_open else state.breaker
     return replace(state, breaker=breaker, trial_s=now_s)
 
 
 def heard(
-    state: CircuitState, spec: BreakerSpec, word: Word, now_s: float, retry_after_s: float | None = None
+    state: CircuitState, spec: CircuitSpec, word: Word, now_s: float, retry_after_s: float | None = None
 ) -> CircuitState:
     """A call has ended, the trial or another one.
 
@@ -130,12 +149,12 @@ def heard(
     """
     breaker = state.breaker
     if word is Word.ANSWERED:
-        return CircuitState() if breaker == CLOSED else CircuitState(after_health(breaker, spec, now_s))
+        return CircuitState() if breaker == CLOSED else CircuitState(after_health(breaker, spec.breaker, now_s))
     if word is Word.NOTHING:
         return withdrawn(state)
     if breaker.is_open:
         return state
-    breaker = after_failure(breaker, spec, now_s)
+    breaker = after_failure(breaker, spec.breaker, now_s)
     if breaker.is_closed:
         return CircuitState(breaker)
     since_s = now_s if state.since_s is None else state.since_s
@@ -149,7 +168,7 @@ def withdrawn(state: CircuitState) -> CircuitState:
     return replace(state, breaker=replace(state.breaker, name=pybreaker.STATE_OPEN), trial_s=None)
 
 
-def state_text(state: CircuitState, spec: BreakerSpec, now_s: float) -> str:
+def state_text(state: CircuitState, spec: CircuitSpec, now_s: float) -> str:
     """E.g. "closed", "open for 3.2s, tried again in 0.8s", "half-open after 4.0s"."""
     if state.breaker.is_closed:
         return "closed"
@@ -173,13 +192,16 @@ class Health:
         self._lock = threading.Lock()  # guards the states; arithmetic only, no call is made inside
         self._states = dict.fromkeys(Circuit, CircuitState())
 
+    def is_closed(self, circuit: Circuit) -> bool:
+        return self._states[circuit].breaker.is_closed
+
     def wait_s(self, circuit: Circuit) -> float:
         """Seconds until a call may go; 0.0: now. Only asks."""
         return wait_s(self._states[circuit], SPECS[circuit], self._clock.monotonic_s())
 
     def take(self, circuit: Circuit) -> float:
         """As `wait_s`; where it is 0.0 the caller sends its call now, as the trial if the circuit is open."""
-        if self._states[circuit].breaker.is_closed:
+        if self.is_closed(circuit):
             return 0.0
         with self._lock:
             state, spec, now_s = self._states[circuit], SPECS[circuit], self._clock.monotonic_s()

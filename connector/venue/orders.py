@@ -71,6 +71,7 @@ from connector.orders.outcomes import (
     Pending,
     Question,
     QuestionFailed,
+    Reachable,
     Refused,
     Seen,
     SettledAs,
@@ -260,6 +261,10 @@ class OrderCommandActor(SupervisedActor):
                 self._with(message.number, self._send)
         elif isinstance(message, _Resume):
             self._resume()
+        elif isinstance(message, Reachable):
+            for order in tuple(self._opens.values()):
+                if order.pending is not None and order.pending.failing:
+                    self._learn(order, message)
         else:
             self._on_command(message)
         return None

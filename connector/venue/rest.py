@@ -253,6 +253,8 @@ class RestActor(SupervisedActor):
                     self.context.sibling("orders").tell(Reachable())
         now_s, wait_s = self._clock.monotonic_s(), health.wait_s(Circuit.READS)
         if wait_s > 0.0 and now_s < self._held_look_s:
+            if self._held:
+                self._pump_in(self._held_look_s - now_s, now_s)
             return
         held, self._held, self._held_look_s = self._held, [], float("inf")
         for entry in held:

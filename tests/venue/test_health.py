@@ -28,8 +28,10 @@ from connector.telemetry import Counters
 from connector.testing.clocks import FakeClock
 from connector.testing.deterministic import DeterministicRuntime
 from connector.testing.killing import crash
+from connector.throttle import Priority
 from connector.venue.account_side import CompareAccount
-from connector.venue.health import SILENCE_MOST_S, SPECS, TRIAL_WITHIN_S, Circuit, Health, Word, word_of
+from connector.venue.health import SILENCE_MOST_S, SPECS, Circuit, Health, Word, word_of
+from connector.venue.messages import Fetch
 from connector.venue.orders import ReleaseKillSwitch, ThrowKillSwitch
 
 READS, ORDERS, CANCELS = Circuit
@@ -78,7 +80,7 @@ def test_trouble_on_the_way_counts_and_a_refusal_is_an_answer(error, word):
 
 @pytest.mark.parametrize("circuit", Circuit)
 def test_a_circuit_opens_after_failures_in_a_row_and_not_after_as_many_with_an_answer_between(circuit):
-    rig, spec = Rig(), SPECS[circuit]
+    rig, spec = Rig(), SPECS[circuit].breaker
 
     for _ in range(20):
         rig.fail(spec.fail_max - 1, circuit)
@@ -158,7 +160,7 @@ def test_a_trial_nobody_hears_of_again_blocks_nobody_for_ever():
     rig.fail(5)
     rig.clock.advance(2.0)
     assert rig.health.take(ORDERS) == 0.0
-    rig.clock.advance(TRIAL_WITHIN_S - 0.1)
+    rig.clock.advance(SPECS[ORDERS].trial_s - 0.1)
     assert rig.health.take(ORDERS) == pytest.approx(0.1)
     rig.clock.advance(0.1)
     assert [rig.health.take(ORDERS), rig.health.take(ORDERS)] == [0.0, 2.0]
@@ -417,6 +419,23 @@ def test_questions_about_unknown_orders_wait_as_trials_and_settle_within_ten_sec
         rig.runtime.advance(10.0)
         ended = {each.client_id: each.status for each in rig.venue.order_history()[0]}
         assert [ended[each.client_id] for each in lost] == [OrderStatus.REJECTED] * 5
+        assert rig.health(READS) == "closed"
+
+
+@pytest.mark.parametrize("tenths", range(0, 120, 7))
+def test_whenever_the_venue_returns_reads_are_tried_within_moments_of_it(tenths):
+    with Venue() as rig:
+        rig.far.silent = {"POST"}
+        rig.ask(order(), within_s=6.0)
+        rig.open_reads_circuit()
+        rig.far.silent, rig.far.broken = {"GET", "POST"}, set()
+        rig.runtime.advance(20.0 + tenths / 10)
+        for _ in range(3):
+            rig.venue.rest.tell(Fetch(ServerTimeQuery(), Priority.READ, 10.0, lambda answer: None))
+            rig.runtime.advance(1.1)
+        rig.far.silent = set()
+        rig.runtime.advance(SPECS[READS].trial_s + SPECS[READS].breaker.probe_s + 1.0)
+
         assert rig.health(READS) == "closed"
 
 
