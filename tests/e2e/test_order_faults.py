@@ -307,6 +307,7 @@ def test_kill_switch_cancels_everything_of_ours_within_two_seconds_while_answers
     for _ in range(6):
         with pytest.raises(ConnectorError):
             desk.venue.prices("BTC/USDT")
+    assert desk.venue.snapshot().health["orders"] != "closed"
 
     began_s = time.monotonic()
     switch = desk.venue.orders.ask(ThrowKillSwitch(), block=False)
