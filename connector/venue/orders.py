@@ -269,6 +269,10 @@ class OrderCommandActor(SupervisedActor):
             self._on_command(message)
         return None
 
+    def take(self, command: Any) -> None:
+        """A command by proxy: `venue.orders.proxy().take(PlaceOrder(…)).get(timeout=10)` is its answer, as of an ask."""
+        self._on_command(command)
+
     def _with(self, number: int, do: Callable[[_Open], None]) -> None:
         order = self._opens.get(number)
         if order is not None:

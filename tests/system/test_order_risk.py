@@ -54,3 +54,20 @@ def test_a_hook_of_the_users_own_that_raises_or_hangs_lets_nothing_pass():
     for hook, code in ((broken, "broken"), (no, "no")):
         outcomes = burst(hook, count=2)
         assert [(outcome.kind, outcome.code) for outcome in outcomes] == [(OutcomeKind.REFUSED, code)] * 2
+
+
+def test_commands_go_by_ask_by_proxy_and_by_tell():
+    settings = SimulatorSettings(symbols=("BTCUSDT",), seed=3, events_per_s=50.0)
+    with Simulator(settings) as simulator, Connector([trading(simulator)]) as connector:
+        venue = connector.venue("binance")
+        assert venue.wait_ready(10)
+        events = venue.orders_stream()
+        asked = venue.orders.ask(order(), timeout=10.0)
+        by_proxy = venue.orders.proxy().take(order()).get(timeout=10.0)
+        venue.orders.tell(order())
+        seen = set()
+        while len(seen) < 3:
+            seen.add(events.get(10).client_id)
+
+    assert asked.kind is by_proxy.kind is OutcomeKind.ACCEPTED
+    assert {asked.client_id, by_proxy.client_id} < seen
