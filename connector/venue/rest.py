@@ -24,7 +24,7 @@ from connector.errors import Banned, ConnectorBug, ConnectorError, NotConnected,
 from connector.orders.outcomes import Reachable
 from connector.supervision import SupervisedActor
 from connector.throttle import Grant, Priority
-from connector.venue.health import Circuit
+from connector.venue.health import SPECS, Circuit
 from connector.venue.memory import VenueMemory
 from connector.venue.messages import Answer, Fetch, MeasureClock, RawAnswer, SignedFetch, post
 
@@ -50,7 +50,9 @@ class _Finished(msgspec.Struct, frozen=True):
 
 
 class _Pump(msgspec.Struct, frozen=True):
-    """To itself: look again, a budget may have refilled."""
+    """To itself: look again, a budget may have refilled; unless an earlier look was arranged meanwhile."""
+
+    due_s: float
 
 
 class _SyncClock(msgspec.Struct, frozen=True):
@@ -152,8 +154,9 @@ class RestActor(SupervisedActor):
             self._in_flight -= 1
             self._pump()
         elif kind is _Pump:
-            self._pump_s = float("inf")
-            self._pump()
+            if message.due_s == self._pump_s:
+                self._pump_s = float("inf")
+                self._pump()
         elif kind is _SyncClock:
             self._sync_clock()
         elif kind is MeasureClock:
@@ -235,7 +238,7 @@ class RestActor(SupervisedActor):
     def _pump_in(self, after_s: float, now_s: float) -> None:
         if now_s + after_s < self._pump_s:
             self._pump_s = now_s + after_s
-            self.context.call_later(after_s, _Pump())
+            self.context.call_later(after_s, _Pump(self._pump_s))
 
     def _hold(self, entry: tuple[int, int, _Job], now_s: float, wait_s: float) -> None:
         self._held.append(entry)
@@ -260,7 +263,15 @@ class RestActor(SupervisedActor):
         for entry in held:
             if entry[2].deadline_s <= now_s:
                 entry[2].finish(self._unfit(wait_s), None)
-            elif wait_s > 0.0:
+        held = [entry for entry in held if entry[2].deadline_s > now_s]
+        if wait_s == 0.0 and not health.is_closed(Circuit.READS) and held:
+            # The trial is the one with the most time left: one that is cut short by its deadline would say nothing true.
+            trial = max(held, key=lambda entry: entry[2].deadline_s)
+            held.remove(trial)
+            heapq.heappush(self._waiting, trial)
+            wait_s = SPECS[Circuit.READS].breaker.probe_s
+        for entry in held:
+            if wait_s > 0.0:
                 self._hold(entry, now_s, wait_s)
             else:
                 heapq.heappush(self._waiting, entry)
