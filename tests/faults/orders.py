@@ -197,11 +197,18 @@ class Life:
         truth = self.far.orders.get(name)
         if truth is not None:
             return truth["time"] / 1000 - apart_s + BEHIND_S
-        sent = [e for e in self.venue.explain(name)[0] if e.source == "sent"]
-        if not sent:
-            return 0.0
-        way = "session" if "session" in sent[-1].text else "REST"
-        return sent[-1].at_ns / 1e9 - apart_s + STAMP_LATE_S[way] + CLOSED_S
+        latest_s, placing = 0.0, True
+        for line in self.venue.explain(name)[0]:
+            if line.source == "journal":
+                placing = line.text.startswith("place")  # else what is sent next is a cancel or an amend
+            elif line.source == "sent" and placing:
+                way = "session" if "session" in line.text else "REST"
+                latest_s = line.at_ns / 1e9 - apart_s + STAMP_LATE_S[way] + CLOSED_S
+            elif (
+                line.source == "store"
+            ):  # an actor that was killed: its successor knows no timestamp, and counts from its start
+                latest_s = line.at_ns / 1e9 - apart_s + CLOSED_S
+        return latest_s
 
     def throw_in_calm(self) -> None:
         if self.killed:

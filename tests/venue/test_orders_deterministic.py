@@ -8,7 +8,7 @@ import random
 from decimal import Decimal
 
 import pytest
-from far_side import BTC, FarSide, Run, connect, differences
+from far_side import BTC, FarSide, Judge, Run, connect, differences
 
 from connector import Side
 from connector.domain.commands import CancelOrder, OutcomeKind, PlaceOrder
@@ -68,6 +68,8 @@ class Still(FarSide):
         self.ways = list(ways)
 
     def what_happens(self, verb, session):
+        if self.is_out():
+            return super().what_happens(verb, session)
         return self.ways.pop(0) if self.ways and verb != "GET" else ""
 
     def wait(self, venue, command, seconds=60.0):
@@ -115,6 +117,27 @@ def test_a_cancel_of_an_order_that_never_was_ends_and_later_ones_are_not_sent():
     assert (placed.kind, cancelled.kind) == (OutcomeKind.UNKNOWN, OutcomeKind.UNKNOWN)
     assert "under_way=0" in under_way
     assert (again.kind, after) == (OutcomeKind.REFUSED, before)
+
+
+@pytest.mark.parametrize("lasts_s", [40.0, 47.0, 63.0, 120.5])
+def test_however_many_questions_waited_for_a_venue_that_was_gone_all_is_settled_ten_seconds_after_its_return(lasts_s):
+    far = Still(*["request lost"] * 8)
+    judge = Judge(far)
+    with connect(far, far.chance, session=True) as connector:
+        venue = connector.venue("binance")
+        venue.orders_stream(judge.hear)
+        far.runtime.advance(5.0)
+        for _ in range(8):
+            venue.orders.ask(an_order(), block=False, timeout=300.0)
+        far.runtime.advance(1.0)
+        far.begin_outage(lasts_s, "dark")
+        far.runtime.advance(lasts_s)
+        before = [order.status for order in venue.order_history()[0]]
+        far.runtime.advance(10.0)
+        after = [order.status for order in venue.order_history()[0]]
+
+    assert before == [OrderStatus.UNKNOWN] * 8
+    assert after == [OrderStatus.REJECTED] * 8
 
 
 def test_the_secret_is_in_no_outcome_event_or_explanation():
