@@ -60,7 +60,7 @@ Row = dict[str, Any]
 def short_rules() -> Driver:
     """The driver with short waits until an order counts as never arrived; the rules themselves are the same."""
     driver = find_driver("binance")
-    rules = replace(order_rules(2_000), backend_s=0.5, visible_after_s=0.5)
+    rules = replace(order_rules(1_500), backend_s=0.5, visible_after_s=0.5)
     trading, session = driver.trading, driver.session
     return replace(driver, trading=replace(trading, rules=rules), session=replace(session, rules=rules))  # type: ignore[type-var]
 
