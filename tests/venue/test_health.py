@@ -439,6 +439,17 @@ def test_whenever_the_venue_returns_reads_are_tried_within_moments_of_it(tenths)
         assert rig.health(READS) == "closed"
 
 
+def test_the_trial_is_the_read_with_the_most_time_left_for_its_answer():
+    with Venue() as rig:
+        rig.open_reads_circuit()
+        for within_s in (1.2, 10.0):
+            rig.venue.rest.tell(Fetch(ServerTimeQuery(), Priority.READ, within_s, lambda answer: None))
+        rig.far.broken = set()
+        rig.runtime.advance(1.9)  # the first would have been cut off by its deadline, and taken for a failure
+
+        assert rig.health(READS) == "closed"
+
+
 def test_the_librarys_own_reads_wait_for_the_venue_and_are_told_when_their_time_is_up():
     with Venue() as rig:
         rig.open_reads_circuit()
