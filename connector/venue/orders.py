@@ -949,6 +949,9 @@ class OrderCommandActor(SupervisedActor):
     # ------------------------------------------------------------ ends
 
     def _settle(self, order: _Open, settled: SettledAs) -> None:
+        if order.grant is not None:  # the stream was quicker than the answer, which nobody will look at now
+            order.grant.settle()
+            order.grant = None
         self._memory.counters.add(f"orders.{settled.kind.value}")
         self._forget(order)
         if order.kind is CommandKind.PLACE and settled.kind is not OutcomeKind.ACCEPTED and not _is_test(order.command):
