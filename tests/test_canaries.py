@@ -209,9 +209,12 @@ def test_logs_of_a_life_in_trouble_show_no_secret_and_no_signature(lived, hidden
 
 
 def test_a_failure_with_the_account_in_its_locals_is_logged_without_it(credentials, spoken, hidden):
+    def sign(secret, venue):
+        raise OutcomeUnknown(f"no answer to signature=0123456789abcdef of {venue!r}")
+
     def fail():
         secret, venue = SECRET, VenueSettings("binance", credentials=credentials)
-        raise OutcomeUnknown(f"signature={len(secret)}abcdef {venue!r}")
+        sign(secret, venue)  # a sink that diagnoses writes the values of both below this line
 
     namespace = {"__name__": "connector.something", "logger": logger, "fail": fail}
     exec("def log():\n    try:\n        fail()\n    except Exception:\n        logger.exception('it broke')", namespace)
