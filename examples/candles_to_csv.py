@@ -18,6 +18,7 @@ from connector.venue.handle import VenueHandle
 MINUTE_NS = 60 * 1_000_000_000
 NS_PER_MS = 1_000_000
 PAGE = 500
+SETTLED_NS = 3 * 1_000_000_000  # a candle that ended a moment ago may not be final yet
 
 
 def closed_candles(venue: VenueHandle, symbol: str, start_ns: int, end_ns: int) -> Iterator[Candle]:
@@ -33,7 +34,7 @@ def closed_candles(venue: VenueHandle, symbol: str, start_ns: int, end_ns: int) 
 
 def write(venue: VenueHandle, symbol: str, wanted: int, path: Path) -> int:
     """Write the last `wanted` minutes up to now; returns how many candles that were."""
-    end_ns = venue.server_time_ns() // MINUTE_NS * MINUTE_NS
+    end_ns = (venue.server_time_ns() - SETTLED_NS) // MINUTE_NS * MINUTE_NS
     written = 0
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)

@@ -12,6 +12,7 @@ import pytest
 from fault_harness import TradeJudge, eventually, generous_connects, running, shaped_driver
 
 from connector.domain.queries import ServerTimeQuery
+from connector.errors import ConnectorBug
 from connector.supervision.errors import StartFailed
 from connector.supervision.events import EventKind
 from connector.venue.delivery import TopicState
@@ -265,7 +266,7 @@ def test_a_crash_on_a_worker_thread_ends_the_actor_that_owns_it_and_tells_the_as
         assert rig.venue.wait_ready(10.0)
         epoch = rig.ref("rest").epoch
         armed.set()
-        with pytest.raises(pykka.ActorDeadError):
+        with pytest.raises(ConnectorBug, match="on purpose"):
             rig.venue.server_time_ns(5.0)
         recovered(rig, "rest", epoch)
         assert rig.venue.server_time_ns(5.0) > 0
