@@ -615,7 +615,7 @@ class OrderCommandActor(SupervisedActor):
         trading, now_s = self._trading, self._clock.monotonic_s()
         assert trading is not None
         language = trading.session_language
-        if language is None or not trading.session.is_up or isinstance(order.command, AmendOrder):
+        if language is None or not trading.session.is_up:
             return False
         command = order.command
 
@@ -625,8 +625,10 @@ class OrderCommandActor(SupervisedActor):
                 return language.place(
                     request_id, command, order.client_id, order.instrument, trading.auth(), timestamp_ms
                 )
-            assert isinstance(command, CancelOrder)
-            return language.cancel(request_id, command, order.venue_id, order.instrument, trading.auth(), timestamp_ms)
+            auth, instrument, venue_id = trading.auth(), order.instrument, order.venue_id
+            if isinstance(command, CancelOrder):
+                return language.cancel(request_id, command, venue_id, instrument, auth, timestamp_ms)
+            return language.amend(request_id, command, venue_id, instrument, auth, timestamp_ms)
 
         try:
             timestamp_ms = trading.now_ms()

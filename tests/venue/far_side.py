@@ -27,6 +27,7 @@ from connector.testing.memory_links import MemoryLinks
 BTC = Symbol("BTC", "USDT")
 FINAL = {"FILLED", "CANCELED", "EXPIRED", "REJECTED"}
 METHODS = {"order.place": ("POST", "order"), "order.cancel": ("DELETE", "order"), "order.status": ("GET", "order")}
+METHODS["order.amend.keepPriority"] = ("PUT", "keepPriority")
 EXACT = Context(prec=60)
 BEHIND_S = 2.99
 """Answers to queries show the account as it was up to so long ago."""
