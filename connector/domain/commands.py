@@ -12,6 +12,7 @@ from decimal import Decimal
 
 import msgspec
 
+from connector.domain.account import MarginMode, PositionMode, PositionSide
 from connector.domain.market import Side
 from connector.domain.orders import Order, OrderType, TimeInForce
 from connector.domain.symbols import Symbol
@@ -22,6 +23,7 @@ __all__ = [
     "CancelAll",
     "CancelOrder",
     "Command",
+    "Configure",
     "Evidence",
     "OrderListKind",
     "OrderOutcome",
@@ -30,6 +32,10 @@ __all__ = [
     "PlaceOrder",
     "PlaceOrderList",
     "SelfTrade",
+    "SetLeverage",
+    "SetMarginMode",
+    "SetPositionMode",
+    "TriggerPrice",
 ]
 
 
@@ -41,6 +47,14 @@ class SelfTrade(enum.Enum):
     EXPIRE_MAKER = "expire_maker"
     EXPIRE_BOTH = "expire_both"
     DECREMENT = "decrement"
+
+
+class TriggerPrice(enum.Enum):
+    """Which price has to come to an order's `stop_price`."""
+
+    LAST = "last"
+    MARK = "mark"
+    INDEX = "index"
 
 
 def _decimals(command: msgspec.Struct, *names: str) -> None:
@@ -56,12 +70,18 @@ class PlaceOrder(msgspec.Struct, frozen=True, kw_only=True):
     """Place one order. Answer: OrderOutcome.
 
     Attributes:
-        quantity: base units; None only on market orders with `quote_quantity`.
+        quantity: base units; None only on market orders with `quote_quantity`, with `contracts`, or with `close_position`.
+        contracts: instead of `quantity`, in what the venue counts: exact on inverse contracts, whose worth in base units moves
+            with the price.
         quote_quantity: market orders: how much quote to spend or receive.
         price: needed by limit kinds, refused on market kinds.
         stop_price, trailing_bips: trigger of stop and take-profit kinds; one or both.
         time_in_force: GTC by default on limit kinds; None elsewhere.
+        trigger_by: which price triggers it; None takes the venue's default.
         iceberg_quantity: the visible part.
+        reduce_only: it may make a position smaller, never larger or turned round.
+        close_position: with a trigger: close whatever the position is then; no quantity.
+        position_side: NET in one-way mode; in hedge mode LONG or SHORT, the position it changes.
         test: True lets the venue check it and places nothing.
     """
 
@@ -79,9 +99,13 @@ class PlaceOrder(msgspec.Struct, frozen=True, kw_only=True):
     self_trade: SelfTrade | None = None
     reduce_only: bool = False
     test: bool = False
+    contracts: Decimal | None = None
+    trigger_by: TriggerPrice | None = None
+    close_position: bool = False
+    position_side: PositionSide = PositionSide.NET
 
     def __post_init__(self) -> None:
-        _decimals(self, "quantity", "quote_quantity", "price", "stop_price", "iceberg_quantity")
+        _decimals(self, "quantity", "quote_quantity", "price", "stop_price", "iceberg_quantity", "contracts")
 
 
 class CancelOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,14 +126,26 @@ class CancelAll(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AmendOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """Change an open order's quantity in place where the venue can, keeping its priority. Answer: OrderOutcome."""
+    """Change an open order in place, where the venue can. Answer: OrderOutcome.
+
+    What the venue can change is in its driver's `OrderRules.amends`; whether the order keeps its place in the queue is the
+    venue's affair.
+
+    Attributes:
+        quantity: the new whole quantity, filled part included, in what the order was placed in (contracts for one placed in
+            contracts, else base units); None leaves it.
+        price: the new limit price; None leaves it.
+    """
 
     symbol: Symbol
     client_id: str
-    quantity: Decimal
+    quantity: Decimal | None = None
+    price: Decimal | None = None
 
     def __post_init__(self) -> None:
-        _decimals(self, "quantity")
+        _decimals(self, "quantity", "price")
+        if self.quantity is None and self.price is None:
+            raise InvalidRequest("AmendOrder changes nothing: give a quantity, a price, or both.")
 
 
 class PlaceBatch(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,7 +174,33 @@ class PlaceOrderList(msgspec.Struct, frozen=True, kw_only=True):
     client_id: str | None = None
 
 
-Command = PlaceOrder | CancelOrder | CancelAll | AmendOrder | PlaceBatch | PlaceOrderList
+class SetLeverage(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer: None once the venue has it so (also when it had it so before). OutcomeUnknown: send it again, it is safe."""
+
+    symbol: Symbol
+    leverage: Decimal
+
+    def __post_init__(self) -> None:
+        _decimals(self, "leverage")
+
+
+class SetMarginMode(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer as of SetLeverage. `symbol` is needed where the mode is a symbol's, refused where it is the whole account's."""
+
+    mode: MarginMode
+    symbol: Symbol | None = None
+
+
+class SetPositionMode(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer as of SetLeverage. `symbol` is needed where the mode is a symbol's, refused where it is the whole account's."""
+
+    mode: PositionMode
+    symbol: Symbol | None = None
+
+
+Configure = SetLeverage | SetMarginMode | SetPositionMode
+
+Command = PlaceOrder | CancelOrder | CancelAll | AmendOrder | PlaceBatch | PlaceOrderList | Configure
 
 
 # ---------------------------------------------------------------- answers

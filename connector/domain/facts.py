@@ -11,11 +11,20 @@ from decimal import Decimal
 
 import msgspec
 
+from connector.domain.account import FundingPayment, Position, PositionSide
 from connector.domain.market import Side
 from connector.domain.orders import Fill, OrderStatus, OrderType, TimeInForce
 from connector.domain.symbols import Symbol
 
-__all__ = ["AccountFact", "BalanceChange", "BalanceReport", "ListReport", "OrderReport", "StreamEnded"]
+__all__ = [
+    "AccountFact",
+    "BalanceChange",
+    "BalanceReport",
+    "ListReport",
+    "OrderReport",
+    "PositionReport",
+    "StreamEnded",
+]
 
 
 class OrderReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +38,8 @@ class OrderReport(msgspec.Struct, frozen=True, kw_only=True):
         fill: the execution this report is about; None for other changes.
         reason: the venue's own word for a rejection or expiry; "" otherwise.
         working: False while a conditional or pending order is not on the book.
+        contracts, filled_contracts: what the venue counts, where those are not base units; `quantity` and `filled` are then
+            worked out from them, at the order's price or at what was traded, and are exact on linear contracts only.
     """
 
     venue: str
@@ -53,6 +64,10 @@ class OrderReport(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     working: bool = True
     list_id: str | None = None
+    contracts: Decimal | None = None
+    filled_contracts: Decimal | None = None
+    reduce_only: bool = False
+    position_side: PositionSide = PositionSide.NET
 
 
 class BalanceReport(msgspec.Struct, frozen=True):
@@ -91,10 +106,26 @@ class ListReport(msgspec.Struct, frozen=True):
     """(client id, venue id)"""
 
 
+class PositionReport(msgspec.Struct, frozen=True):
+    """Absolute positions.
+
+    Attributes:
+        complete: positions of this driver's product that are not named are flat.
+    """
+
+    venue: str
+    event_time_ns: int | None
+    received_ns: int
+    positions: tuple[Position, ...]
+    complete: bool
+
+
 class StreamEnded(msgspec.Struct, frozen=True):
     """The venue ended the private stream: subscribe again, then reconcile."""
 
     reason: str
 
 
-AccountFact = OrderReport | Fill | BalanceReport | BalanceChange | ListReport | StreamEnded
+AccountFact = (
+    OrderReport | Fill | BalanceReport | BalanceChange | ListReport | PositionReport | FundingPayment | StreamEnded
+)

@@ -23,9 +23,13 @@ __all__ = [
     "BookUpdate",
     "Candle",
     "Freshness",
+    "FundingRate",
     "Gap",
     "Level",
+    "Liquidation",
+    "MarkPrice",
     "MarketEvent",
+    "OpenInterest",
     "OrderBook",
     "Price",
     "Side",
@@ -63,6 +67,8 @@ class Trade(_Timed, frozen=True):
         quantity: in base units.
         side: the taker's side.
         recovered: True when it was fetched after an outage instead of seen live.
+        contracts: as the venue counts them; None where it trades in base units.
+        sequence: rises with time where `trade_id` does not say what follows what, several trades may share one; else None.
     """
 
     trade_id: int | str
@@ -70,6 +76,8 @@ class Trade(_Timed, frozen=True):
     quantity: Decimal
     side: Side
     recovered: bool = False
+    contracts: Decimal | None = None
+    sequence: int | None = None
 
 
 class AggTrade(_Timed, frozen=True):
@@ -82,6 +90,7 @@ class AggTrade(_Timed, frozen=True):
     first_trade_id: int
     last_trade_id: int
     recovered: bool = False
+    contracts: Decimal | None = None
 
 
 class Ticker(_Timed, frozen=True):
@@ -123,6 +132,49 @@ class Price(_Timed, frozen=True):
     """Last traded price, as the price endpoints tell it."""
 
     last: Decimal
+
+
+class MarkPrice(_Timed, frozen=True):
+    """What positions of a contract are valued at, and the funding that goes with it.
+
+    Attributes:
+        index: the price of what the contract is on; None where the venue does not tell it here.
+        funding_rate: of the next payment, as a part of the position's value: longs pay it when positive. None on dated contracts.
+        next_funding_ns: when it is paid; None on dated contracts.
+    """
+
+    mark: Decimal
+    index: Decimal | None = None
+    funding_rate: Decimal | None = None
+    next_funding_ns: int | None = None
+
+
+class FundingRate(_Timed, frozen=True):
+    """One funding payment that has happened: `event_time_ns` is its time. `mark`: None where the venue does not tell it."""
+
+    rate: Decimal
+    mark: Decimal | None = None
+
+
+class Liquidation(_Timed, frozen=True):
+    """A position of somebody closed by the venue. Venues leave some out when there are many.
+
+    Attributes:
+        side: of the closing order: SELL closed a long position.
+        quantity: base units; contracts beside it where the venue counts them.
+    """
+
+    side: Side
+    price: Decimal
+    quantity: Decimal
+    contracts: Decimal | None = None
+
+
+class OpenInterest(_Timed, frozen=True):
+    """What is held in a contract, one side of it: base units, None where only contracts can be told."""
+
+    quantity: Decimal | None
+    contracts: Decimal | None = None
 
 
 class Candle(_Timed, frozen=True):
@@ -246,4 +298,6 @@ class Gap(msgspec.Struct, frozen=True):
     filled: int = 0
 
 
-MarketEvent = Trade | AggTrade | Ticker | BookTicker | Candle | BookDelta | BookUpdate | OrderBook
+MarketEvent = (
+    Trade | AggTrade | Ticker | BookTicker | Candle | BookDelta | BookUpdate | OrderBook | MarkPrice | Liquidation
+)

@@ -7,10 +7,11 @@ from decimal import Decimal
 
 import msgspec
 
+from connector.domain.account import PositionSide
 from connector.domain.market import Side
 from connector.domain.symbols import Symbol
 
-__all__ = ["Fill", "Order", "OrderStatus", "OrderType", "TimeInForce"]
+__all__ = ["Fill", "FillKind", "Order", "OrderStatus", "OrderType", "TimeInForce"]
 
 
 class OrderType(enum.Enum):
@@ -60,6 +61,8 @@ class Order(msgspec.Struct, frozen=True):
         quantity, filled: base units. price: None on market orders. average_price: None before the first fill.
         event_time_ns: the venue's time of this state; None until it told us.
         received_ns: our clock when we learned of this state.
+        contracts, filled_contracts: what the venue counts where that is not base units; None elsewhere. On inverse contracts
+            these are exact, `quantity` is their worth at `price` and `filled` what the fills come to.
     """
 
     venue: str
@@ -78,10 +81,31 @@ class Order(msgspec.Struct, frozen=True):
     price: Decimal | None = None
     average_price: Decimal | None = None
     recovered: bool = False
+    contracts: Decimal | None = None
+    filled_contracts: Decimal | None = None
+    reduce_only: bool = False
+    position_side: PositionSide = PositionSide.NET
+
+
+class FillKind(enum.Enum):
+    """TRADE is an ordinary execution. The others happened to us: nobody here asked for them."""
+
+    TRADE = "trade"
+    LIQUIDATION = "liquidation"
+    DELEVERAGING = "deleveraging"
+    SETTLEMENT = "settlement"
 
 
 class Fill(msgspec.Struct, frozen=True):
-    """One execution of one of our orders; counted exactly once, by (symbol, trade_id)."""
+    """One execution of one of our orders, or one the venue forced; counted exactly once, by (symbol, trade_id).
+
+    Attributes:
+        quantity: base units.
+        fee: negative is a rebate.
+        contracts: what the venue counts where that is not base units.
+        realized: profit it realized, without fee, in the settle asset; None where the venue does not tell it.
+        position_side: of the position it changed.
+    """
 
     venue: str
     symbol: Symbol
@@ -97,3 +121,7 @@ class Fill(msgspec.Struct, frozen=True):
     fee_asset: str | None
     is_maker: bool
     recovered: bool = False
+    contracts: Decimal | None = None
+    realized: Decimal | None = None
+    kind: FillKind = FillKind.TRADE
+    position_side: PositionSide = PositionSide.NET

@@ -15,8 +15,11 @@ __all__ = [
     "BookTickersQuery",
     "CandlesQuery",
     "DepthQuery",
+    "FundingRatesQuery",
     "HistoricalTradesQuery",
     "InstrumentsQuery",
+    "MarkPricesQuery",
+    "OpenInterestQuery",
     "PricesQuery",
     "Query",
     "RecentTradesQuery",
@@ -93,6 +96,27 @@ class PricesQuery(msgspec.Struct, frozen=True):
     symbols: tuple[Symbol, ...] = ()
 
 
+class MarkPricesQuery(msgspec.Struct, frozen=True):
+    """Answer: tuple[MarkPrice, ...], in the order asked; every contract when `symbols` is empty."""
+
+    symbols: tuple[Symbol, ...] = ()
+
+
+class FundingRatesQuery(msgspec.Struct, frozen=True):
+    """Answer: tuple[FundingRate, ...]: payments that have happened, oldest first; the newest when no time is given."""
+
+    symbol: Symbol
+    start_ns: int | None = None
+    end_ns: int | None = None
+    limit: int | None = None
+
+
+class OpenInterestQuery(msgspec.Struct, frozen=True):
+    """Answer: OpenInterest."""
+
+    symbol: Symbol
+
+
 Query = (
     ServerTimeQuery
     | InstrumentsQuery
@@ -104,4 +128,7 @@ Query = (
     | TickersQuery
     | BookTickersQuery
     | PricesQuery
+    | MarkPricesQuery
+    | FundingRatesQuery
+    | OpenInterestQuery
 )

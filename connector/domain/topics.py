@@ -22,6 +22,8 @@ class TopicKind(enum.Enum):
     BOOK_TICKER = "book_ticker"  # BookTicker
     PARTIAL_BOOK = "partial_book"  # OrderBook of a few levels, whole each time
     BOOK = "book"  # BookDelta applied to a full book kept here; subscribers are handed the live book
+    MARK_PRICE = "mark_price"  # MarkPrice, contracts only
+    LIQUIDATIONS = "liquidations"  # Liquidation, contracts only
 
 
 class Topic(msgspec.Struct, frozen=True, order=False):
@@ -29,7 +31,7 @@ class Topic(msgspec.Struct, frozen=True, order=False):
 
     Attributes:
         interval: candles only, e.g. "1m".
-        depth: partial books only: levels a side.
+        depth: levels a side: of a partial book; of a full book where the venue offers a choice, None taking its deepest.
         speed_ms: how often the venue sends, where it offers a choice; None takes the fastest.
     """
 
@@ -42,8 +44,10 @@ class Topic(msgspec.Struct, frozen=True, order=False):
     def __post_init__(self) -> None:
         if (self.kind is TopicKind.CANDLES) != (self.interval is not None):
             raise InvalidRequest(f"{self.kind.value}: an interval goes with candles, and only with them.")
-        if (self.kind is TopicKind.PARTIAL_BOOK) != (self.depth is not None):
-            raise InvalidRequest(f"{self.kind.value}: a depth goes with partial books, and only with them.")
+        if self.depth is None and self.kind is TopicKind.PARTIAL_BOOK:
+            raise InvalidRequest("partial_book: a partial book has a depth, e.g. depth=20.")
+        if self.depth is not None and self.kind not in (TopicKind.PARTIAL_BOOK, TopicKind.BOOK):
+            raise InvalidRequest(f"{self.kind.value}: a depth goes with books, and only with them.")
 
     def __str__(self) -> str:
         extra = "".join(f" {part}" for part in (self.interval, self.depth) if part is not None)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from connector.books.rule import BookRule
 from connector.domain.instruments import Filter, Instrument, InstrumentTable
@@ -19,7 +19,7 @@ from connector.domain.queries import Query
 from connector.domain.symbols import Product, Symbol
 from connector.domain.topics import Topic
 from connector.domain.wire import BudgetLimit, HttpRequest, HttpResponse
-from connector.drivers.trading import SessionLanguage, TradeLanguage
+from connector.drivers.trading import PositionLanguage, PrivateLanguage, SessionLanguage, TradeLanguage
 from connector.errors import ConnectorError
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "Control",
     "Driver",
     "Environment",
+    "Heartbeat",
     "Hosts",
     "Noise",
     "Refusal",
@@ -51,15 +52,21 @@ class Environment(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Hosts:
-    """Roots without a trailing slash: "https://…" for REST, "wss://…" for public streams and for the private session.
+    """Roots without a trailing slash: "https://…" for REST, "wss://…" for public streams and for the private connections.
 
     Attributes:
-        session: "" when the venue has no session, or nobody said where it is.
+        session: root of the connection that takes orders; "" when the venue has none, or nobody said where it is.
+        events: root of the connection that brings the account's events, where that is another one; "" takes `public_stream`.
     """
 
     rest: str
     public_stream: str
     session: str = ""
+    events: str = ""
+
+    @property
+    def events_root(self) -> str:
+        return self.events or self.public_stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +133,28 @@ class RestLanguage(Protocol):
     def failure(self, response: HttpResponse, *, write: bool) -> ConnectorError | None:
         """None when the response is a success; otherwise the error, classed by what the caller must do."""
 
+    def more(self, query: Query, response: HttpResponse) -> HttpRequest | None:
+        """The request for the next page of a list that has to be whole (instruments); None when this was the last.
+
+        Never raises: of an answer that is an error, or cannot be read, there is no more.
+        """
+
+    def joined(self, query: Query, parts: Sequence[Any]) -> Any:
+        """One answer made of the answers to all pages, in order; called with two or more."""
+
     def used(self, response: HttpResponse) -> Mapping[str, int]:
         """Points used in the current window by budget name, as the venue's headers tell; empty when they do not."""
 
 
 # ---------------------------------------------------------------- streams
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """A frame the venue wants from us now and then, on every connection, or it ends it. WebSocket pings are not meant."""
+
+    every_s: float
+    frame: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +169,9 @@ class StreamLimits:
         max_age_s: the venue ends a connection of this age; a successor is opened `rollover_before_s` earlier.
         server_ping_s: how often the venue pings; None when it does not. Bounds how long silence can be normal.
         source: document and month.
+        heartbeat: what the venue wants to hear from us; None when nothing.
+        ack_proves: False where the venue acknowledges topics that will never send: one counts as confirmed by its first data, or
+            once a question by REST has shown that there is nothing newer.
     """
 
     topics_per_connection: int
@@ -156,13 +183,21 @@ class StreamLimits:
     rollover_before_s: float
     server_ping_s: float | None
     source: str
+    heartbeat: Heartbeat | None = None
+    ack_proves: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """The venue accepted the frame with this request id."""
+    """The venue accepted the frame with this request id.
 
-    request_id: int
+    Attributes:
+        request_id: None where the venue did not say which: the oldest one that is not answered.
+        refused: names of it that the venue did not take; the others it did.
+    """
+
+    request_id: int | None
+    refused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,11 +233,13 @@ class Noise:
 
 Control = Ack | Refusal | ConnectionEnding | Noise
 
-TopicReader = Callable[[bytes, int], MarketEvent | None]
-"""(frame, received_ns) -> event of that topic, or None when a frame is well-formed and carries nothing to deliver.
+TopicReader = Callable[[bytes, int], MarketEvent | list[MarketEvent] | None]
+"""(frame, received_ns) -> event of that topic, several in the venue's order as a list, or None when there is nothing to deliver.
 
-Raises WireFormatError and nothing else, whatever the bytes. Called on the hot path: one decode, no dict walking. Safe on
-any thread: it keeps nothing between frames.
+Raises WireFormatError and nothing else, whatever the bytes. Called on the hot path: one decode, no dict walking. Made anew for
+every subscription of the topic on a connection, and called by one thread at a time: it may keep what it needs to read the next
+frame (changed fields are merged into a snapshot), and nothing of an earlier connection. Of a BOOK topic it gives `BookDelta`, and
+`OrderBook` where the stream sends snapshots by itself (`BookRule.snapshot_limit` None), which replace the book.
 """
 
 
@@ -211,8 +248,14 @@ class StreamLanguage(Protocol):
 
     limits: StreamLimits
 
-    def url(self, hosts: Hosts) -> str:
-        """Where to connect; topics are subscribed on the open connection."""
+    def group(self, topic: Topic) -> str:
+        """Topics of one group share connections; "" for all where the venue has one kind of connection.
+
+        Raises as `name`.
+        """
+
+    def url(self, hosts: Hosts, group: str = "") -> str:
+        """Where to connect for the topics of a group; they are subscribed on the open connection."""
 
     def name(self, topic: Topic) -> str:
         """The venue's name of a topic. Two equal names are one venue subscription.
@@ -233,7 +276,7 @@ class StreamLanguage(Protocol):
         """
 
     def reader(self, topic: Topic, instrument: Instrument) -> TopicReader:
-        """The function that reads this topic's frames."""
+        """A new function that reads this topic's frames, on one connection."""
 
     def control(self, frame: bytes) -> Control:
         """What a frame without a topic says. Never raises: a frame it cannot read is `Noise(kind, known=False)`."""
@@ -253,6 +296,11 @@ class Driver:
         book_rule: None when the venue has no full book stream.
         error_codes: every code the driver has a reaction to, for the conformance suite.
         trading, session: the private half, see `drivers.trading`; None where the driver has none.
+        events: the connection that brings the account's events, where the session does not.
+        positions: None on spot.
+        trade_ids: what public trade ids are: "counted" rise by one; "opaque" say nothing, and `Trade.sequence` tells the order.
+        candle_limit, trade_limit: rows of one page of CandlesQuery and of AggTradesQuery or HistoricalTradesQuery, at most.
+        pool: drivers of one pool share their request budgets though their hosts differ; "" for the hosts' own.
     """
 
     name: str
@@ -267,6 +315,12 @@ class Driver:
     error_codes: Mapping[str, str] = field(default_factory=dict)
     trading: TradeLanguage | None = None
     session: SessionLanguage | None = None
+    events: PrivateLanguage | None = None
+    positions: PositionLanguage | None = None
+    trade_ids: Literal["counted", "opaque"] = "counted"
+    candle_limit: int = 1_000
+    trade_limit: int = 1_000
+    pool: str = ""
 
     def __repr__(self) -> str:
         return f"<Driver {self.name} {'/'.join(sorted(p.value for p in self.products))}>"

@@ -1,0 +1,55 @@
+"""What a contract is worth: base units, notional, profit. Arithmetic only, in exact decimals but for the division by a price.
+
+A linear contract is `contract_size` base units and settles in the quote asset; an inverse one is `contract_size` quote units and
+settles in the base asset, so its worth in base units depends on a price and has no end as a decimal: it is rounded half even
+at 16 places, everywhere in the library by `base_units` alone. On spot, and where a venue counts contracts in base units, a
+contract is one base unit.
+"""
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+
+from connector.domain.instruments import Instrument
+from connector.domain.symbols import Product
+
+__all__ = ["base_units", "contracts_for", "notional", "profit"]
+
+_EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)
+_PLACES = Decimal(1).scaleb(-16)
+
+
+def base_units(instrument: Instrument, contracts: Decimal, price: Decimal) -> Decimal:
+    """What so many contracts are in base units; `price` counts on inverse contracts only."""
+    worth = _EXACT.multiply(contracts, instrument.contract_size)
+    if instrument.product is not Product.INVERSE:
+        return worth
+    return _EXACT.quantize(_EXACT.divide(worth, price), _PLACES).normalize(_EXACT)
+
+
+def contracts_for(instrument: Instrument, quantity: Decimal, price: Decimal | None) -> Decimal:
+    """How many contracts so many base units are; as a rule not a whole number on inverse contracts.
+
+    Raises:
+        ValueError: an inverse contract, and no price.
+    """
+    if instrument.product is not Product.INVERSE:
+        return _EXACT.divide(quantity, instrument.contract_size)
+    if price is None:
+        raise ValueError(f"{instrument.symbol}: base units of an inverse contract have a price.")
+    return _EXACT.divide(_EXACT.multiply(quantity, price), instrument.contract_size)
+
+
+def notional(instrument: Instrument, contracts: Decimal, price: Decimal) -> Decimal:
+    """What so many contracts are worth in the quote asset."""
+    worth = _EXACT.multiply(contracts, instrument.contract_size)
+    return worth if instrument.product is Product.INVERSE else _EXACT.multiply(worth, price)
+
+
+def profit(instrument: Instrument, contracts: Decimal, entry: Decimal, exit_price: Decimal) -> Decimal:
+    """Profit of a position in its settle asset; `contracts` negative when short. Fees and funding not included."""
+    worth = _EXACT.multiply(contracts, instrument.contract_size)
+    if instrument.product is not Product.INVERSE:
+        return _EXACT.multiply(worth, _EXACT.subtract(exit_price, entry))
+    moved = _EXACT.divide(_EXACT.subtract(exit_price, entry), _EXACT.multiply(entry, exit_price))
+    return _EXACT.quantize(_EXACT.multiply(worth, moved), _PLACES).normalize(_EXACT)
