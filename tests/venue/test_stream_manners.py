@@ -17,9 +17,11 @@ import pytest
 from connector import BookState, Connector, ConnectorSettings, Gap, TopicState, VenueSettings
 from connector.assembly import Parts
 from connector.books.rule import BookRule, Continuity
+from connector.domain.instruments import InstrumentTable
 from connector.domain.market import BookDelta, OrderBook, Side, Trade
+from connector.domain.queries import InstrumentsQuery, RecentTradesQuery
 from connector.domain.topics import TopicKind
-from connector.domain.wire import HttpResponse
+from connector.domain.wire import HttpRequest, HttpResponse
 from connector.drivers.contract import Ack, Heartbeat, Noise
 from connector.drivers.registry import find_driver
 from connector.errors import BookNotValid, WireFormatError
@@ -150,7 +152,8 @@ class FarSide:
         self.asked.append(path)
         now_ns = self.runtime.time_ns()
         if path == "exchangeInfo":
-            symbol = {"symbol": "BTCUSDT", "status": "TRADING", "baseAsset": "BTC", "quoteAsset": "USDT"}
+            base = "ETH" if request.query == "page=2" else "BTC"
+            symbol = {"symbol": f"{base}USDT", "status": "TRADING", "baseAsset": base, "quoteAsset": "USDT"}
             symbol |= {"baseAssetPrecision": 8, "quotePrecision": 8, "quoteAssetPrecision": 8, "orderTypes": []}
             body = {"timezone": "UTC", "serverTime": now_ns // 10**6, "rateLimits": [], "exchangeFilters": []}
             body["symbols"] = [symbol | {"filters": [], "permissions": []}]
@@ -163,8 +166,8 @@ class FarSide:
         return HttpResponse(200, {}, json.dumps(body).encode(), now_ns, now_ns)
 
 
-class Recent:
-    """Binance's REST, but for recent trades, which have a sequence here."""
+class Rest:
+    """Binance's REST, but recent trades have a sequence, and the instrument list has two pages."""
 
     def __init__(self, rest):
         self._rest = rest
@@ -172,8 +175,17 @@ class Recent:
     def __getattr__(self, name):
         return getattr(self._rest, name)
 
+    def more(self, query, response):
+        if type(query) is InstrumentsQuery and b"BTCUSDT" in response.body:
+            return HttpRequest("GET", "/api/v3/exchangeInfo", "page=2", safe=True)
+        return None
+
+    def joined(self, query, parts):
+        listed = [instrument for part in parts for instrument in part.instruments.values()]
+        return replace(parts[0], instruments=InstrumentTable("binance", listed))
+
     def read(self, query, response, instruments):
-        if type(query).__name__ != "RecentTradesQuery":
+        if type(query) is not RecentTradesQuery:
             return self._rest.read(query, response, instruments)
         return tuple(
             Trade("binance", query.symbol, 1, 2, trade_id, Decimal(1), Decimal(1), Side.BUY, False, None, seq)
@@ -186,7 +198,7 @@ def bench():
     runtime = DeterministicRuntime(7)
     far = FarSide(runtime)
     spot = find_driver("binance")
-    driver = replace(spot, streams=Streams(), book_rule=RULE, trade_ids="opaque", rest=Recent(spot.rest))
+    driver = replace(spot, streams=Streams(), book_rule=RULE, trade_ids="opaque", rest=Rest(spot.rest))
     parts = Parts(
         links=lambda settings: far.links,
         open_http=lambda memory: far.http,
@@ -212,7 +224,7 @@ def test_every_counter_left_to_these_tests_is_reached_here():
     assert all(f'counter(connector, "{name}")' in text for name in LEFT_TO_US)
 
 
-LEFT_TO_US = {"book.renewals", "book.stream_snapshots", "stream.heartbeats"}
+LEFT_TO_US = {"book.renewals", "book.stream_snapshots", "rest.pages", "stream.heartbeats"}
 
 
 def counter(connector, name):
@@ -365,6 +377,14 @@ def test_a_gap_drops_the_book_and_subscribes_again_until_a_snapshot_comes(bench)
     far.brings_snapshots = True
     runtime.advance(40.0)
     assert book.state is BookState.VALID
+
+
+def test_a_list_of_several_pages_is_answered_whole(bench):
+    _runtime, far, connector = bench
+
+    assert {str(symbol) for symbol in connector.venue("binance").instruments()[0]} == {"BTC/USDT", "ETH/USDT"}
+    assert far.asked.count("exchangeInfo") == 2
+    assert counter(connector, "rest.pages") == 1
 
 
 def test_a_snapshot_in_mid_stream_replaces_the_book_though_its_number_is_lower(bench):
