@@ -96,14 +96,15 @@ class AggTrade(_Timed, frozen=True):
 class Ticker(_Timed, frozen=True):
     """Statistics of the last 24 hours.
 
-    Thirteen fields every venue gives in some form; `price_change` and the rest are None where a venue has none.
+    The fields without a default every venue gives in some form, but that bid and ask are None where its statistics hold no best
+    prices; `price_change` and the rest are None where a venue has none.
     """
 
     last: Decimal
-    bid: Decimal
-    bid_quantity: Decimal
-    ask: Decimal
-    ask_quantity: Decimal
+    bid: Decimal | None
+    bid_quantity: Decimal | None
+    ask: Decimal | None
+    ask_quantity: Decimal | None
     open: Decimal
     high: Decimal
     low: Decimal
