@@ -11,6 +11,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+from connector.domain.instruments import InstrumentTable
+from connector.domain.queries import Query
 from connector.domain.times import NS_PER_MS
 from connector.domain.wire import HttpResponse
 from connector.drivers.binance import wire
@@ -24,12 +26,13 @@ from connector.errors import (
     NotConnected,
     OutcomeUnknown,
     RateLimited,
+    UnknownSymbol,
     Unsupported,
     VenueRejected,
     VenueUnavailable,
 )
 
-__all__ = ["failure", "reaction_error", "said", "used"]
+__all__ = ["failure", "raise_unknown", "reaction_error", "said", "used"]
 
 _WAF_BACKOFF_S = 300.0  # the firewall's 403 has no Retry-After; the documents ask for minutes
 _TEXT_SHOWN = 200
@@ -146,6 +149,19 @@ def said(response: HttpResponse) -> tuple[str | None, str]:
         start = response.body[:_TEXT_SHOWN].decode("utf-8", "replace")
         return None, " ".join(start.split()) or "no body"
     return str(answer.code)[:40], answer.msg[:_TEXT_SHOWN]
+
+
+def raise_unknown(venue: str, query: Query, table: InstrumentTable | None, refused: VenueRejected) -> None:
+    """Name the symbol the venue refused, with its likes where the table helps; return when the query names none."""
+    asked = getattr(query, "symbols", None) or ((query.symbol,) if hasattr(query, "symbol") else ())
+    try:
+        if table is not None:
+            for symbol in asked:
+                table.require(symbol)
+    except UnknownSymbol as unknown:
+        raise unknown from refused
+    if asked:
+        raise UnknownSymbol(", ".join(map(str, asked)), venue) from refused
 
 
 # ---------------------------------------------------------------- usage

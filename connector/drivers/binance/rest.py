@@ -373,22 +373,6 @@ def _question(query: Query) -> Question:
     return found
 
 
-# ---------------------------------------------------------------- failures
-
-
-def _raise_unknown(query: Query, table: InstrumentTable | None, refused: VenueRejected) -> None:
-    """Name the symbol the venue refused, with its likes where the table helps; return when the query names none."""
-    asked = getattr(query, "symbols", None) or ((query.symbol,) if hasattr(query, "symbol") else ())
-    try:
-        if table is not None:
-            for symbol in asked:
-                table.require(symbol)
-    except UnknownSymbol as unknown:
-        raise unknown from refused
-    if asked:
-        raise UnknownSymbol(", ".join(map(str, asked)), VENUE) from refused
-
-
 # ---------------------------------------------------------------- the language
 
 
@@ -405,7 +389,7 @@ class _Rest:
         question = _question(query)
         error = self.failure(response, write=False)
         if isinstance(error, VenueRejected) and ERRORS.get(error.code) is Reaction.UNKNOWN_SYMBOL:
-            _raise_unknown(query, instruments, error)
+            failures.raise_unknown(VENUE, query, instruments, error)
         if error is not None:
             raise error
         try:
