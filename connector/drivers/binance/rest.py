@@ -38,6 +38,7 @@ from connector.drivers.binance import checks, facts, failures, wire
 from connector.drivers.binance.facts import ERRORS, VENUE, Reaction
 from connector.drivers.binance.instruments import read_venue, wire_name
 from connector.errors import (
+    ConnectorBug,
     ConnectorError,
     InvalidRequest,
     UnknownSymbol,
@@ -399,6 +400,13 @@ class _Rest:
 
     def failure(self, response: HttpResponse, *, write: bool) -> ConnectorError | None:
         return failures.failure(VENUE, ERRORS, response, write=write)
+
+    def more(self, query: Query, response: HttpResponse) -> HttpRequest | None:
+        """Every list comes whole."""
+        return None
+
+    def joined(self, query: Query, parts: Sequence[Any]) -> Any:
+        raise ConnectorBug(f"{VENUE} spot answers {type(query).__name__} in one part, not in {len(parts)}.")
 
     def used(self, response: HttpResponse) -> Mapping[str, int]:
         return failures.used(response)

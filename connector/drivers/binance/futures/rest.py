@@ -65,7 +65,7 @@ from connector.drivers.binance.futures.failures import failure, used
 from connector.drivers.binance.futures.instruments import read_venue, require, wire_name
 from connector.drivers.binance.futures.sizes import base, contracts, levels
 from connector.drivers.binance.rest import percent_encoded
-from connector.errors import ConnectorError, InvalidRequest, Unsupported, VenueRejected, WireFormatError
+from connector.errors import ConnectorBug, ConnectorError, InvalidRequest, Unsupported, VenueRejected, WireFormatError
 
 __all__ = ["Question", "Rest", "price_or_none", "questions", "rate"]
 
@@ -585,7 +585,7 @@ class Rest:
         return None
 
     def joined(self, query: Query, parts: Sequence[Any]) -> Any:
-        return parts[-1]
+        raise ConnectorBug(f"{self._futures.title} answers {type(query).__name__} in one part, not in {len(parts)}.")
 
     def used(self, response: HttpResponse) -> Mapping[str, int]:
         return used(response)
