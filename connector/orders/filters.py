@@ -246,8 +246,6 @@ def _amount(
 def _notional_filter(
     rule: NotionalFilter, order: PlaceOrder, instrument: Instrument, reference: Decimal | None, _: OpenCounts
 ) -> None:
-    if rule.spares_reduce_only and (order.reduce_only or order.close_position):
-        return
     if order.price is not None:
         assert order.quantity is not None
         _notional(rule, "quantity", order.quantity, order.price, instrument)

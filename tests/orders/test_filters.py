@@ -205,15 +205,6 @@ def test_market_orders_are_bound_as_the_flags_say():
     assert passes(small, NOTIONAL)  # no reference price
 
 
-def test_closing_the_rest_of_a_position_is_not_too_small_where_the_venue_spares_it():
-    sparing = NotionalFilter(d(10), None, True, False, spares_reduce_only=True)
-    for fields in ({"price": d(300)}, MARKET):
-        small = place(**fields, quantity=d("0.001"))
-        assert refusal(small, sparing, reference=100).filter == "NOTIONAL"
-        assert passes(msgspec.structs.replace(small, reduce_only=True), sparing, reference=100)
-        assert refusal(msgspec.structs.replace(small, reduce_only=True), NOTIONAL, reference=100).filter == "NOTIONAL"
-
-
 def test_a_quote_quantity_is_its_own_value():
     assert refusal(place(**MARKET, quantity=None, quote_quantity=d(9)), NOTIONAL).nearest == (d(10),)
     assert passes(place(**MARKET, quantity=None, quote_quantity=d(11)), NOTIONAL)
