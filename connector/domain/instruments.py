@@ -54,18 +54,13 @@ class AmountFilter(msgspec.Struct, frozen=True, tag="amount"):
 
 
 class NotionalFilter(msgspec.Struct, frozen=True, tag="notional"):
-    """price x quantity lies in [minimum, maximum]; each bound says whether it binds market orders too.
-
-    Attributes:
-        spares_reduce_only: it does not bind orders that only make a position smaller, so that its last part can be closed.
-    """
+    """price x quantity lies in [minimum, maximum]; each bound says whether it binds market orders too."""
 
     minimum: Decimal | None
     maximum: Decimal | None
     minimum_binds_market: bool
     maximum_binds_market: bool
     average_minutes: int = 0
-    spares_reduce_only: bool = False
 
 
 class PriceBandFilter(msgspec.Struct, frozen=True, tag="price_band"):
