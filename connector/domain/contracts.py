@@ -14,7 +14,7 @@ from connector.domain.commands import PlaceOrder
 from connector.domain.instruments import Instrument
 from connector.domain.symbols import Product
 
-__all__ = ["base_units", "contracts_for", "notional", "ordered_contracts", "profit"]
+__all__ = ["base_units", "contracts_for", "notional", "ordered_base_units", "ordered_contracts", "profit"]
 
 _EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)
 _PLACES = Decimal(1).scaleb(-16)
@@ -55,6 +55,18 @@ def ordered_contracts(order: PlaceOrder, instrument: Instrument) -> Decimal | No
     if order.contracts is not None or order.quantity is None:
         return order.contracts
     return contracts_for(instrument, order.quantity, order.price)
+
+
+def ordered_base_units(
+    order: PlaceOrder, instrument: Instrument, reference_price: Decimal | None = None
+) -> Decimal | None:
+    """What an order comes to in base units, at its own price or about the reference; None where that cannot be known."""
+    if order.quantity is not None or order.contracts is None:
+        return order.quantity
+    price = order.price or order.stop_price or reference_price
+    if price is None and instrument.product is Product.INVERSE:
+        return None
+    return base_units(instrument, order.contracts, price or Decimal(1))
 
 
 def notional(instrument: Instrument, contracts: Decimal, price: Decimal) -> Decimal:

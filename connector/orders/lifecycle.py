@@ -277,6 +277,7 @@ def new_record(intent: IntentRecord) -> OrderRecord:
         filled_contracts=None if command.contracts is None else ZERO,
         reduce_only=command.reduce_only,
         position_side=command.position_side,
+        in_contracts=command.contracts is not None,
     )
     return OrderRecord(order=order, intent=intent)
 

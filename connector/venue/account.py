@@ -24,7 +24,6 @@ from connector.domain.account import Balance
 from connector.domain.commands import Evidence
 from connector.domain.facts import AccountFact, BalanceChange, BalanceReport, ListReport, OrderReport, StreamEnded
 from connector.domain.instruments import InstrumentTable
-from connector.domain.market import Side
 from connector.domain.orders import Fill, Order
 from connector.domain.symbols import Product, Symbol
 from connector.domain.times import NS_PER_S
@@ -42,12 +41,12 @@ from connector.orders.lifecycle import (
     record_of_report,
 )
 from connector.orders.reconcile import Corrections, Held
-from connector.orders.risk import RiskView
-from connector.orders.rounding import ZERO, product, total
+from connector.orders.risk import DayTotals, RiskView
+from connector.orders.rounding import ZERO, total
 from connector.store.contract import FillRecord, MetaRecord, Record, Store, StoreFailed, changes
 from connector.telemetry import Counters, OncePerKind
 
-__all__ = ["AccountModel", "DayTotals", "Taken", "later_id"]
+__all__ = ["AccountModel", "Taken", "later_id"]
 
 DAY_NS = 86_400 * NS_PER_S
 KEPT_FINAL = 10_000
@@ -636,49 +635,3 @@ class AccountModel:
             f"<AccountModel {self.venue} open={len(self._open)} final={len(self._final)} external={len(self.external)} "
             f"parked={len(self.parked)}{f' behind={self.behind}' if self._behind else ''}>"
         )
-
-
-class DayTotals:
-    """One day's fills added up, so that `results` costs as much as there are symbols: the sums of `orders.risk.day_results`.
-
-    Args:
-        start_ns: 00:00 UTC of the day; earlier fills are left out.
-    """
-
-    def __init__(self, start_ns: int) -> None:
-        self.start_ns = start_ns
-        self._cash: dict[str, Decimal] = {}
-        self._left: dict[Symbol, Decimal] = {}
-        self._fees: dict[tuple[str | None, str], Decimal] = {}
-
-    def add(self, fill: Fill) -> None:
-        """Count one fill; the caller sees to it that it is counted once."""
-        if fill.event_time_ns < self.start_ns:
-            return
-        sign = 1 if fill.side is Side.BUY else -1
-        symbol, quote = fill.symbol, fill.symbol.quote
-        cash, base = -sign * product(fill.price, fill.quantity), sign * fill.quantity
-        if fill.fee_asset == quote:
-            cash = total((cash, -fill.fee))
-        elif fill.fee_asset == symbol.base:
-            base = total((base, -fill.fee))
-        elif fill.fee:
-            key = (fill.fee_asset, quote)
-            self._fees[key] = total((self._fees.get(key, ZERO), fill.fee))
-        self._cash[quote] = total((self._cash.get(quote, ZERO), cash))
-        self._left[symbol] = total((self._left.get(symbol, ZERO), base))
-
-    def results(self, prices: Mapping[Symbol, Decimal]) -> dict[str, Decimal] | None:
-        """Profit and loss per quote asset; None when a price is missing that is needed."""
-        results = dict(self._cash)
-        for (asset, quote), fee in self._fees.items():
-            price = None if asset is None else prices.get(Symbol(asset, quote))
-            if price is None:
-                return None
-            results[quote] = total((results[quote], -product(fee, price)))
-        for symbol, base in self._left.items():
-            if base:
-                if symbol not in prices:
-                    return None
-                results[symbol.quote] = total((results[symbol.quote], product(base, prices[symbol])))
-        return results

@@ -32,6 +32,7 @@ from connector.domain.commands import (
     PlaceOrder,
     PlaceOrderList,
 )
+from connector.domain.contracts import ordered_base_units
 from connector.domain.facts import AccountFact, OrderReport
 from connector.domain.instruments import Instrument
 from connector.domain.orders import OrderStatus
@@ -75,6 +76,7 @@ from connector.orders.outcomes import (
     Refused,
     Seen,
     SettledAs,
+    Wanted,
     decide,
     learn,
 )
@@ -181,6 +183,7 @@ class _Open:
         "patient_until_s",
         "pending",
         "venue_id",
+        "wanted",
     )
 
     def __init__(
@@ -198,6 +201,7 @@ class _Open:
         self.instrument, self.intent, self.answer, self.by_s = instrument, intent, answer, by_s
         self.pending: Pending | None = None
         self.venue_id: str | None = None
+        self.wanted: Wanted | None = None
         self.grant: Grant | None = None
         self.evidence: list[Evidence] = []
         self.asking = self.clock_retried = False
@@ -521,11 +525,13 @@ class OrderCommandActor(SupervisedActor):
         if isinstance(command, AmendOrder):
             kind = CommandKind.AMEND
             assert record.intent.place is not None
-            check_amend(command, record.intent.place, instrument)
+            check_amend(command, record.intent.place, instrument, record.order, trading.language.rules.amends)
             self._ask_hooks(command, self._view())
             self._require_healthy()
         order = self._open(kind, command, command.client_id, instrument, answer)
         order.venue_id = record.order.venue_id
+        if isinstance(command, AmendOrder) and record.intent.place is not None:
+            order.wanted = Wanted.of(command, record.intent.place, instrument, record.order.price)
         self._journal(order)
         self._send(order)
 
@@ -540,6 +546,9 @@ class OrderCommandActor(SupervisedActor):
     ) -> _Open:
         assert self._trading is not None
         self._number += 1
+        base_quantity = None
+        if isinstance(command, PlaceOrder) and command.contracts is not None:
+            base_quantity = ordered_base_units(command, instrument, self._trading.view.prices.get(command.symbol))
         intent = IntentRecord.of(
             command,
             venue=self._memory.name,
@@ -547,6 +556,7 @@ class OrderCommandActor(SupervisedActor):
             at_ns=self._clock.time_ns(),
             recv_window_ms=self._trading.language.rules.recv_window_ms,
             list_id=list_id,
+            base_quantity=base_quantity,
         )
         by_s = self._clock.monotonic_s() + BUDGET_WITHIN_S
         order = _Open(self._number, kind, command, client_id, instrument, intent, answer, by_s)
@@ -736,7 +746,7 @@ class OrderCommandActor(SupervisedActor):
             recv_window_ms=rules.recv_window_ms,
             backend_s=rules.backend_s,
             visible_after_s=rules.visible_after_s,
-            wanted=order.command.quantity if isinstance(order.command, AmendOrder) else None,
+            wanted=order.wanted,
         )
 
     # ------------------------------------------------------------ answers
