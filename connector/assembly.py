@@ -210,6 +210,7 @@ def _trade(memory: VenueMemory, credentials: Credentials) -> Trading:
         language.auth(credentials),
         language,
         driver.session if memory.hosts.session else None,
+        driver.events,
         MemoryStore() if settings.store is None else settings.store,
         settings.risk_hooks,
     )

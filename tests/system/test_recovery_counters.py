@@ -115,9 +115,11 @@ def test_no_recovery_counter_stays_at_zero_after_every_fault(monkeypatch):
 
         entered = rig.memory.find_feed(trades.subscription.topic)
         read = entered._read
-        entered.bind(lambda frame, at_ns: replace(read(frame, at_ns), trade_id=read(frame, at_ns).trade_id - 10**6))
+        entered.bind(
+            lambda: lambda frame, at_ns: replace(read(frame, at_ns), trade_id=read(frame, at_ns).trade_id - 10**6)
+        )
         eventually(lambda: count("feed.count_restarted") >= 1, 10.0)
-        entered.bind(read)
+        entered.bind(lambda: read)
 
         faults.rest_error(status=503)
         eventually(lambda: not answers(rig.venue) and count("health.opened") >= 1)
