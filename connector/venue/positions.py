@@ -179,7 +179,7 @@ class FundingModel:
     """Payments at hand, and which of them were told. See the module.
 
     Attributes:
-        read_ns: our clock when the last reading began that was complete; None before the first.
+        read_ns: the venue's time when the last reading began that was complete; None before the first.
     """
 
     def __init__(self) -> None:
