@@ -462,8 +462,9 @@ class WebSocketActor(SupervisedActor):
         self._send_frames(slot)
 
     def _on_confirmed(self, name: str, feed: Feed, *, proven: bool) -> None:
-        if not proven and feed.state is not TopicState.LIVE:
-            feed.set_state(TopicState.WANTED, "acknowledged, which proves nothing at this venue; no data yet")
+        if not proven:
+            if feed.state is TopicState.WANTED:
+                feed.set_state(TopicState.WANTED, "acknowledged, which proves nothing at this venue; no data yet")
         elif feed.state is not TopicState.LIVE:
             feed.set_state(TopicState.CONFIRMED, "the venue accepted the subscription; no data yet")
         now_s = self._clock.monotonic_s()
