@@ -69,7 +69,7 @@ def test_filters_are_mapped_and_unknown_ones_kept_as_text(read):
         AmountFilter(D("0.001"), D(1000), D("0.001")),
         AmountFilter(D("0.001"), D(120), D("0.001"), True),
         CountFilter("MAX_NUM_ORDERS", D(200)),
-        NotionalFilter(D(100), None, True, False, spares_reduce_only=True),
+        NotionalFilter(D(100), None, True, False, reduce_only_exempt=True),
         PriceBandFilter(D("1.05"), D(0), D("1e24"), D("0.95")),
     )
     assert isinstance(filters[6], OtherFilter) and filters[6].name == "POSITION_RISK_CONTROL"

@@ -88,7 +88,7 @@ class _MinNotional(msgspec.Struct, rename="camel"):
     notional: Decimal
 
     def domain(self, name: str) -> Filter:
-        return NotionalFilter(bound(self.notional), None, True, False, spares_reduce_only=True)
+        return NotionalFilter(bound(self.notional), None, True, False, reduce_only_exempt=True)
 
 
 class _PercentPrice(msgspec.Struct, rename="camel"):
