@@ -20,6 +20,7 @@ from connector.errors import InvalidRequest, WireFormatError
 __all__ = [
     "LARGEST_ID",
     "LARGEST_NS",
+    "Readable",
     "answered_ns",
     "ascending",
     "bad",
@@ -125,3 +126,16 @@ def answered_ns(response: HttpResponse) -> int:
     except (KeyError, ValueError, TypeError, OverflowError):
         return response.sent_ns
     return min(response.sent_ns, ns_from_datetime(date if date.tzinfo else date.replace(tzinfo=UTC)))
+
+
+class Readable:
+    """Inside it, numbers that cannot even be compared (a signalling NaN) refuse the answer like all others."""
+
+    def __init__(self, kind: str, response: HttpResponse) -> None:
+        self._kind, self._body = kind, response.body
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, exc_type: object, problem: BaseException | None, traceback: object) -> None:
+        if isinstance(problem, wire.UNREADABLE):
+            raise WireFormatError(self._kind, str(problem), self._body) from problem
