@@ -132,7 +132,7 @@ class _Namer:
 
 
 def _amount(value: Decimal) -> Decimal:
-    if not wire.is_amount(value):
+    if not value.is_finite() or not wire.is_amount(value):
         raise ValueError(f"number {value!s:.40} is out of range")
     return value
 

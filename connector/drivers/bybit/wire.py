@@ -148,7 +148,13 @@ class BookFrame(msgspec.Struct, gc=False):
     cts: Milliseconds | None = None
 
 
-class TickerData(msgspec.Struct, rename="camel"):
+def _camel(name: str) -> str:
+    """As msgspec's own, which would make "Price24H" of "price24h"."""
+    first, *rest = name.split("_")
+    return first + "".join(part[:1].upper() + part[1:] for part in rest)
+
+
+class TickerData(msgspec.Struct, rename=_camel):
     """Absent is "unchanged" in a delta. Text, because dated contracts have "" for funding and an empty side "" for its price."""
 
     symbol: str
