@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from connector.simulator import dialects
-from connector.simulator.instruments import SCALE, Listing, e8, listing
+from connector.simulator.instruments import SCALE, Listing, e8
 
 __all__ = ["AccountSettings", "Live", "Replay", "SimulatorSettings"]
 
@@ -206,4 +206,5 @@ class SimulatorSettings:
 
     def listings(self) -> tuple[Listing, ...]:
         """The symbols as listings, in the order given."""
-        return tuple(entry if isinstance(entry, Listing) else listing(entry) for entry in self.symbols)
+        make = dialects.listing_of
+        return tuple(entry if isinstance(entry, Listing) else make(self.dialect, entry) for entry in self.symbols)
