@@ -261,7 +261,14 @@ class Account:
     """What one customer owns, has open, and did."""
 
     def __init__(
-        self, name: str, uid: int, maker_rate: int, taker_rate: int, orders_per_10s: int, orders_per_day: int
+        self,
+        name: str,
+        uid: int,
+        maker_rate: int,
+        taker_rate: int,
+        orders_per_10s: int,
+        orders_per_day: int,
+        orders_per_minute: int,
     ) -> None:
         self.name, self.uid = name, uid
         self.maker_rate, self.taker_rate = maker_rate, taker_rate
@@ -278,6 +285,8 @@ class Account:
         self.by_client: dict[tuple[str, str], AccountOrder] = {}
         self.open_clients: dict[str, AccountOrder] = {}
         self.counts = (Window(orders_per_10s, 10), Window(orders_per_day, 86_400))
+        self.minute_count = Window(orders_per_minute, 60)
+        """Orders in this minute, for exchanges that count so."""
         self.touched: dict[str, None] = {}
         self.moved: dict[Holding, None] = {}
         self.holdings: dict[tuple[str, HoldingSide], Holding] = {}

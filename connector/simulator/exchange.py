@@ -204,6 +204,7 @@ class Exchange:
             e8(entry.taker_rate),
             entry.orders_per_10s or chosen.orders_per_10s,
             entry.orders_per_day or chosen.orders_per_day,
+            chosen.orders_per_minute,
         )
         account.can_trade = entry.can_trade
         account.discount_asset, account.discount_rate = entry.discount_asset, SCALE - e8(entry.discount)
