@@ -302,6 +302,20 @@ class ContractDesk(Desk):
             order.parent.updated_us = self._now_us()
             self._report(order.parent, "FINISHED", order.parent.updated_us)
 
+    def place_dead(self, account: Account, market: Market, new: NewOrder, why: str) -> AccountOrder:
+        """Take an order that ends at once, for exchanges that tell so instead of refusing it.
+
+        Raises:
+            Refused: nothing has happened.
+        """
+        with self._operation():
+            self.check(account, market, msgspec.structs.replace(new, post_only=False))
+            self._check_means(account, market, new)
+            order = self._open(account, market, new)
+            self._announce(order)
+            self._expire(order, why)
+        return order
+
     # changes of orders
 
     def modify(
