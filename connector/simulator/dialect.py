@@ -73,7 +73,10 @@ class Source(Truth, Protocol):
 
 
 class Dialect(Protocol):
-    """One exchange's protocol."""
+    """One exchange's protocol. A module may also have `listing(symbol)`, see `listing_of`, and `FIGURES`, see `figures_of`."""
+
+    duplicate_code: int
+    """What it answers when a client order id is in use."""
 
     def __init__(self, exchange: Exchange) -> None: ...
 
