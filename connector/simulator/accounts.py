@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 
@@ -50,6 +51,9 @@ class NewOrder(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody wants: prices in ticks, quantities in lots, `quote_e8` in units of the quote asset.
 
     `trigger` is "" or where the price must come first: "above" or "below"; then `stop` or `trailing` (in 1/10,000) is given.
+    `client_id` may be "": nobody's. `late`: it is taken first and looked at then, so that a post-only order that would trade is
+    ended and not refused. `dust`: when all lots have traded something of the amount is left, so that it ends as expired.
+    `note` is the dialect's own, to show the order again as it was sent.
     """
 
     side: Side
@@ -69,6 +73,9 @@ class NewOrder(msgspec.Struct, frozen=True, kw_only=True):
     tif_text: str = "GTC"
     strategy_id: int | None = None
     strategy_type: int | None = None
+    late: bool = False
+    dust: bool = False
+    note: Any = None
 
 
 class AccountFill(msgspec.Struct, frozen=True, gc=False):
@@ -272,8 +279,9 @@ class Account:
     def name_order(self, order: AccountOrder, client_id: str) -> None:
         """Let an open order be known by that client id (too)."""
         order.client_id = client_id
-        self.by_client[order.market.symbol, client_id] = order
-        self.open_clients[client_id] = order
+        if client_id:
+            self.by_client[order.market.symbol, client_id] = order
+            self.open_clients[client_id] = order
 
     def drop(self, order: AccountOrder) -> None:
         """The order is at its end: its client ids are free again."""

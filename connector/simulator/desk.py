@@ -36,6 +36,7 @@ TAKER_CREDIT, MAKER_CREDIT = 1, 5
 """What an order's first fill gives back of the order count. The venue says "more" for makers; five is this simulator's."""
 
 Reason = Literal[
+    "amend_filled",
     "amend_limit",
     "amend_larger",
     "amend_same",
@@ -232,10 +233,13 @@ class Desk:
             is_maker,
         )
         order.fills.append(record)
+        dust = not order.left and order.new.dust
         account.fills.setdefault(market.symbol, []).append(record)
-        order.status = OrderStatus.PARTIALLY_FILLED if order.left else OrderStatus.FILLED
+        order.status = OrderStatus.PARTIALLY_FILLED if order.left or dust else OrderStatus.FILLED
         self._report(order, "TRADE", at_us, fill=record)
-        if not order.left:
+        if dust:
+            self._expire(order, "DUST")
+        elif not order.left:
             self._end(order)
 
     def _commission(
@@ -310,7 +314,7 @@ class Desk:
             raise Refused("market_closed")
         if new.client_id in account.open_clients:
             raise Refused("duplicate")
-        if new.post_only and market.engine.crosses(new.side, new.price):
+        if new.post_only and not new.late and market.engine.crosses(new.side, new.price):
             raise Refused("would_match")
         if new.trigger and new.stop is not None and new.trailing is None:
             above = new.trigger == "above"
@@ -366,6 +370,53 @@ class Desk:
             ident = self._report(order, "REPLACED", now_us, original=old_id)
             order.amends.append((ident, old_id, client_id, before, lots, now_us))
         return ident
+
+    def modify(
+        self, order: AccountOrder, lots: int | None = None, price: int | None = None, stop: int | None = None
+    ) -> None:
+        """Give an open order another size (traded lots included), price or trigger, under its old ids.
+
+        It keeps its place when it only becomes smaller; else it goes to the market once more and may trade at once.
+
+        Raises:
+            Refused: nothing has changed.
+        """
+        market, account = order.market, order.account
+        if not account.can_trade:
+            raise Refused("disabled")
+        if market.status not in ("TRADING", "CANCEL_ONLY"):
+            raise Refused("market_closed")
+        new = msgspec.structs.replace(
+            order.new,
+            price=order.new.price if price is None else price,
+            stop=order.new.stop if stop is None else stop,
+        )
+        lots = order.lots if lots is None else lots
+        if (new.price, new.stop, lots) == (order.new.price, order.new.stop, order.lots):
+            raise Refused("amend_same")
+        if lots <= order.filled + order.prevented:
+            raise Refused("amend_filled")
+        left = msgspec.structs.replace(new, lots=lots - order.filled - order.prevented)
+        units = self._need(account, market, left)
+        if units - order.locked > account.balance(order.locked_asset()).free:
+            raise Refused("insufficient_balance")
+        with self._operation():
+            ident = order.engine_id
+            resting = None if ident is None else market.engine.order(ident)
+            smaller = new.price == order.new.price and lots < order.lots
+            if resting is not None and smaller:
+                market.log.prepare(market.engine)
+                outcome = market.engine.reduce(resting.order_id, resting.quantity - order.lots + lots)
+                assert outcome is not None
+                self.happened(market, outcome)
+            elif resting is not None:
+                self._withdraw(order)
+                del self._on_book[market.symbol][resting.order_id]
+            order.new, order.lots, order.updated_us = new, lots, self._now_us()
+            account.relock(order, units)
+            self._report(order, "REPLACED", order.updated_us)
+            if resting is not None and not smaller:
+                self._submit(order)
 
     def expire(self, order: AccountOrder, reason: str) -> None:
         """End an open order on the exchange's own account."""
