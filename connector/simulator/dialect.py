@@ -75,6 +75,10 @@ class Source(Truth, Protocol):
 class Dialect(Protocol):
     """One exchange's protocol."""
 
+    @property
+    def duplicate(self) -> tuple[int, int]:
+        """HTTP status and code of the answer to an order whose client id is in use."""
+
     def __init__(self, exchange: Exchange) -> None: ...
 
     def parse_stream(self, name: str) -> Any:
@@ -111,7 +115,7 @@ class Dialect(Protocol):
         """A client sent a control frame."""
 
     def shutdown_notice(self, connection: Connection) -> bytes:
-        """The frame text that announces the end of a connection."""
+        """The frame text that announces the end of a connection; b"" where the venue announces nothing."""
 
     def rejection(self, text: str, code: int, message: str) -> bytes:
         """A control error for the frame `text`."""

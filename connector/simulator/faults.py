@@ -166,13 +166,16 @@ class Faults(OrderFaults):
         self._do("close_on_open", act)
 
     def server_shutdown(self) -> int:
-        """Announce the end of every WebSocket connection, as the venue does before maintenance. Returns how many."""
+        """Announce the end of every WebSocket connection, as the venue does before maintenance. Returns how many were told."""
 
         def act() -> int:
-            connections = list(self._exchange.hub.connections)
-            for connection in connections:
-                connection.send_now(text_frame(self._exchange.dialect.shutdown_notice(connection)))
-            return len(connections)
+            told = 0
+            for connection in list(self._exchange.hub.connections):
+                notice = self._exchange.dialect.shutdown_notice(connection)
+                if notice:
+                    connection.send_now(text_frame(notice))
+                    told += 1
+            return told
 
         return self._do("server_shutdown", act)
 
@@ -390,11 +393,25 @@ class Faults(OrderFaults):
 
 
 def _first_price(payload: dict[str, Any]) -> str:
-    return next((name for name in ("p", "c", "b", "w", "k", "bids", "u") if name in payload), "E")
+    payload = _inner(payload)
+    return next((name for name in ("p", "c", "b", "w", "k", "bids", "u", "lastPrice", "open") if name in payload), "E")
 
 
-def _with(payload: dict[str, Any], **changes: Any) -> str:
-    return json.dumps(payload | changes, separators=(",", ":"))
+def _inner(payload: dict[str, Any]) -> dict[str, Any]:
+    """Where the prices are: some venues put them one level down, in an object or the first of a list."""
+    data = payload.get("data")
+    if isinstance(data, list) and data:
+        data = data[0]
+    return data if isinstance(data, dict) else payload
+
+
+def _with(payload: dict[str, Any], *without: str, **changes: Any) -> str:
+    old = _inner(payload)
+    new = {name: value for name, value in old.items() if name not in without} | changes
+    whole: dict[str, Any] = new
+    if old is not payload:
+        whole = payload | {"data": [new, *payload["data"][1:]] if isinstance(payload["data"], list) else new}
+    return json.dumps(whole, separators=(",", ":"))
 
 
 def _literal(payload: dict[str, Any], literal: str) -> str:
@@ -416,7 +433,7 @@ MALFORMED_KINDS: dict[str, Callable[[dict[str, Any]], str]] = {
     "bad_utf8": lambda payload: "",
     "unknown_event": lambda payload: _with(payload, e="neverHeardOf"),
     "unknown_field": lambda payload: _with(payload, zz={"new": [1, "2"]}),
-    "missing_field": lambda payload: _with({k: v for k, v in payload.items() if k != _first_price(payload)}),
+    "missing_field": lambda payload: _with(payload, _first_price(payload)),
     "changed_type": lambda payload: _with(payload, **{_first_price(payload): {"now": ["an", "object"]}}),
     "null": lambda payload: "null",
     "number": lambda payload: "42",

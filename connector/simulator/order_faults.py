@@ -21,9 +21,12 @@ WRITES = (
     "order.place",
     "order.cancel",
     "order.amend.keep",
+    "order.modify",
     "openOrders.cancelAll",
     "orderList.place",
     "orderList.cancel",
+    "account.set",
+    "position.set",
 )
 """How the names of calls that change something begin."""
 
@@ -157,7 +160,7 @@ class OrderFaults:
         """Take orders and answer that their client id is in use, as after a repeat nobody asked for."""
 
         def make(fault: CallFault) -> None:
-            fault.status, fault.code = 400, -2010
+            fault.status, fault.code = self._exchange.dialect.duplicate
 
         self._call("duplicate_id", count, share, "order.place", for_s, make)
 
