@@ -7,7 +7,7 @@ trades, tells or reads a clock. Touched on the simulator's loop thread only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -53,7 +53,7 @@ class NewOrder(msgspec.Struct, frozen=True, kw_only=True):
     `trigger` is "" or where the price must come first: "above" or "below"; then `stop` or `trailing` (in 1/10,000) is given.
     `client_id` may be "": nobody's. `late`: it is taken first and looked at then, so that a post-only order that would trade is
     ended and not refused. `dust`: when all lots have traded something of the amount is left, so that it ends as expired.
-    `note` is the dialect's own, to show the order again as it was sent.
+    `worst` is the price beyond which a market order does not trade. `notes` is the dialect's own.
     """
 
     side: Side
@@ -75,7 +75,8 @@ class NewOrder(msgspec.Struct, frozen=True, kw_only=True):
     strategy_type: int | None = None
     late: bool = False
     dust: bool = False
-    note: Any = None
+    worst: int | None = None
+    notes: Mapping[str, Any] = {}
 
 
 class AccountFill(msgspec.Struct, frozen=True, gc=False):

@@ -15,7 +15,7 @@ from typing import Literal
 
 import msgspec
 
-from connector.matching import Fill, OrderStatus, Outcome, Prevented, Side, StpMode
+from connector.matching import Fill, OrderStatus, Outcome, Prevented, Side, StpMode, TimeInForce
 from connector.simulator.accounts import (
     Account,
     AccountFill,
@@ -617,8 +617,8 @@ class Desk:
         outcome = market.engine.submit(
             new.side,
             lots,
-            new.price,
-            tif=new.tif,
+            new.price if new.price is not None else new.worst,
+            tif=new.tif if new.price is not None or new.worst is None else TimeInForce.IOC,
             post_only=new.post_only,
             owner=order.account.name,
             client_id=order.client_id,
