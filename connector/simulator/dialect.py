@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from connector.simulator.exchange import Exchange
     from connector.simulator.hub import Connection
 
-__all__ = ["Answer", "Dialect", "Request", "load_dialect"]
+__all__ = ["Answer", "Dialect", "Request", "Restarting", "load_dialect"]
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -128,6 +128,14 @@ class Dialect(Protocol):
 
     def replay(self) -> Source:
         """The source that plays the recording of the settings in this dialect."""
+
+
+@runtime_checkable
+class Restarting(Protocol):
+    """A dialect whose venue lets its clients see that a service has started anew."""
+
+    def restart_books(self, symbols: list[str]) -> int:
+        """Begin the books of these symbols again under their first number. Returns how many topics were told."""
 
 
 def load_dialect(name: str) -> type[Dialect]:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal, Protocol, TypeVar
 
+from connector.simulator.dialect import Restarting
 from connector.simulator.exchange import Exchange, RestError, UpgradeRefusal, Use
 from connector.simulator.hub import Topic, control_frame, text_frame
 from connector.simulator.order_faults import OrderFaults
@@ -347,6 +348,22 @@ class Faults(OrderFaults):
             self._exchange.clock.skew_ns = int(ms * 1_000_000)
 
         self._do("clock_skew", act)
+
+    def service_restart(self, symbol: str | None = None) -> int:
+        """Let the venue's service start anew, as seen from outside: books begin again under their first number (of a symbol, or
+        all), and recent orders that are closed are forgotten. Returns how many book topics were told.
+
+        Raises:
+            ValueError: nothing of the kind is known of this venue.
+        """
+
+        def act() -> int:
+            exchange = self._exchange
+            if not isinstance(exchange.dialect, Restarting):
+                raise ValueError(f"{exchange.settings.dialect} tells nobody that it has started anew")
+            return exchange.dialect.restart_books(list(exchange.markets) if symbol is None else [symbol])
+
+        return self._do("service_restart", act)
 
     def symbol_status(self, symbol: str, status: str = "HALT") -> None:
         """Change a symbol's status; only TRADING symbols trade. Live markets only."""
