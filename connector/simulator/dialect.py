@@ -73,11 +73,10 @@ class Source(Truth, Protocol):
 
 
 class Dialect(Protocol):
-    """One exchange's protocol."""
+    """One exchange's protocol. A module may also have `listing(symbol)`, see `listing_of`, and `FIGURES`, see `figures_of`."""
 
-    @property
-    def duplicate(self) -> tuple[int, int]:
-        """HTTP status and code of the answer to an order whose client id is in use."""
+    duplicate_code: int
+    """What it answers when a client order id is in use; with HTTP status 400, unless it has a `duplicate_status`."""
 
     def __init__(self, exchange: Exchange) -> None: ...
 

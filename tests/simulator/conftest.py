@@ -477,7 +477,7 @@ class BybitSocket:
 
 @pytest.fixture
 def bybit(hand_clock):
-    """Start an exchange `bybit` that stands still: `bybit("main", "other", product="spot", **settings)` gives (sim, trader, ...)."""
+    """Start an exchange `bybit` that stands still: `bybit("main", product="spot", **settings)` gives (sim, trader, ...)."""
     from contextlib import ExitStack
 
     from connector.simulator import Simulator, SimulatorSettings

@@ -51,7 +51,7 @@ _ERRORS = {
 class Dialect:
     """The venue's side of every conversation."""
 
-    duplicate = (400, -2010)
+    duplicate_code = -2010
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange

@@ -35,7 +35,6 @@ _DAY_US = 86_400_000_000
 _EARLIEST_US = 1_483_228_800_000_000
 
 _REFUSALS = {
-    "amend_filled": (-2038, "The requested quantity has traded already."),
     "amend_limit": (-2038, "Filter failure: MAX_NUM_ORDER_AMENDS"),
     "amend_larger": (-2038, "Order amend (quantity increase) is not supported."),
     "amend_same": (-2038, "The requested action would change no state; rejecting."),

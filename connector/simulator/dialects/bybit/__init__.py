@@ -46,6 +46,7 @@ class Bybit:
     """The venue's side of every conversation about one product."""
 
     category = ""
+    duplicate_code, duplicate_status = 170141, 200
 
     def __init__(self, exchange: Exchange) -> None:
         known = {*LIMITS, *(call.name for call in ROUTES.values())}
@@ -63,10 +64,6 @@ class Bybit:
 
     def _make_private(self) -> Private:
         return Private(self.board, OrderReader(self.board), self._sockets.tell_late)
-
-    @property
-    def duplicate(self) -> tuple[int, int]:
-        return 200, 110072 if self.board.derivative else 170141
 
     def _figure(self, name: str) -> int:
         return self._settings.limits.get(name, LIMITS[name])

@@ -68,15 +68,15 @@ ROUTES: dict[tuple[str, str], Call] = {
     ("GET", "/v5/account/fee-rate"): Call("account.commission", "fee_rate", 5, 5),
     ("GET", "/v5/account/instruments-info"): Call("account.instruments", "account_instruments", 10, 10),
     ("GET", "/v5/account/transaction-log"): Call("account.log", "transaction_log", 25, 25),
-    ("POST", "/v5/account/set-margin-mode"): Call("account.set.marginMode", "set_margin_mode", 5, 5, trade=True),
+    ("POST", "/v5/account/set-margin-mode"): Call("marginType.set", "set_margin_mode", 5, 5, trade=True),
     ("GET", "/v5/user/query-api"): Call("account.key", "query_api", 10, 10),
     ("GET", "/v5/asset/coin/query-info"): Call("account.coins", "coin_info", 5, 5),
     ("GET", "/v5/asset/transfer/query-account-coins-balance"): Call("account.funding", "coins_balance", 5, 5),
     ("GET", "/v5/position/list"): Call("position.status", "position_list", 50, 50),
     ("GET", "/v5/position/closed-pnl"): Call("position.closed", "closed_pnl", 50, 50),
-    ("POST", "/v5/position/set-leverage"): Call("position.set.leverage", "set_leverage", 10, 10, trade=True),
-    ("POST", "/v5/position/switch-mode"): Call("position.set.mode", "switch_mode", 10, 10, trade=True),
-    ("POST", "/v5/position/trading-stop"): Call("position.set.stop", "trading_stop", 10, 10, trade=True),
+    ("POST", "/v5/position/set-leverage"): Call("leverage.set", "set_leverage", 10, 10, trade=True),
+    ("POST", "/v5/position/switch-mode"): Call("positionMode.set", "switch_mode", 10, 10, trade=True),
+    ("POST", "/v5/position/trading-stop"): Call("positionStop.set", "trading_stop", 10, 10, trade=True),
 }
 
 OPS: dict[str, Call] = {

@@ -387,7 +387,7 @@ def ticker_fields(board: Board, market: Market, now_ms: int) -> dict[str, str]:
         dollars = board.dollars_e8(listing.base)
         return row | {"usdIndexPrice": fixed(dollars, 8) if dollars else ""}
     marks = market.marks
-    hour, before_hour = market.window(now_ms - 3_600_000)
+    _, before_hour = market.window(now_ms - 3_600_000)
     lots = open_interest(market)
     value = board.value_e8(market, max(1, marks.mark_e8 // listing.tick_e8), lots)
     perpetual = not listing.expiry_ms

@@ -35,7 +35,6 @@ CLOSED_KEPT = 500
 FINAL = ("Filled", "Cancelled", "PartiallyFilledCanceled", "Rejected", "Deactivated")
 
 _REFUSALS = {  # reason: codes for spot and for contracts
-    "amend_filled": (170313, 110064),
     "disabled": (10005, 10005),
     "duplicate": (170141, 110072),
     "insufficient_balance": (170131, 110007),
@@ -221,7 +220,7 @@ class Private:
     def order_amend(self, account: Account, p: Params) -> Any:
         order = self._named(account, self._market(p), p)
         asked = self._reader.change(order, p)
-        self._do(lambda: self._exchange.desk.modify(order, **asked))
+        self._do(lambda: self._exchange.desk.modify(order, keep_place=True, **asked))
         return self._ids(order)
 
     def order_cancel(self, account: Account, p: Params) -> Any:
