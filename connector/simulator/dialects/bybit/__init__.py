@@ -18,6 +18,7 @@ from connector.simulator.dialect import Answer, Request, Source
 from connector.simulator.dialects.bybit.fields import ENDPOINTS, LIMITS, ROUTES, Call
 from connector.simulator.dialects.bybit.live import Answers, Board
 from connector.simulator.dialects.bybit.orders import OrderReader
+from connector.simulator.dialects.bybit.positions import ContractPrivate, ContractReader
 from connector.simulator.dialects.bybit.rest import Params, VenueError, decode_body, envelope, trouble
 from connector.simulator.dialects.bybit.sockets import PATHS, Sockets
 from connector.simulator.dialects.bybit.streams import Streams, read_topic
@@ -63,6 +64,8 @@ class Bybit:
         self._requests = 0
 
     def _make_private(self) -> Private:
+        if self.board.derivative:
+            return ContractPrivate(self.board, ContractReader(self.board), self._sockets.tell_late)
         return Private(self.board, OrderReader(self.board), self._sockets.tell_late)
 
     def _figure(self, name: str) -> int:
@@ -107,6 +110,7 @@ class Bybit:
         return call.name
 
     def answer(self, request: Request) -> Answer:
+        self._exchange.desk.forced_id = _nobody
         refusal = self._banned(request)
         if refusal is not None:
             return refusal
@@ -150,7 +154,6 @@ class Bybit:
         limits = self._exchange.limits_of(address)
         if limits.weight.length_s != 5:
             limits.weight = Window(self._figure("http_per_5s"), 5)
-            limits.connects = Window(self._figure("connects_per_5min"), 300)
         return limits
 
     def _banned(self, request: Request) -> Answer | None:
@@ -200,6 +203,11 @@ class Bybit:
 
     def rejection(self, text: str, code: int, message: str) -> bytes:
         return self._sockets.rejection(text, message)
+
+
+def _nobody(origin: str, number: int) -> str:
+    """What the exchange calls its own orders: they have no name."""
+    return ""
 
 
 def _query(text: str) -> dict[str, str]:

@@ -73,7 +73,6 @@ ROUTES: dict[tuple[str, str], Call] = {
     ("GET", "/v5/asset/coin/query-info"): Call("account.coins", "coin_info", 5, 5),
     ("GET", "/v5/asset/transfer/query-account-coins-balance"): Call("account.funding", "coins_balance", 5, 5),
     ("GET", "/v5/position/list"): Call("position.status", "position_list", 50, 50),
-    ("GET", "/v5/position/closed-pnl"): Call("position.closed", "closed_pnl", 50, 50),
     ("POST", "/v5/position/set-leverage"): Call("leverage.set", "set_leverage", 10, 10, trade=True),
     ("POST", "/v5/position/switch-mode"): Call("positionMode.set", "switch_mode", 10, 10, trade=True),
     ("POST", "/v5/position/trading-stop"): Call("positionStop.set", "trading_stop", 10, 10, trade=True),
@@ -88,7 +87,6 @@ OPS: dict[str, Call] = {
 LIMITS: dict[str, int] = {
     "http_per_5s": 600,
     "ban_s": 600,
-    "connects_per_5min": 500,
     "args_per_frame": 10,
     "args_length": 21_000,
     "ws_orders_per_s": 3_000,
@@ -97,6 +95,6 @@ LIMITS: dict[str, int] = {
     "idle_s": 600,
 }
 """Figures that `SimulatorSettings.limits` may replace, beside the names of calls: requests of an address, the length of its ban,
-its connections, topics in one spot subscription, letters of all topics of a public connection, orders by WebSocket of an
+topics in one spot subscription, letters of all topics of a public connection, orders by WebSocket of an
 address, open orders (of spot in all, of contracts per symbol), conditional ones per symbol of contracts, the silence after which
 a private connection is cut."""

@@ -17,6 +17,7 @@ from connector.simulator.dialects.bybit.text import Ids, Numbers, fixed, fractio
 from connector.simulator.exchange import Exchange
 from connector.simulator.history import Trade
 from connector.simulator.instruments import SCALE
+from connector.simulator.margin import value_e16
 from connector.simulator.market import Market
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class Board:
     def __init__(self, exchange: Exchange, category: str) -> None:
         self.exchange, self.category = exchange, category
         self.ids = Ids(category)
+        self.closed: dict[tuple[str, int, int], int] = {}
+        """Lots of a position that a fill closed, by symbol, order and trade; noted when it was told."""
         self._numbers = {symbol: Numbers(market.listing) for symbol, market in exchange.markets.items()}
         self._rules = {symbol: Rules.of(market.listing) for symbol, market in exchange.markets.items()}
 
@@ -68,10 +71,10 @@ class Board:
 
     def value_e8(self, market: Market, price: int, lots: int) -> int:
         """What so many lots are worth at a price in ticks: quote units, or base units of an inverse contract."""
-        units, price_e8 = lots * market.listing.step_e8, price * market.listing.tick_e8
-        if self.category == "inverse":
-            return units * SCALE // price_e8 if price_e8 else 0
-        return units * price_e8 // SCALE
+        price_e8 = price * market.listing.tick_e8
+        if market.listing.is_contract:
+            return value_e16(market.listing, price_e8, lots) // SCALE if price_e8 else 0
+        return lots * market.listing.step_e8 * price_e8 // SCALE
 
 
 class Answers:
@@ -93,9 +96,9 @@ class Answers:
         rows = []
         for number, market in enumerate(self._markets(category), 1):
             row = instrument_row(market, number, self._started_ms)
-            if symbol in ("", market.symbol) and base in ("", market.listing.base):
-                if symbol or row["status"] == status:
-                    rows.append(row)
+            named = symbol in ("", market.symbol) and base in ("", market.listing.base)
+            if named and (symbol or row["status"] == status):
+                rows.append(row)
         if symbol and not rows:
             raise VenueError(10001, "params error: symbol invalid")
         if category == "spot":

@@ -11,7 +11,7 @@ from connector.matching import OrderStatus, Side
 from connector.simulator.accounts import Account, AccountFill, AccountOrder
 from connector.simulator.dialects.bybit.live import Board
 from connector.simulator.dialects.bybit.text import fixed, plain
-from connector.simulator.instruments import SCALE
+from connector.simulator.margin import cost_at
 
 __all__ = ["execution_row", "fast_row", "order_row", "status_of"]
 
@@ -25,8 +25,18 @@ _ENDS = {
     "DUST": ("UNKNOWN", "EC_NoError"),
     "EXCHANGE_CANCELED": ("CancelByAdmin", "EC_NoError"),
     "REDUCE_ONLY": ("CancelByReduceOnly", "EC_NoError"),
-    "LIQUIDATION": ("CancelByPrepareLiq", "EC_NoError"),
+    "LIQUIDATION": ("CancelAllBeforeLiq", "EC_NoError"),
+    "POSITION_CLOSED": ("CancelByTpSlTsClear", "EC_NoError"),
+    "NOTHING_TO_CLOSE": ("CancelByReduceOnly", "EC_NoError"),
     "DELIVERY": ("CancelBySettle", "EC_NoError"),
+}
+
+
+# Where an order comes from that nobody asked for: (createType, execType).
+_ORIGINS = {
+    "liquidation": ("CreateByLiq", "BustTrade"),
+    "adl": ("CreateByAdl_PassThrough", "AdlTrade"),
+    "settlement": ("CreateBySettle", "Delivery"),
 }
 
 
@@ -34,7 +44,7 @@ def status_of(order: AccountOrder, category: str) -> str:
     """The venue's word for where an order stands."""
     if order.open:
         if order.algo and not order.working:
-            return "Untriggered"
+            return "Untriggered" if order.working_us is None else "Triggered"
         return "PartiallyFilled" if order.filled else "New"
     if order.status is OrderStatus.FILLED:
         return "Filled"
@@ -71,9 +81,8 @@ def average_e8(board: Board, order: AccountOrder) -> int:
     units = order.filled * order.market.listing.step_e8
     if not units:
         return 0
-    if board.category == "inverse":
-        value = sum(SCALE * SCALE * fill.lots // fill.price for fill in order.fills)
-        return order.filled * SCALE * SCALE * order.market.listing.tick_e8 // value if value else 0
+    if order.market.listing.is_contract:
+        return cost_at(order.market.listing, order.value, order.filled)
     quote = sum(fill.price * fill.lots for fill in order.fills)
     return quote * order.market.listing.tick_e8 // order.filled
 
@@ -151,8 +160,8 @@ def order_row(board: Board, order: AccountOrder, *, cancel: tuple[str, str] | No
         "updatedTime": str(order.updated_us // 1000),
     }
     if not spot:
-        row["createType"] = notes.get("createType", "CreateByUser")
-        row["closedPnl"] = "0"
+        row["createType"] = _ORIGINS.get(new.origin, (notes.get("createType", "CreateByUser"), ""))[0]
+        row["closedPnl"] = plain(sum(fill.realised_e8 for fill in order.fills))
     return row
 
 
@@ -208,7 +217,13 @@ def execution_row(board: Board, account: Account, order: AccountOrder, fill: Acc
         "seq": fill.trade_id,
     }
     if not spot:
-        row["createType"] = notes.get("createType", "CreateByUser")
+        row["createType"], row["execType"] = _ORIGINS.get(
+            new.origin, (notes.get("createType", "CreateByUser"), "Trade")
+        )
+        closed = board.closed.get((market.symbol, order.order_id, fill.trade_id), 0)
+        row["closedSize"] = fixed(closed * market.listing.step_e8, numbers.size_places)
+        row["execPnl"] = plain(fill.realised_e8)
+        row["markPrice"] = numbers.price_e8(market.marks.mark_e8)
     return row
 
 

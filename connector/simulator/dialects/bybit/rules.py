@@ -53,9 +53,9 @@ class Rules(msgspec.Struct, frozen=True):
 
 def _blocks(listing: Listing) -> dict[str, Any]:
     """The filter objects of an instrument, with the listing's own figures put in."""
-    spot = _product(listing) == "spot"
+    spot = not listing.is_contract
     step, tick = listing.step_e8, listing.tick_e8
-    unit = listing.price_e8 if _product(listing) != "inverse" else SCALE
+    unit = SCALE if listing.product == "inverse" else listing.price_e8
     most = max(step * 1000, 8_000_000 * SCALE * SCALE // unit // step * step)
     if spot:
         least = "5" if listing.quote in _DOLLARS else "0.0001"
@@ -84,10 +84,11 @@ def _blocks(listing: Listing) -> dict[str, Any]:
             "maxMktOrderQty": plain(most // 5 // step * step),
             "minNotionalValue": "5",
         }
-        if _product(listing) == "inverse":
+        if listing.product == "inverse":
             del lots["minNotionalValue"]
+        top = max(bracket.leverage for bracket in listing.brackets)
         blocks = {
-            "leverageFilter": {"minLeverage": "1", "maxLeverage": "100.00", "leverageStep": "0.01"},
+            "leverageFilter": {"minLeverage": "1", "maxLeverage": f"{top}.00", "leverageStep": "0.01"},
             "priceFilter": {
                 "minPrice": plain(tick),
                 "maxPrice": plain(listing.price_e8 * 30 // tick * tick),
@@ -104,16 +105,12 @@ def _blocks(listing: Listing) -> dict[str, Any]:
     return blocks
 
 
-def _product(listing: Listing) -> str:
-    return getattr(listing, "product", "spot")
-
-
 def instrument_row(market: Market, number: int, started_ms: int) -> dict[str, Any]:
     """One market as the list of instruments shows it."""
     listing = market.listing
     blocks = _blocks(listing)
     common = {"symbol": market.symbol, "symbolId": number, "baseCoin": listing.base, "quoteCoin": listing.quote}
-    if _product(listing) == "spot":
+    if not listing.is_contract:
         row = common | {"innovation": "0", "status": "Trading", "marginTrading": "none", "stTag": "0"}
         return row | blocks | {"symbolType": ""}
     dated = bool(listing.expiry_ms)

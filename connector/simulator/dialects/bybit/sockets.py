@@ -14,10 +14,12 @@ from urllib.parse import parse_qs
 
 import msgspec
 
+from connector.matching import Side
 from connector.simulator.accounts import Account, AccountOrder
-from connector.simulator.desk import BalanceChange, Event, Position, Report
+from connector.simulator.desk import BalanceChange, Event, Position, Report, TermsChange
 from connector.simulator.dialects.bybit.fields import LIMITS, OPS, Call
 from connector.simulator.dialects.bybit.live import Board
+from connector.simulator.dialects.bybit.positions import funding_row, position_rows
 from connector.simulator.dialects.bybit.render import execution_row, fast_row, order_row, status_of
 from connector.simulator.dialects.bybit.rest import CATEGORIES, VenueError, trouble
 from connector.simulator.dialects.bybit.streams import Streams
@@ -26,6 +28,7 @@ from connector.simulator.exchange import CallFault
 from connector.simulator.hub import Connection, text_frame
 from connector.simulator.keys import ApiKey
 from connector.simulator.ledger import EventRecord
+from connector.simulator.market import Market
 
 __all__ = ["PATHS", "Session", "Sockets"]
 
@@ -384,14 +387,65 @@ class Sockets:
         board = self._board
         if isinstance(event, Report):
             if event.fill is not None:
+                if board.derivative:
+                    self._note_closed(event)
                 row = execution_row(board, account, event.order, event.fill)
                 self._spread(account, "execution", f"execution.{row['execType']}", [row])
                 self._spread(account, "execution.fast", "execution.fast", [fast_row(row)])
             self.tell_order(account, event.order)
+            if board.derivative:
+                self._after_contract(account, event)
         elif isinstance(event, Position):
-            self.tell_wallet(account, event.assets)
+            if event.cause == "funding":
+                self._tell_funding(account, event.symbol)
+            for market in dict.fromkeys(held.market for held in event.holdings):
+                self.tell_positions(account, market)
+            if event.assets:
+                self.tell_wallet(account, event.assets)
+        elif isinstance(event, TermsChange):
+            for market in [event.market] if event.market is not None else self._exchange.desk.contracts:
+                self.tell_positions(account, market)
         elif isinstance(event, BalanceChange):
             self.tell_wallet(account, (event.asset,))
+
+    def _note_closed(self, event: Report) -> None:
+        """Keep how much of a position a fill closed: what is held now, and the fill, say what was held before."""
+        order, fill = event.order, event.fill
+        assert fill is not None
+        held = next(
+            (
+                h
+                for (symbol, side), h in order.account.holdings.items()
+                if (symbol, side) == (order.market.symbol, fill.holding)
+            ),
+            None,
+        )
+        sign = 1 if fill.is_buyer else -1
+        before = (0 if held is None else held.lots) - sign * fill.lots
+        closed = min(fill.lots, abs(before)) if before * sign < 0 else 0
+        self._board.closed[order.market.symbol, order.order_id, fill.trade_id] = closed
+
+    def _after_contract(self, account: Account, event: Report) -> None:
+        """Orders for contracts that come, change or go tell the position, changed or not; a liquidation is told to all."""
+        order = event.order
+        if event.execution in ("NEW", "REPLACED", "CANCELED", "EXPIRED"):
+            self.tell_positions(account, order.market)
+        if event.execution == "NEW" and order.new.origin == "liquidation":
+            numbers = self._board.numbers(order.market)
+            side = "Buy" if order.new.side is Side.SELL else "Sell"  # of the position
+            size, price = numbers.size(order.lots), numbers.price(order.new.price or 0)
+            self._streams.liquidated(order.market, side, size, price, event.at_us)
+
+    def tell_positions(self, account: Account, market: Market) -> None:
+        """Say what is held of a symbol: one position, or both of hedge mode."""
+        self._spread(account, "position", "position", position_rows(self._board, account, market, stream=True))
+
+    def _tell_funding(self, account: Account, symbol: str) -> None:
+        rows = [row for row in account.incomes if row.kind == "funding" and row.symbol == symbol]
+        newest = [row for row in rows if row.at_us == rows[-1].at_us]
+        shown = [funding_row(self._board, account, row) for row in newest]
+        if shown:
+            self._spread(account, "execution", "execution.Funding", shown)
 
     def tell_order(self, account: Account, order: AccountOrder, *, cancel: tuple[str, str] | None = None) -> None:
         """Say how an order stands."""

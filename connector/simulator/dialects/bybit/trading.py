@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
-from connector.simulator.accounts import Account, AccountFill, AccountOrder
+from connector.simulator.accounts import Account, AccountOrder
 from connector.simulator.desk import Refused
 from connector.simulator.dialects.bybit.fields import Call
 from connector.simulator.dialects.bybit.live import Board
@@ -373,24 +373,25 @@ class Private:
         first, last = self._span(p, default=bool(order_id or link_id))
         if category != self._board.category:
             return {"list": [], "nextPageCursor": "", "category": category}
-        rows: list[tuple[AccountOrder, AccountFill]] = []
-        for order in self._orders(account):
-            if order_id and self._board.ids.order(order.market.symbol, order.order_id) != order_id:
-                continue
-            if not order_id and link_id not in ("", order.client_id):
-                continue
-            if not order_id and not link_id and not self._about(order.market, symbol, base, ""):
-                continue
-            rows += [(order, fill) for fill in order.fills]
-        chosen = [
-            (order, fill)
-            for order, fill in rows
-            if first <= fill.time_us // 1000 <= last and self._visible(fill.time_us)
+        found = self._find(account, order_id, link_id) if order_id or link_id else None
+        wanted = "" if found is None else self._board.ids.order(found.market.symbol, found.order_id)
+        rows = [
+            (sort, row)
+            for sort, row in self.execution_rows(account)
+            if (not (order_id or link_id) or row["orderId"] == wanted)
+            and (order_id or link_id or self._about(self._exchange.markets[row["symbol"]], symbol, base, ""))
+            and kind in ("", row["execType"])
+            and first <= sort[0] // 1000 <= last
+            and self._visible(sort[0])
         ]
-        texts = [(fill, execution_row(self._board, account, order, fill)) for order, fill in chosen]
-        texts = [(fill, row) for fill, row in texts if kind in ("", row["execType"])]
-        page, token = _page(texts, lambda each: (each[0].time_us, each[0].trade_id), p.limit(50, 100), p)
+        page, token = _page(rows, lambda each: each[0], p.limit(50, 100), p)
         return {"nextPageCursor": token, "category": category, "list": [row for _, row in page]}
+
+    def execution_rows(self, account: Account) -> Iterable[tuple[tuple[int, int], dict[str, Any]]]:
+        """Every fill of an account, and where it stands in time."""
+        for order in self._orders(account):
+            for fill in order.fills:
+                yield (fill.time_us, fill.trade_id), execution_row(self._board, account, order, fill)
 
     def _span(self, p: Params, *, default: bool = False) -> tuple[int, int]:
         """(first, last) millisecond asked about: at most a week, by default the last one; all time for one order."""
@@ -627,7 +628,7 @@ class Private:
             raise VenueError(10001, "Illegal category")
         return {"list": [], "nextPageCursor": "", "category": p.category()}
 
-    position_list = closed_pnl = _only_contracts
+    position_list = _only_contracts
 
     def _no_contracts(self, account: Account, p: Params) -> Any:
         raise VenueError(10001, "Illegal category")
