@@ -11,6 +11,7 @@ from typing import Any
 
 from connector.matching import Side, StpMode, TimeInForce
 from connector.simulator.accounts import Account, AccountOrder, NewOrder
+from connector.simulator.desk import watched_price
 from connector.simulator.dialects.bybit.live import Board
 from connector.simulator.dialects.bybit.rest import Params, VenueError, trouble
 from connector.simulator.instruments import SCALE
@@ -239,6 +240,9 @@ class OrderReader:
             raise VenueError(10001, "params error: triggerDirection is required")
         rising = p.whole("triggerDirection", 1, 1, 2) == 1
         by = p.one_of("triggerBy", *_TRIGGER_BY, default="LastPrice")
+        now = watched_price(market, _TRIGGER_BY[by])
+        if stop <= now if rising else stop >= now:
+            raise trouble(110092 if rising else 110093)
         fields |= {"stop": stop, "trigger": "above" if rising else "below", "trigger_by": _TRIGGER_BY[by]}
         notes |= {"stopOrderType": "Stop", "triggerBy": by}
 

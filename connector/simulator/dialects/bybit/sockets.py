@@ -412,14 +412,8 @@ class Sockets:
         """Keep how much of a position a fill closed: what is held now, and the fill, say what was held before."""
         order, fill = event.order, event.fill
         assert fill is not None
-        held = next(
-            (
-                h
-                for (symbol, side), h in order.account.holdings.items()
-                if (symbol, side) == (order.market.symbol, fill.holding)
-            ),
-            None,
-        )
+        side = self._exchange.desk.clearing.side_of(order.account, order.market, order.new)
+        held = order.account.holdings.get((order.market.symbol, side))
         sign = 1 if fill.is_buyer else -1
         before = (0 if held is None else held.lots) - sign * fill.lots
         closed = min(fill.lots, abs(before)) if before * sign < 0 else 0
