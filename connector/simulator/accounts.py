@@ -55,7 +55,9 @@ class NewOrder(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody wants: prices in ticks, quantities in lots, `quote_e8` in units of the quote asset.
 
     `trigger` is "" or where the price must come first: "above" or "below"; then `stop` or `trailing` (in 1/10,000) is given.
-
+    `client_id` may be "": nobody's. `late`: it is taken first and looked at then, so that a post-only order that would trade is
+    ended and not refused. `dust`: when all lots have traded something of the amount is left, so that it ends as expired.
+    `worst` is the price beyond which a market order does not trade.
     `trigger_by` says which price that is: last, mark or index; `activation` from which side a trailing one's stop is reached
     first ("" as `trigger`). With `spawns` another order takes its place when it is triggered, under the client id `spawns`.
     Of contracts: `holding` is the position of hedge mode it works on, `reduce_only` and `close_all` (whatever is held then) only
@@ -80,6 +82,9 @@ class NewOrder(msgspec.Struct, frozen=True, kw_only=True):
     tif_text: str = "GTC"
     strategy_id: int | None = None
     strategy_type: int | None = None
+    late: bool = False
+    dust: bool = False
+    worst: int | None = None
     holding: HoldingSide = "net"
     reduce_only: bool = False
     close_all: bool = False
@@ -344,8 +349,9 @@ class Account:
     def name_order(self, order: AccountOrder, client_id: str) -> None:
         """Let an open order be known by that client id (too)."""
         order.client_id = client_id
-        self.by_client[order.market.symbol, client_id] = order
-        self.open_clients[client_id] = order
+        if client_id:
+            self.by_client[order.market.symbol, client_id] = order
+            self.open_clients[client_id] = order
 
     def drop(self, order: AccountOrder) -> None:
         """The order is at its end: its client ids are free again."""

@@ -335,6 +335,8 @@ class ContractDesk(Desk):
         Raises:
             Refused: nothing has changed; "amend_same" when nothing would.
         """
+        if not order.market.listing.is_contract:
+            return super().modify(order, price=price, lots=lots, stop=stop, keep_place=keep_place, note=note)
         market, account, old = order.market, order.account, order.new
         if not account.can_trade:
             raise Refused("disabled")
@@ -380,7 +382,7 @@ class ContractDesk(Desk):
             self._withdraw(order)
             if order.engine_id is not None:
                 self._on_book[market.symbol].pop(order.engine_id, None)
-            if fresh.post_only and market.engine.crosses(fresh.side, fresh.price):
+            if fresh.post_only and not fresh.late and market.engine.crosses(fresh.side, fresh.price):
                 self._cancel(order, order.client_id)
                 return change
             self._report(order, "REPLACED", change.at_us)

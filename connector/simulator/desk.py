@@ -11,16 +11,17 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
-from connector.matching import Fill, OrderStatus, Outcome, Prevented, Side, StpMode
+from connector.matching import Fill, OrderStatus, Outcome, Prevented, Side, StpMode, TimeInForce
 from connector.simulator.accounts import (
     Account,
     AccountFill,
     AccountOrder,
     NewOrder,
+    OrderChange,
     OrderList,
     PreventedMatch,
 )
@@ -301,10 +302,13 @@ class Desk:
             is_maker,
         )
         order.fills.append(record)
+        dust = not order.left and order.new.dust
         account.fills.setdefault(market.symbol, []).append(record)
-        order.status = OrderStatus.PARTIALLY_FILLED if order.left else OrderStatus.FILLED
+        order.status = OrderStatus.PARTIALLY_FILLED if order.left or dust else OrderStatus.FILLED
         self._report(order, "TRADE", at_us, fill=record)
-        if not order.left:
+        if dust:
+            self._expire(order, "DUST")
+        elif not order.left:
             self._end(order)
 
     def _commission(
@@ -386,7 +390,7 @@ class Desk:
             raise Refused("market_closed")
         if new.client_id in account.open_clients:
             raise Refused("duplicate")
-        if new.post_only and market.engine.crosses(new.side, new.price):
+        if new.post_only and not new.late and market.engine.crosses(new.side, new.price):
             raise Refused("would_match")
         if new.trigger and new.stop is not None and new.trailing is None:
             above, now = new.trigger == "above", watched_price(market, new.trigger_by)
@@ -442,6 +446,64 @@ class Desk:
             ident = self._report(order, "REPLACED", now_us, original=old_id)
             order.amends.append((ident, old_id, client_id, before, lots, now_us))
         return ident
+
+    def modify(
+        self,
+        order: AccountOrder,
+        *,
+        price: int | None = None,
+        lots: int | None = None,
+        stop: int | None = None,
+        keep_place: bool = False,
+        note: Any = None,
+    ) -> OrderChange:
+        """Give an open order another price, size or trigger. It loses its place, unless `keep_place` and it only gets smaller.
+
+        Else it goes to the market once more, and may trade at once. A size not above what has traded cancels it.
+
+        Raises:
+            Refused: nothing has changed; "amend_same" when nothing would.
+        """
+        market, account, old = order.market, order.account, order.new
+        if not account.can_trade:
+            raise Refused("disabled")
+        if market.status != "TRADING":
+            raise Refused("market_closed")
+        lots = order.lots if lots is None else lots
+        fresh = msgspec.structs.replace(
+            old, price=old.price if price is None else price, stop=old.stop if stop is None else stop
+        )
+        if (fresh.price, fresh.stop, lots) == (old.price, old.stop, order.lots):
+            raise Refused("amend_same")
+        done = order.filled + order.prevented
+        change = OrderChange(
+            len(order.changes) + 1, self._now_us(), old.price or 0, fresh.price or 0, order.lots, lots, note
+        )
+        if lots <= done:
+            self.cancel(order, order.client_id)
+            return change
+        units = self._need(account, market, msgspec.structs.replace(fresh, lots=lots - done))
+        if units - order.locked > self.spendable(account, order.locked_asset()):
+            raise Refused("insufficient_balance")
+        with self._operation():
+            ident = order.engine_id
+            resting = None if ident is None else market.engine.order(ident)
+            stays = keep_place and fresh.price == old.price and lots < order.lots
+            if resting is not None and stays:
+                market.log.prepare(market.engine)
+                outcome = market.engine.reduce(resting.order_id, resting.quantity - order.lots + lots)
+                assert outcome is not None
+                self.happened(market, outcome)
+            elif resting is not None:
+                self._withdraw(order)
+                del self._on_book[market.symbol][resting.order_id]
+            order.new, order.lots, order.updated_us = fresh, lots, change.at_us
+            order.changes.append(change)
+            account.relock(order, units)
+            self._report(order, "REPLACED", change.at_us)
+            if resting is not None and not stays:
+                self._submit(order)
+        return change
 
     def expire(self, order: AccountOrder, reason: str) -> None:
         """End an open order on the exchange's own account."""
@@ -654,8 +716,8 @@ class Desk:
         outcome = market.engine.submit(
             new.side,
             lots,
-            new.price,
-            tif=new.tif,
+            new.price if new.price is not None else new.worst,
+            tif=new.tif if new.price is not None or new.worst is None else TimeInForce.IOC,
             post_only=new.post_only,
             owner=order.account.name,
             client_id=order.client_id,

@@ -87,6 +87,12 @@ class Listing(msgspec.Struct, frozen=True):
         """Held as a position on margin, not owned."""
         return self.product != "spot"
 
+    @property
+    def lot_worth_e16(self) -> int:
+        """What one lot is worth in the quote asset at the first price, in 1e-16."""
+        units = self.step_e8 * self.size_e8
+        return units if self.product == "inverse" else units * self.price_e8 // SCALE
+
     def __post_init__(self) -> None:
         if self.is_contract and not (self.settle and self.brackets and self.size_e8 > 0):
             raise ValueError(

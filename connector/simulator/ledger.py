@@ -66,7 +66,8 @@ class RequestRecord(msgspec.Struct, frozen=True):
 
 
 class Violation(msgspec.Struct, frozen=True):
-    """A client broke a rule of the venue: kind is weight, raw, banned, connects, messages, streams, pong or backlog."""
+    """A client broke a rule of the venue: kind is weight, raw, banned, connects, messages, streams, pong, idle or
+    backlog, or a word of the dialect's."""
 
     at_ns: int
     kind: str

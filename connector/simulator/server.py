@@ -600,16 +600,21 @@ class Simulator:
             for connection in list(self.exchange.hub.connections):
                 if connection.closing:
                     continue
+                if connection.stirred:
+                    connection.stirred, connection.stirred_s = False, now
                 unanswered = connection.unanswered_s
-                if unanswered is not None and now - unanswered > settings.pong_within_s:
+                if connection.idle_s is not None and now - connection.stirred_s > connection.idle_s:
+                    records.violation(self.exchange.clock.now_ns(), "idle", f"connection {connection.record.number}")
+                    self._close(connection, 1000, "")
+                elif unanswered is not None and now - unanswered > settings.pong_within_s:
                     records.violation(self.exchange.clock.now_ns(), "pong", f"connection {connection.record.number}")
                     self._close(connection, 1008, "Pong timeout")
-                elif now - connection.opened_s > settings.max_age_s:
+                elif connection.ages and now - connection.opened_s > settings.max_age_s:
                     self._close(connection, 1001, "Connection has reached its maximum age")
                 elif connection.wire.backlog > settings.max_backlog_bytes:
                     records.violation(self.exchange.clock.now_ns(), "backlog", f"connection {connection.record.number}")
                     connection.wire.reset()
-                elif now - connection.last_ping_s >= settings.ping_every_s:
+                elif connection.pinged and now - connection.last_ping_s >= settings.ping_every_s:
                     connection.ping(now, str(self.exchange.clock.now_ms()).encode())
 
     def _close(self, connection: Connection, code: int, reason: str) -> None:
@@ -744,6 +749,7 @@ class Simulator:
             if connection.closing:
                 continue
             record.frames_in += 1
+            connection.stirred = True
             if connection.metered and connection.messages.add(loop.time()) > self.settings.ws_messages_per_s:
                 exchange.records.violation(exchange.clock.now_ns(), "messages", f"connection {record.number}")
                 if self.settings.enforce_limits:

@@ -143,6 +143,7 @@ class SimulatorSettings:
         ban_s: length of the first ban; each further one doubles, up to three days.
         max_backlog_bytes: a client that reads too slowly is cut when this much waits for it.
         ws_error: shape of control errors: "nested" (`{"error": {...}, "id": ..}`, seen by clients) or "flat" (documented).
+        limits: figures of the dialect by name, in place of the documented ones; a name it does not know is refused.
         accounts: customers from the start; `Simulator.add_account` adds more.
         orders_per_10s, orders_per_minute, orders_per_day: order counts per account, as far as the exchange counts so.
         exchange_filters: filter rows over all symbols, in the dialect's words.
@@ -173,6 +174,7 @@ class SimulatorSettings:
     ban_s: float = 120.0
     max_backlog_bytes: int = 64 * 1024 * 1024
     ws_error: Literal["nested", "flat"] = "nested"
+    limits: Mapping[str, int] = field(default_factory=dict)
     accounts: tuple[AccountSettings, ...] = ()
     orders_per_10s: int = _OWN
     orders_per_minute: int = _OWN
@@ -207,7 +209,7 @@ class SimulatorSettings:
             "orders_per_day": self.orders_per_day,
             "time_factor": self.time_factor,
         }
-        for name, value in positive.items():
+        for name, value in {**positive, **self.limits}.items():
             if not value > 0:
                 raise ValueError(f"{name} must be above zero, got {value}")
         if not self.events_per_s >= 0:
