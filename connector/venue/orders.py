@@ -652,6 +652,8 @@ class OrderCommandActor(SupervisedActor):
             if charges is None:
                 charges = self._charges[order.kind] = build("0", timestamp_ms).charges
             grant = self._memory.ledger.try_grant(charges, _priority(order.kind), now_s)
+        except Unsupported:  # over this connection; REST says whether it can be done at all
+            return False
         except ConnectorError as refused:
             self._learn(order, NotSent(str(refused)))
             return True
@@ -685,10 +687,15 @@ class OrderCommandActor(SupervisedActor):
 
         try:
             trading.session.send(lambda request_id: build(request_id, timestamp_ms), due_s, done)
-        except NotConnected:
+        except (NotConnected, Unsupported):
             grant.settle()
             order.grant = None
             return False
+        except ConnectorError as refused:  # its form: nothing left
+            grant.settle()
+            order.grant = None
+            self._learn(order, NotSent(str(refused)))
+            return True
         self._note(order, "sent", "sent over the session")
         return True
 
