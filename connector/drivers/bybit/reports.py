@@ -1,11 +1,11 @@
 """What Bybit says about an account, as facts: rows of answers and of the private stream, which are the same but for a few names.
 
-Every row is read whole or refused with `WireFormatError`; nothing is guessed. Words this version does not know are kept as text: an
-unknown status becomes None, an unknown time in force OTHER; an unknown side, or kind of execution, cannot be booked, so it refuses
-its row. "" is "none" and never 0. Amounts of inverse contracts are US dollars: those are kept as `contracts`, and base units are
-worked out at the price of the order or of the execution. Decides nothing about orders.
+Every row is read whole or refused with `WireFormatError`; nothing is guessed. Words this version does not know are kept as
+text: an unknown status becomes None, an unknown time in force OTHER; an unknown side, or kind of execution, cannot be booked, so
+it refuses its row. "" is "none" and never 0. Amounts of inverse contracts are US dollars: those are kept as `contracts`, and base
+units are worked out at the price of the order or of the execution. Decides nothing about orders.
 
-The venue has no word for expired orders: what ended without anybody having cancelled it is told apart by its reasons, see `_ended`.
+The venue has no word for expired orders: what ended without anybody having cancelled it is told by its reasons, see `_ended`.
 
 Source: venue API docs, "Order", "Execution", "Position", "Wallet", "Transaction Log", "Enums", 2026-07, read 2026-11.
 """
@@ -475,14 +475,13 @@ def funding_of_execution(
     kind: str, row: ExecutionRow, instrument: Instrument, market: Market, received_ns: int
 ) -> FundingPayment:
     """Funding as the list of executions tells it: what we paid is positive there, like a fee."""
-    fee = _number(kind, "funding", row.exec_fee)
-    if fee is None:
+    paid = _number(kind, "funding", row.exec_fee)
+    if paid is None:
         raise WireFormatError(kind, "funding without an amount")
     asset = row.fee_currency or instrument.symbol.settle or instrument.symbol.quote
+    received = paid.copy_negate() if paid else wire.ZERO
     at_ns = row.exec_time * NS_PER_MS
-    return FundingPayment(
-        market.name, instrument.symbol, at_ns, received_ns, row.exec_id, asset, fee.copy_negate() if fee else fee
-    )
+    return FundingPayment(market.name, instrument.symbol, at_ns, received_ns, row.exec_id, asset, received)
 
 
 def funding_of_log(
@@ -511,7 +510,7 @@ def funding_of_log(
 def balances(kind: str, rows: Sequence[WalletRow], market: Market) -> tuple[tuple[str, Decimal, Decimal], ...]:
     """(asset, free, locked) of the unified account, which all products share.
 
-    For spot what its open orders hold is locked. For contracts nothing is: margin in use is no lock, see `domain.account.Balance`.
+    For spot what its open orders hold is locked. For contracts nothing is: margin in use is no lock, see `Balance`.
     Both may be below zero where something was borrowed.
     """
     found = {}

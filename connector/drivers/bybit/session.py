@@ -1,8 +1,8 @@
 """Bybit's two private connections: one takes orders and answers them, the other brings what happens to the account.
 
-Orders go out with the parameters REST has, unsigned, after a login. A reply becomes an `HttpResponse` in the form of a REST answer
-with its limit headers, so REST's readers and error table serve both ways. Some refusals come back without their number: each
-request has its own deadline for that. Demo mode has no order connection.
+Orders go out with the parameters REST has, unsigned, after a login. A reply becomes an `HttpResponse` in the form of a REST
+answer with its limit headers, so REST's readers and error table serve both ways. Some refusals come back without their number:
+each request has its own deadline for that. Demo mode has no order connection.
 
 The events' connection is logged in, then told what to send: orders, executions and positions of this product alone, and the
 wallet, which all products share. It sends no snapshot and replays nothing. Both are kept alive by pings, whose answers are the

@@ -5,8 +5,8 @@ the stream or by a question. A single order is asked for where the open and the 
 so that "not there" is said only when both lack it; the first of them is forgotten when the venue restarts, the second lags. Lists
 come in pages; a question by time spans seven days at most, so further ones follow until now.
 
-What is signed is byte for byte what is sent. Answers are read by `reports`, refusals are classed by the same table as public ones.
-The key is handed in with every call and never kept. Never sends, waits, retries or reads a clock.
+What is signed is byte for byte what is sent. Answers are read by `reports`, refusals are classed by the same table as public
+ones. The key is handed in with every call and never kept. Never sends, waits, retries or reads a clock.
 
 Source: venue API docs, "Trade", "Account", 2026-07, read 2026-11.
 """
