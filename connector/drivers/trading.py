@@ -377,7 +377,11 @@ class PrivateLanguage(Protocol):
 
 
 class SessionLanguage(PrivateLanguage, Protocol):
-    """Orders by request and reply over one WebSocket; the account's events too, where `Driver.events` is None."""
+    """Orders by request and reply over one WebSocket; the account's events too, where `Driver.events` is None.
+
+    A method that builds a request raises Unsupported for what this connection does not take: that goes by REST, even while the
+    session is up.
+    """
 
     def place(
         self, request_id: str, order: PlaceOrder, client_id: str, instrument: Instrument, auth: Auth, now_ms: int

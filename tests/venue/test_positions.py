@@ -176,6 +176,15 @@ def test_a_position_a_question_shows_changed_has_the_fills_behind_it_read():
     assert kit.model.first_ns(BTC) == kit.clock.time_ns()
 
 
+def test_a_position_the_stream_says_changed_has_its_fills_read_in_case_one_was_lost():
+    kit = Contracts()
+    kit.model.take(said(position("2")), "stream")
+    assert kit.model.due_symbols() == (BTC,)
+    kit.model.fills_read(BTC, kit.clock.time_ns() + 1)
+    kit.model.take(said(position("2", 11, mark_price=d(7))), "stream")
+    assert kit.model.due_symbols() == ()
+
+
 def test_an_account_of_assets_goes_on_taking_positions_from_balances():
     kit = Kit()
     assert kit.model.view(1, False, {}, InstrumentTable("far", ())).positions is None

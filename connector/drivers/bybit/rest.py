@@ -77,6 +77,7 @@ from connector.errors import (
 )
 
 __all__ = [
+    "BUDGET_HEADER",
     "CURSOR",
     "DUPLICATE_TEXT",
     "QUESTIONS",
@@ -97,6 +98,8 @@ _BAN_S = 600.0  # the documents ask for ten minutes of silence after the address
 _TEXT_SHOWN = 200
 CURSOR = re.compile(r"[A-Za-z0-9%._~:,=+/!*-]{1,2000}", re.ASCII)
 """A place in a list, percent-encoded by the venue and sent back as it came."""
+BUDGET_HEADER = "x-budget"
+"""Ours, not the venue's: replies of the order connection say by their operation which limit their headers are about."""
 DUPLICATE_TEXT = "orderLinkId is in use"
 """Put behind the venue's own text of a duplicate client id, whose wording differs from product to product."""
 
@@ -768,9 +771,12 @@ class Rest:
         raise ConnectorBug(f"{self.market.name} answers {type(query).__name__} in one part, not in {len(parts)}.")
 
     def used(self, response: HttpResponse, charges: Sequence[Charge] = ()) -> Mapping[str, int]:
-        """The venue's headers tell how much of an endpoint's limit is left, and not of which: that is in `charges`."""
+        """The venue's headers tell how much of an endpoint's limit is left, and not of which: replies of the order connection
+        name it, for others it is in `charges`."""
         limit, left = (response.headers.get(name, "") for name in ("x-bapi-limit", "x-bapi-limit-status"))
         named = [charge.budget for charge in charges if charge.budget != facts.IP]
+        if BUDGET_HEADER in response.headers:
+            named = [response.headers[BUDGET_HEADER]]
         if len(named) != 1 or not all(text.isascii() and text.isdigit() and len(text) < 7 for text in (limit, left)):
             return {}
         return {named[0]: max(0, int(limit) - int(left))}

@@ -173,6 +173,8 @@ _READERS: dict[str, Reader] = {
     "batchOrders": _json_list,
     "orderIdList": _json_list,
     "origClientOrderIdList": _json_list,
+    "orderidlist": _json_list,  # clients that are in wide use spell it so
+    "origclientorderidlist": _json_list,
     "listenKey": _text,
 }
 
@@ -414,7 +416,7 @@ _TABLE = (
         "order.cancel.batch",
         (("DELETE", "/v1/batchOrders"),),
         _flat(1),
-        ("symbol", "orderIdList", "origClientOrderIdList"),
+        ("symbol", "orderIdList", "origClientOrderIdList", "orderidlist", "origclientorderidlist"),
         ("symbol",),
         "signed",
     ),

@@ -302,7 +302,8 @@ class Private:
 
     def order_cancel_batch(self, account: Account, p: dict[str, Any]) -> Any:
         market = self._market(p)
-        by_id, by_client = p.get("orderIdList"), p.get("origClientOrderIdList")
+        by_id = p.get("orderIdList", p.get("orderidlist"))
+        by_client = p.get("origClientOrderIdList", p.get("origclientorderidlist"))
         named = by_id if by_id is not None else by_client
         if named is None:
             raise VenueError(-1102, "Mandatory parameter 'orderIdList' was not sent, was empty/null, or malformed.")

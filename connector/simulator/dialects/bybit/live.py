@@ -10,6 +10,7 @@ from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
+from connector.simulator.accounts import AccountOrder
 from connector.simulator.candles import Bar, bucket_end
 from connector.simulator.dialects.bybit.rest import INTERVALS, Params, VenueError, trouble
 from connector.simulator.dialects.bybit.rules import Rules, instrument_row
@@ -35,6 +36,31 @@ _OPEN_INTEREST_MS = {
 }
 
 
+class Sums:
+    """What the fills of one order come to, added up as they come, in 1e-8; `quote` is in ticks times lots."""
+
+    __slots__ = ("_seen", "after", "fees", "quote", "realised", "value")
+
+    def __init__(self) -> None:
+        self._seen = self.quote = self.value = self.realised = 0
+        self.fees: dict[str, int] = {}
+        self.after: dict[int, int] = {}
+        """Lots traded up to a trade, that one included."""
+
+    def follow(self, order: AccountOrder) -> None:
+        """Count the fills that are new."""
+        done = order.fills[self._seen - 1].trade_id if self._seen else None
+        lots = 0 if done is None else self.after[done]
+        for fill in order.fills[self._seen :]:
+            lots += fill.lots
+            self.after[fill.trade_id] = lots
+            self.quote += fill.price * fill.lots
+            self.value += fill.quote_e8
+            self.realised += fill.realised_e8
+            self.fees[fill.commission_asset] = self.fees.get(fill.commission_asset, 0) + fill.commission_e8
+        self._seen = len(order.fills)
+
+
 class Board:
     """What every part of the dialect needs of its markets: numbers, rules, ids."""
 
@@ -43,8 +69,18 @@ class Board:
         self.ids = Ids(category)
         self.closed: dict[tuple[str, int, int], int] = {}
         """Lots of a position that a fill closed, by symbol, order and trade; noted when it was told."""
+        self._sums: dict[tuple[str, int], Sums] = {}
         self._numbers = {symbol: Numbers(market.listing) for symbol, market in exchange.markets.items()}
         self._rules = {symbol: Rules.of(market.listing) for symbol, market in exchange.markets.items()}
+
+    def sums(self, order: AccountOrder) -> Sums:
+        """What the fills of an order come to."""
+        key = order.market.symbol, order.order_id
+        found = self._sums.get(key)
+        if found is None:
+            found = self._sums[key] = Sums()
+        found.follow(order)
+        return found
 
     @property
     def derivative(self) -> bool:

@@ -68,14 +68,6 @@ def _end(order: AccountOrder) -> tuple[str, str]:
     return "UNKNOWN", "EC_NoError"
 
 
-def fees(order: AccountOrder) -> dict[str, str]:
-    """Commission paid so far by coin."""
-    total: dict[str, int] = {}
-    for fill in order.fills:
-        total[fill.commission_asset] = total.get(fill.commission_asset, 0) + fill.commission_e8
-    return {coin: plain(amount) for coin, amount in total.items()}
-
-
 def average_e8(board: Board, order: AccountOrder) -> int:
     """Average price of what traded, in 1e-8; 0 when nothing has."""
     units = order.filled * order.market.listing.step_e8
@@ -83,8 +75,7 @@ def average_e8(board: Board, order: AccountOrder) -> int:
         return 0
     if order.market.listing.is_contract:
         return cost_at(order.market.listing, order.value, order.filled)
-    quote = sum(fill.price * fill.lots for fill in order.fills)
-    return quote * order.market.listing.tick_e8 // order.filled
+    return board.sums(order).quote * order.market.listing.tick_e8 // order.filled
 
 
 def _price(board: Board, order: AccountOrder) -> str:
@@ -101,7 +92,7 @@ def order_row(board: Board, order: AccountOrder, *, cancel: tuple[str, str] | No
     cancel_type, reject = cancel or _end(order)
     left = order.left if order.open else 0
     zero = fixed(0, numbers.size_places)
-    average = average_e8(board, order)
+    average, sums = average_e8(board, order), board.sums(order)
     price = new.price if new.price is not None else new.worst or 0
     left_value = board.value_e8(market, price, left) if price else 0
     if not order.open and new.quote_e8 and order.filled:
@@ -126,9 +117,9 @@ def order_row(board: Board, order: AccountOrder, *, cancel: tuple[str, str] | No
         "leavesQty": numbers.size(left) if left else zero,
         "leavesValue": plain(left_value),
         "cumExecQty": numbers.size(order.filled) if order.filled else zero,
-        "cumExecValue": plain(sum(fill.quote_e8 for fill in order.fills)),
-        "cumExecFee": plain(sum(fill.commission_e8 for fill in order.fills)),
-        "cumFeeDetail": fees(order),
+        "cumExecValue": plain(sums.value),
+        "cumExecFee": plain(sum(sums.fees.values())),
+        "cumFeeDetail": {coin: plain(units) for coin, units in sums.fees.items()},
         "feeCurrency": "",
         "isLeverage": "0" if spot else "",
         "marketUnit": notes.get("marketUnit", ""),
@@ -161,7 +152,7 @@ def order_row(board: Board, order: AccountOrder, *, cancel: tuple[str, str] | No
     }
     if not spot:
         row["createType"] = _ORIGINS.get(new.origin, (notes.get("createType", "CreateByUser"), ""))[0]
-        row["closedPnl"] = plain(sum(fill.realised_e8 for fill in order.fills))
+        row["closedPnl"] = plain(sums.realised)
     return row
 
 
@@ -178,8 +169,7 @@ def execution_row(board: Board, account: Account, order: AccountOrder, fill: Acc
     """One fill of an order."""
     market, new = order.market, order.new
     numbers, notes = board.numbers(market), new.notes
-    before = [each for each in order.fills if each.trade_id <= fill.trade_id]
-    left = order.lots - sum(each.lots for each in before)
+    left = order.lots - board.sums(order).after[fill.trade_id]
     spot = board.category == "spot"
     rate = account.maker_rate if fill.is_maker else account.taker_rate
     row: dict[str, Any] = {
