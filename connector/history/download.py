@@ -15,6 +15,7 @@ from __future__ import annotations
 import queue
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Generic, Literal, Protocol, TypedDict, TypeVar, Unpack, cast
@@ -244,20 +245,19 @@ class _Asker:
             ConnectorError: the answer is no; or the deadline passed (RetryLater); or the connector was stopped (NotConnected).
             _Cancelled: the caller said so.
         """
-        while not question.is_done:
-            now_s = self._clock.monotonic_s()
-            self._check(now_s)
+        while True:
+            self._check(self._clock.monotonic_s())
+            if question.is_done:
+                break
             self._send_due()
             wake_s = min(each.lost_s if each.due_s is None else each.due_s for each in self._open)
             if self._allowed_s is not None:
                 wake_s = min(wake_s, self._began_s + self._allowed_s)
-            wait_s = max(0.001, wake_s - now_s)
+            wait_s = max(0.001, wake_s - self._clock.monotonic_s())
             if self._cancelled is not None:
                 wait_s = min(wait_s, LOOK_S)
-            try:
+            with suppress(queue.Empty):
                 self._take(*self._answers.get(timeout=wait_s))
-            except queue.Empty:
-                continue
         if question.error is not None:
             raise question.error
         return question.value
