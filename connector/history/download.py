@@ -72,6 +72,8 @@ LONGER = ("1M", "1w", "1d")
 """Candles that tell in one page where the next shorter ones can be."""
 LONGER_ROWS = 100
 """Of them, at once."""
+ZONES_NS = 86_400 * NS_PER_S
+"""The days and months of a venue may begin at another midnight than that of UTC."""
 SMALLEST_NS = 10**16
 """Times below (April 1970) are seconds or milliseconds by mistake."""
 
@@ -544,7 +546,8 @@ class Download(Generic[Row]):
     def _leap(self, course: Course, flight: deque[tuple[Window, _Question | None]]) -> None:
         """After a window without any candle: let longer candles tell where the next one can be, instead of asking page by page.
 
-        It asks for no more of them than any venue answers at once, so none can be missing at the front.
+        It asks for no more of them than any venue answers at once, so none can be missing at the front. Only longer candles that
+        have ended prove by their absence that there is nothing.
         """
         while self._longer and self._sure_until < course.first <= course.last:
             longer = steps_of(self._longer[0])
@@ -559,7 +562,11 @@ class Download(Generic[Row]):
             found = next((candle for candle in candles if candle.close_time_ns >= course.first), None)
             if found is not None:
                 self._sure_until = found.close_time_ns
-            left_out = course.leap(window.last + 1 if found is None else found.open_time_ns)
+                to = found.open_time_ns
+            else:  # a longer candle that is still open may be one the venue does not give
+                to = min(window.last + 1, longer.at_or_before(self._settled_ns))
+                self._sure_until = to
+            left_out = course.leap(to - ZONES_NS)
             if left_out is not None:
                 flight.append((left_out, None))
             return

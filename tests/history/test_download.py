@@ -250,6 +250,22 @@ def test_time_before_the_listing_is_a_gap_and_is_not_asked_for_page_by_page(rig)
     assert report.requests < 120, f"of {report.missing // 1000} empty pages"
 
 
+def test_a_venue_that_keeps_an_open_month_to_itself_does_not_make_a_gap_of_what_comes_after_a_quiet_day():
+    def change(query, candles):
+        if query.interval != "1m":
+            return [candle for candle in candles if candle.closed]
+        return [candle for candle in candles if not quiet[0] <= candle.open_time_ns < quiet[1]]
+
+    quiet = (0, 0)
+    with running(events_per_s=0, simulator=DEEP, driver=bent(change)) as rig:
+        start = midnight(rig, 5)
+        quiet = (start + 500 * MINUTE_NS, start + 5_000 * MINUTE_NS)
+        download = iterate_candles(rig.venue, "BTC/USDT", "1m", start, start + 7_000 * MINUTE_NS, in_flight=1)
+        candles = list(download)
+    assert [(gap.first, gap.missing) for gap in download.report.gaps] == [(quiet[0], 4_500)]
+    assert_whole(candles[500:], quiet[1], 2_000)
+
+
 def test_a_candle_that_is_not_final_is_not_handed_out_nor_is_what_follows():
     def change(query, candles):
         return [replace(candle, closed=candle.open_time_ns < edge) for candle in candles]
