@@ -59,14 +59,16 @@ IN_FLIGHT = 4
 ANSWER_WITHIN_S = 75.0
 """One question may wait so long for a request budget: longer than the minute most venues count in."""
 LOST_AFTER_S = 15.0
-"""Nobody answers a question that the REST actor died with; it is asked again so long after its time."""
+"""A question that nobody answered is asked again so long after its time."""
+RESTARTED_AFTER_S = 2.0
+"""Nobody answers a question that the REST actor died with; it is asked again when the next one has not answered for so long."""
 SETTLES_S = 10.0
 """Candles that ended less than this ago are left for the next run: venues still write them."""
 UNREADABLE_MOST = 3
 """Answers in a row to one question that cannot be read; one may be a proxy's, more are the venue's."""
 GAPS_NAMED = 1_000
 LOOK_S = 0.25
-"""How often `cancelled` is looked at while nothing comes."""
+"""How often `cancelled`, and whether the REST actor was restarted, is looked at while nothing comes."""
 BACKOFF = BackoffPolicy(base_s=0.5, max_s=30.0)
 LONGER = ("1M", "1w", "1d")
 """Candles that tell in one page where the next shorter ones can be."""
@@ -197,13 +199,13 @@ class _Cancelled(Exception):
 
 
 class _Question:
-    """One question on its way. `due_s`: when to send it (again); None while it is under way."""
+    """One question on its way. `due_s`: when to send it (again); None while it is under way. `epoch`: of the REST actor then."""
 
-    __slots__ = ("attempt", "due_s", "error", "failures", "is_done", "lost_s", "query", "unreadable", "value")
+    __slots__ = ("attempt", "due_s", "epoch", "error", "failures", "is_done", "lost_s", "query", "unreadable", "value")
 
     def __init__(self, query: Query) -> None:
         self.query = query
-        self.attempt = self.failures = self.unreadable = 0
+        self.attempt = self.failures = self.unreadable = self.epoch = 0
         self.due_s: float | None = 0.0
         self.lost_s = 0.0
         self.is_done = False
@@ -255,9 +257,7 @@ class _Asker:
             wake_s = min(each.lost_s if each.due_s is None else each.due_s for each in self._open)
             if self._allowed_s is not None:
                 wake_s = min(wake_s, self._began_s + self._allowed_s)
-            wait_s = max(0.001, wake_s - self._clock.monotonic_s())
-            if self._cancelled is not None:
-                wait_s = min(wait_s, LOOK_S)
+            wait_s = min(max(0.001, wake_s - self._clock.monotonic_s()), LOOK_S)
             with suppress(queue.Empty):
                 self._take(*self._answers.get(timeout=wait_s))
         if question.error is not None:
@@ -274,8 +274,10 @@ class _Asker:
             ) from self._trouble
 
     def _send_due(self) -> None:
-        now_s = self._clock.monotonic_s()
+        now_s, epoch = self._clock.monotonic_s(), self._venue.rest.epoch
         for question in self._open:
+            if question.due_s is None and question.epoch != epoch:
+                question.epoch, question.lost_s = epoch, min(question.lost_s, now_s + RESTARTED_AFTER_S)
             if question.due_s is None and now_s >= question.lost_s:
                 self.retries += 1
                 question.due_s = now_s
@@ -295,6 +297,7 @@ class _Asker:
         question.due_s, question.lost_s = None, now_s + within_s + LOST_AFTER_S
         self.requests += 1
         rest = self._venue.rest
+        question.epoch = rest.epoch
         try:
             rest.tell(Fetch(question.query, Priority.BACKFILL, within_s, reply))
         except pykka.ActorDeadError as refused:

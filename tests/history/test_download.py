@@ -308,6 +308,24 @@ def test_refusals_errors_and_torn_answers_in_the_middle_cost_time_and_no_row(rig
     assert download.report.complete and download.report.missing == 0
 
 
+def test_a_question_that_the_rest_actor_died_with_is_asked_again_soon():
+    real, asked = find_driver("binance").rest.request, []
+
+    def request(query):
+        if type(query).__name__ == "CandlesQuery":
+            asked.append(query)
+            if len(asked) == 3:
+                raise RuntimeError("a bug that ends the actor with the question in hand")
+        return real(query)
+
+    with running(events_per_s=0, simulator=DEEP, driver=shaped_driver(rest={"request": request})) as rig:
+        epoch, start = rig.ref("rest").epoch, midnight(rig, 60)
+        download = iterate_candles(rig.venue, "BTC/USDT", "1m", start, start + 6_000 * MINUTE_NS)
+        assert_whole(list(download), start, 6_000)
+        assert rig.ref("rest").epoch > epoch and download.report.retries >= 1
+        assert download.report.elapsed_s < 20.0
+
+
 def test_a_ban_is_waited_out(rig):
     start = midnight(rig, 60)
     download = iterate_candles(rig.venue, "BTC/USDT", "1m", start, start + 6_000 * MINUTE_NS, page_rows=500)
