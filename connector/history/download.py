@@ -460,8 +460,9 @@ class Download(Generic[Row]):
     def _candle_bounds(self) -> Window | None:
         """The first and the last key to ask for; None when there is nothing to do."""
         steps, end_ns, now_ns = self._steps, self._task.end_ns, self._asker.ask(ServerTimeQuery())
-        # Where candles begin is not known for sure before the first is seen, so the venue has to tell which is not final.
-        self._settled_ns = steps.at_or_before(now_ns - round(SETTLES_S * NS_PER_S)) if steps.firm else now_ns
+        self._settled_ns = now_ns - round(SETTLES_S * NS_PER_S)
+        if steps.firm:  # else where candles begin is not known for sure before the first is seen; `_final` looks then
+            self._settled_ns = steps.at_or_before(self._settled_ns)
         first = self._task.start_ns if self._reached.next is None else self._reached.next
         last = self._settled_ns - 1 if end_ns is None else min(end_ns, self._settled_ns) - 1
         return Window(first, last) if first <= last else None
@@ -540,11 +541,12 @@ class Download(Generic[Row]):
         return page
 
     def _final(self, page: Page, answer: tuple[Any, ...]) -> Page:
-        """Without the candle that is still open, and with it the rest."""
-        for row in answer:
-            if not self.series.is_final(row):
-                return cut(page, self.series.key(row), self.series.key)
-        return page
+        """Up to the candle that is still open, or has just ended; one that the venue has not made yet is no gap."""
+        if self.series.kind != "candles":
+            return page
+        end = page.steps.at_or_before(self._settled_ns)
+        opened = (self.series.key(row) for row in answer if not self.series.is_final(row))
+        return cut(page, min(end, next(opened, end)), self.series.key)
 
     def _leap(self, course: Course, flight: deque[tuple[Window, _Question | None]]) -> None:
         """After a window without any candle: let longer candles tell where the next one can be, instead of asking page by page.

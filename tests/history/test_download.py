@@ -24,6 +24,7 @@ from connector.errors import (
     WireFormatError,
 )
 from connector.history import CsvSink, download_candles, download_trades, iterate_candles, iterate_trades
+from connector.history.plan import steps_of
 from connector.simulator import Live
 from connector.testing.killing import crash
 
@@ -264,6 +265,17 @@ def test_a_venue_that_keeps_an_open_month_to_itself_does_not_make_a_gap_of_what_
         candles = list(download)
     assert [(gap.first, gap.missing) for gap in download.report.gaps] == [(quiet[0], 4_500)]
     assert_whole(candles[500:], quiet[1], 2_000)
+
+
+@pytest.mark.parametrize("interval", ["1m", "1h", "1d", "3d", "1w", "1M"])
+def test_a_candle_that_the_venue_has_not_begun_yet_is_no_gap(interval):
+    with running(events_per_s=0, driver=bent(lambda query, candles: [c for c in candles if c.closed])) as rig:
+        now = rig.venue.server_time_ns()
+        steps = steps_of(interval)
+        download = iterate_candles(rig.venue, "BTC/USDT", interval, steps.key(steps.index(now) - 60), now + DAY_NS)
+        candles = list(download)
+        assert (download.report.missing, download.report.complete) == (0, False)
+        assert 58 <= len(candles) <= 60 and all(candle.closed for candle in candles)
 
 
 def test_a_candle_that_is_not_final_is_not_handed_out_nor_is_what_follows():
