@@ -388,6 +388,8 @@ class AccountModel:
 
     def take_funding(self, payments: Iterable[FundingPayment]) -> Taken:
         """Payments of funding, by whatever way; each counts once."""
+        if not self.is_loaded:  # which were told is not known yet: they are asked for once it is
+            return NOTHING
         told: list[Event] = []
         for payment in payments:
             is_new, is_untold = self.funding.take(payment)

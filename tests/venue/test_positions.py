@@ -310,6 +310,18 @@ def test_payments_of_before_the_first_process_are_counted_and_not_told():
     assert len(fresh.model.funding.since(BTC, DAY_NS)) == 2
 
 
+def test_a_payment_that_comes_before_the_store_could_be_read_is_left_for_the_question():
+    store = FailingStore()
+    store.fails_to_read = True
+    kit = Contracts(store)
+    kit.model.take(payment(), "stream")
+    assert kit.announced == []
+    store.fails_to_read = False
+    assert kit.model.load()
+    kit.model.take_funding((payment(),))
+    assert len(kit.announced) == 1
+
+
 def test_the_same_id_on_two_symbols_is_two_payments():
     kit = Contracts()
     kit.model.take_funding((payment(), payment(symbol=COIN, asset="BTC")))
