@@ -262,6 +262,8 @@ class Comparison:
             report = language.read_order(response, self._instruments.require(question.symbol))
             if report is not None and not question.names(report):
                 raise WireFormatError("order", f"the answer is about {report.client_id!r:.60}, asked was {question!r}")
+            if report is None and not self._is_last(question, request, response):
+                return  # the venue keeps orders in several lists
             if question.client_id is not None:
                 self._orders[question.client_id] = report
             elif report is not None:
@@ -390,7 +392,7 @@ class Comparison:
         events = model.correct(corrections, self._balances is not None and self._balances.complete)
         if self._positions is not None:
             asked_ns = min(response.sent_ns for response in self._position_pages.values())
-            events = (*events, *model.take_positions(self._positions, asked_ns).events)
+            events = (*events, *model.take_positions(self._positions, asked_ns, self._late_ns).events)
         if self._funding_read:
             funding = [msgspec.structs.replace(payment, recovered=True) for payment in self._funding]
             events = (*events, *model.take_funding(funding).events)
