@@ -8,8 +8,8 @@ What holds:
   time. An answer without either is older than what arrived after it was asked for.
 - An answer to a question that was asked late enough to show what is known here is newer, whatever its figures say: no figure of
   a venue's can keep a wrong position for ever, and prices are refreshed though nobody traded.
-- A position that a complete list does not name is flat, unless the list may be older than what is known. What was said of it before
-  stays unsaid when it comes again late; what is newer than that counts, since lists lag behind.
+- A position that a complete list does not name is flat, unless the list may be older than what is known. What was said of it
+  before stays unsaid when it comes again late; what is newer than that counts, since lists lag behind.
 - Leverage and margin mode are settings: a report that does not tell them leaves them. Prices, profit and margin are of their
   moment: a report that does not tell them leaves nothing.
 - A payment counts once per (symbol, asset, id), over restarts too.
