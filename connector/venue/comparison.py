@@ -311,20 +311,17 @@ class Comparison:
         return None if end_ns > self._venue_ns else Question(question.kind, question.symbol, start_ns=end_ns)
 
     def _turn_page(self, question: Question, symbol: Symbol, fills: tuple[Fill, ...]) -> None:
-        if not self._language.rules.fill_ids_counted:
-            following = self._next_window(question)
-            if following is None:
-                self._read.add(symbol)
-            else:
-                self._want(following)
-            return
         last: str | None = None
-        for fill in fills:
-            last = later_id(last, fill.trade_id)
-        if last is None or last == question.from_id:
-            self._read.add(symbol)
-        else:
+        if self._language.rules.fill_ids_counted:
+            for fill in fills:
+                last = later_id(last, fill.trade_id)
+        following = self._next_window(question)
+        if last is not None and last != question.from_id:
             self._want(Question("fills", symbol, from_id=last))
+        elif last is None and following is not None:
+            self._want(following)
+        else:
+            self._read.add(symbol)
 
     def _go_on(self) -> None:
         """When everything is answered: what that leaves open."""

@@ -315,6 +315,16 @@ def test_counted_fills_are_read_by_id_as_ever():
     assert asked(venue, "fills")[0]["from_id"] == "5"
 
 
+def test_counted_fills_are_looked_for_window_by_window_until_there_is_an_id_to_go_on_from():
+    kit = kit_with_reported_order()
+    fills = [fill(n, "0.1", "", "77", BTC, event_time_ns=NOW_NS - 40 * NS_PER_S) for n in range(1, 4)]
+    venue = Pages(counted=True, since_s=50.0, fills=fills, open=[report(S.NEW, symbol=BTC)])
+    events, _ = run(kit, venue, {FILLS, ORDERS}).finish()
+    assert [each.trade_id for each in events if isinstance(each, Fill)] == ["1", "2", "3"]
+    begun = [query["start_ns"] for query in asked(venue, "fills") if query["from_id"] is None and not query["at"]]
+    assert begun == [NOW_NS - (120 - 50 * n) * NS_PER_S for n in range(2)]
+
+
 # ---------------------------------------------------------------- positions and funding
 
 
