@@ -367,15 +367,15 @@ class AccountModel:
 
     # ------------------------------------------------------------ positions and funding
 
-    def take_positions(self, report: PositionReport, asked_ns: int = 0) -> Taken:
+    def take_positions(self, report: PositionReport, asked_ns: int = 0, late_ns: int = 0) -> Taken:
         """What the venue says of positions. Where the size of one changed, fills are read: one of them may not have come.
 
         Args:
-            asked_ns: our clock when they were asked for; 0: it said so by itself.
+            asked_ns: our clock when they were asked for; 0: it said so by itself. late_ns: how far answers may lag behind.
         """
         before = {(each.symbol, each.side): each for each in self.positions.open()}
         was_complete = self.positions.is_complete
-        changed = self.positions.take(report, asked_ns)
+        changed = self.positions.take(report, asked_ns, late_ns)
         if changed:
             self._announce(changed)
         for position in (
@@ -388,6 +388,8 @@ class AccountModel:
 
     def take_funding(self, payments: Iterable[FundingPayment]) -> Taken:
         """Payments of funding, by whatever way; each counts once."""
+        if not self.is_loaded:  # which were told is not known yet: they are asked for once it is
+            return NOTHING
         told: list[Event] = []
         for payment in payments:
             is_new, is_untold = self.funding.take(payment)

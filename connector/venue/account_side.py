@@ -116,7 +116,7 @@ class GetOrderHistory(msgspec.Struct, frozen=True):
 
 
 class GetFills(msgspec.Struct, frozen=True):
-    """Ask: (tuple[Fill, ...], Freshness): ours, at or after `since_ns` by the venue's clock. StoreFailed: cannot be read."""
+    """Ask: (tuple[Fill, ...], Freshness): ours and forced ones, from `since_ns` on by the venue's clock. StoreFailed as above."""
 
     symbol: Symbol | None = None
     since_ns: int = 0

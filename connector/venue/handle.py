@@ -414,7 +414,7 @@ class VenueHandle:
     def fills(
         self, symbol: Symbol | str | None = None, since_ns: int = 0, timeout_s: float = 10.0
     ) -> tuple[tuple[Fill, ...], Freshness]:
-        """Our fills at or after `since_ns` by the venue's clock, oldest first.
+        """Our fills, and those the venue forced on us, at or after `since_ns` by the venue's clock, oldest first.
 
         Raises:
             StoreFailed: the older ones cannot be read.

@@ -552,8 +552,8 @@ class OrderCommandActor(SupervisedActor):
             self._ask_hooks(command, self._view())
             self._require_healthy()
         order = self._open(kind, command, command.client_id, instrument, answer, current=record.order)
-        if isinstance(command, AmendOrder) and record.intent.place is not None:
-            order.wanted = Wanted.of(command, record.intent.place, instrument, record.order.price)
+        if isinstance(command, AmendOrder):
+            order.wanted = Wanted.of(command, record.order, instrument)
         self._journal(order)
         self._send(order)
 
@@ -1050,6 +1050,7 @@ class OrderCommandActor(SupervisedActor):
         known = None
         if report is not None:
             known = record_of_report(report)[0].order
+            known = msgspec.structs.replace(known, in_contracts=order.current.in_contracts)
         elif isinstance(order.command, PlaceOrder) and not order.command.test:
             known = new_record(order.intent).order
             if kind is OutcomeKind.REJECTED:

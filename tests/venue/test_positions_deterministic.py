@@ -221,6 +221,16 @@ def test_spot_has_no_positions():
         for ask in (spot.venue.positions, spot.venue.funding_payments, lambda: spot.venue.position("BTC/USDT")):
             with pytest.raises(Unsupported, match="trades spot"):
                 ask()
+        market = (
+            spot.venue.mark_prices,
+            lambda: spot.venue.funding_rates("BTC/USDT", limit=1),
+            lambda: spot.venue.open_interest("BTC/USDT"),
+            lambda: spot.venue.subscribe_mark_price("BTC/USDT"),
+            lambda: spot.venue.subscribe_liquidations("BTC/USDT", capacity=5),
+        )
+        for ask in market:
+            with pytest.raises(Unsupported):
+                ask()
 
 
 def test_a_liquidation_nobody_listened_to_is_found_told_and_alarmed():
