@@ -580,7 +580,7 @@ def position(kind: str, row: PositionRow, instrument: Instrument, received_ns: i
 
 def _payment_id(asset: str, amount: Decimal, time_ms: int) -> str:
     """The same for the event and for the row of the history, which share no id and are some seconds apart."""
-    return f"{asset}-{time_ms // 3_600_000}-{amount.normalize():f}"
+    return f"{asset}:{time_ms // 3_600_000}:{amount.normalize():f}"
 
 
 def funding_payment(kind: str, row: IncomeRow, instrument: Instrument, received_ns: int) -> FundingPayment:
