@@ -103,14 +103,18 @@ VECTORS = [
         "3c661234138461fcc7a7d8746c6558c9842d4e10870d2ecbedf7777cad694af9",
     ),
     (
-        "batchOrders=%5B%7B%22symbol%22%3A%22BTCUSDT%22%2C%22side%22%3A%22BUY%22%2C%22type%22%3A%22LIMIT%22%2C"
-        "%22timeInForce%22%3A%22GTC%22%2C%22quantity%22%3A%220.001%22%2C%22price%22%3A%229000%22%7D%5D"
-        "&recvWindow=5000&timestamp=1762000000000",
+        (
+            "batchOrders=%5B%7B%22symbol%22%3A%22BTCUSDT%22%2C%22side%22%3A%22BUY%22%2C%22type%22%3A%22LIMIT%22%2C"
+            "%22timeInForce%22%3A%22GTC%22%2C%22quantity%22%3A%220.001%22%2C%22price%22%3A%229000%22%7D%5D"
+            "&recvWindow=5000&timestamp=1762000000000"
+        ),
         "1b9b733804f582716c30a038cc3b9f5560332b0eee3523afa8e2c3bbba4d25e2",
     ),
     (
-        "symbol=BTCUSD_PERP&side=SELL&type=LIMIT&quantity=1&price=9000&timeInForce=GTC&recvWindow=5000"
-        "&timestamp=1591702613943",
+        (
+            "symbol=BTCUSD_PERP&side=SELL&type=LIMIT&quantity=1&price=9000&timeInForce=GTC&recvWindow=5000"
+            "&timestamp=1591702613943"
+        ),
         "037700cf8975fdf7827fefb2bf3c8ba03da87ca9284afdc4b8bd508db0f9f82c",
     ),
 ]

@@ -270,10 +270,8 @@ def test_coin_m_orders_and_fills_keep_contracts_beside_base_units():
 
 
 def test_coin_m_positions_keep_contracts_beside_base_units():
-    text = changed(
-        ACCOUNT,
-        P=[{"s": "BTCUSD_PERP", "pa": "-5", "ep": "50000", "up": "0", "mt": "isolated", "ps": "BOTH", "iw": "0.1"}],
-    )
+    row = {"s": "BTCUSD_PERP", "pa": "-5", "ep": "50000", "up": "0", "mt": "isolated", "ps": "BOTH", "iw": "0.1"}
+    text = changed(ACCOUNT, P=[row])
     _, told = facts(COINM, text)
     (position,) = told.positions
     assert (position.quantity, position.contracts, position.margin) == (D("-0.01"), D(-5), D("0.1"))
@@ -294,7 +292,9 @@ FUNDING = changed(ACCOUNT, m="FUNDING_FEE", S="ETHUSDT", P=[], B=[{"a": "USDT", 
 def test_funding_is_told_with_the_contract_it_was_paid_on():
     balance, paid = facts(USDM, FUNDING)
     assert isinstance(balance, BalanceReport)
-    assert paid == FundingPayment("binance-usdm", ETH, 1762000100008 * MS, AT, "USDT-489444-0.375", "USDT", D("-0.375"))
+    assert paid == FundingPayment(
+        "binance-usdm", ETH, 1762000100008 * MS, AT, "USDT:489444:-0.375", "USDT", D("-0.375")
+    )
 
 
 def test_the_event_and_the_history_name_one_payment_alike(answer):
