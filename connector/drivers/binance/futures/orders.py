@@ -246,6 +246,8 @@ def _unsupported(futures: Futures, order: PlaceOrder) -> str:
     """What the venue does not have at all; "" when it has everything asked for."""
     if order.quote_quantity is not None:
         return "orders by quote_quantity"
+    if order.contracts is not None and not futures.contracts:
+        return "contracts: it counts base units, so give quantity"
     if order.iceberg_quantity is not None:
         return "iceberg orders"
     if order.self_trade is not None and order.self_trade not in _SELF_TRADE:
@@ -388,6 +390,8 @@ def order_params(
     Raises:
         InvalidRequest: neither id is given, or one is malformed.
     """
+    if venue_id is None and current is not None:
+        venue_id = current.venue_id
     algo, number = is_algo(venue_id, current), None
     if venue_id is not None:
         number = checks.number(futures.venue, "venue_id", venue_id.removeprefix(ALGO))
