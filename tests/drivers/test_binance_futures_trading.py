@@ -305,7 +305,7 @@ def test_open_orders_go_on_to_the_algo_orders(driver, answer):
 
 
 def test_orders_since_are_paged_by_time_and_go_on_to_the_algo_orders_of_the_same_time(answer):
-    start_ms = 1_761_900_000_000
+    start_ms = 1_761_300_000_000  # more than seven days ago
     end = str(start_ms + 7 * 86_400_000 - 1)
     first = COINM.trading.orders_since(at(COINM), start_ms * MS, AUTH, NOW_MS)
     full = [COIN_ROW | {"orderId": number, "time": start_ms + number} for number in range(100)]
@@ -324,6 +324,14 @@ def test_orders_since_are_paged_by_time_and_go_on_to_the_algo_orders_of_the_same
     assert more(COINM, third, [], answer) is None
     rows = [ALGO | {"createTime": start_ms + number} for number in range(100)]
     assert said(more(COINM, third, rows, answer))["startTime"] == str(start_ms + 99)
+
+
+def test_algo_orders_are_asked_for_from_earlier_on_rather_than_from_later(answer):
+    start_ms = NOW_MS - 1_000
+    first = USDM.trading.orders_since(at(), start_ms * MS, AUTH, NOW_MS)
+    following = said(more(USDM, first, [], answer))
+    assert int(following["startTime"]) <= start_ms and following["endTime"] == str(NOW_MS)
+    assert int(following["endTime"]) - int(following["startTime"]) < 7 * 86_400_000
 
 
 def test_a_page_of_one_moment_still_moves_on(answer):

@@ -22,6 +22,7 @@ from connector.domain.contracts import contracts_for, ordered_contracts
 from connector.domain.instruments import Instrument
 from connector.domain.market import Side
 from connector.domain.orders import Order, OrderType, TimeInForce
+from connector.domain.times import NS_PER_MS
 from connector.domain.wire import Charge
 from connector.drivers.binance import checks
 from connector.drivers.binance.futures import facts
@@ -448,7 +449,12 @@ def amend_params(futures: Futures, order: AmendOrder, current: Order, instrument
 
 
 def fills_params(
-    futures: Futures, instrument: Instrument, from_id: str | None, start_ns: int | None, venue_id: str | None
+    futures: Futures,
+    instrument: Instrument,
+    from_id: str | None,
+    start_ns: int | None,
+    venue_id: str | None,
+    now_ms: int,
 ) -> Params:
     """
     Raises:
@@ -464,11 +470,14 @@ def fills_params(
     if from_id is not None:
         params.append(("fromId", checks.number(futures.venue, "from_id", from_id)))
     if start_ns is not None:
-        params += window(start_ns)
+        params += window(start_ns, now_ms)
     return [*params, ("limit", facts.TRADE_LIMIT)]
 
 
-def window(start_ns: int) -> Params:
-    """From a time on, as far as one question may reach. The end is always named: from it a later page knows the start again."""
+def window(start_ns: int, now_ms: int) -> Params:
+    """From a time on, up to now, and no further than one question may reach.
+
+    The end is always named: seven days before it lies the start, or an earlier time, for whoever has only a later page's request.
+    """
     start_ms = checks.since_ms(start_ns)
-    return [("startTime", start_ms), ("endTime", start_ms + WINDOW_NS // 1_000_000 - 1)]
+    return [("startTime", start_ms), ("endTime", max(start_ms, min(now_ms, start_ms + WINDOW_NS // NS_PER_MS - 1)))]

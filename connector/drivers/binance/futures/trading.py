@@ -183,12 +183,16 @@ class Trading:
         now_ms: int,
     ) -> HttpRequest:
         """At most 1,000, oldest first from an id on, or from a time on and no further than seven days; three months back."""
-        params = fills_params(self.futures, instrument, from_id, start_ns, venue_id)
+        params = fills_params(self.futures, instrument, from_id, start_ns, venue_id, now_ms)
         return self._signed("fills", params, auth, now_ms)
 
     def orders_since(self, instrument: Instrument, start_ns: int, auth: Auth, now_ms: int) -> HttpRequest:
         """Seven days from then on. Orders that ended without a fill are gone three days after they were placed."""
-        params: Params = [("symbol", instrument.venue_name), *window(start_ns), ("limit", self.futures.query_limit)]
+        params: Params = [
+            ("symbol", instrument.venue_name),
+            *window(start_ns, now_ms),
+            ("limit", self.futures.query_limit),
+        ]
         return self._signed("orders since", params, auth, now_ms)
 
     def balances(self, auth: Auth, now_ms: int) -> HttpRequest:
@@ -213,8 +217,10 @@ class Trading:
                 later = self._next_page("orders since", said, response, auth, now_ms)
                 if later is not None or "endTime" not in said:
                     return later
-                start_ms = int(said["endTime"]) + 1 - WINDOW_NS // NS_PER_MS  # of the first page
-                params: Params = [("symbol", said["symbol"]), *window(start_ms * NS_PER_MS), ("limit", _ALGO_PAGE)]
+                # The first page's start, or earlier where that was less than a window ago: told again, and no harm.
+                start_ms = max(0, int(said["endTime"]) + 1 - WINDOW_NS // NS_PER_MS)
+                times: Params = [("startTime", start_ms), ("endTime", int(said["endTime"]))]
+                params: Params = [("symbol", said["symbol"]), *times, ("limit", _ALGO_PAGE)]
                 return self._signed("algo orders since", params, auth, now_ms)
             case "/allAlgoOrders":
                 return self._next_page("algo orders since", said, response, auth, now_ms)
