@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from connector.domain.account import PositionSide
 from connector.domain.commands import AmendOrder, CancelOrder, PlaceOrder, SelfTrade, TriggerPrice
-from connector.domain.contracts import contracts_for, ordered_contracts
+from connector.domain.contracts import amended_contracts, ordered_contracts
 from connector.domain.instruments import Instrument
 from connector.domain.market import Side
 from connector.domain.orders import Order, OrderType, TimeInForce
@@ -391,8 +391,8 @@ def order_params(
     Raises:
         InvalidRequest: neither id is given, or one is malformed.
     """
-    if venue_id is None and current is not None:
-        venue_id = current.venue_id
+    if venue_id is None and current is not None and current.type in CONDITIONAL:
+        venue_id = current.venue_id  # only that tells whether it has been triggered
     algo, number = is_algo(venue_id, current), None
     if venue_id is not None:
         number = checks.number(futures.venue, "venue_id", venue_id.removeprefix(ALGO))
@@ -430,11 +430,9 @@ def amend_params(futures: Futures, order: AmendOrder, current: Order, instrument
             f"{futures.title} amends limit orders on the book, no other. Cancel the order and place another."
         )
     price = current.price if order.price is None else order.price
-    quantity = order.quantity
+    quantity = amended_contracts(order, current, instrument)
     if quantity is None:
         quantity = current.contracts if futures.contracts else current.quantity
-    elif not current.in_contracts:
-        quantity = contracts_for(instrument, quantity, price)
     if not quantity:
         raise InvalidRequest(f"how large the order {order.client_id} is is not known. Give the whole quantity.")
     return [
