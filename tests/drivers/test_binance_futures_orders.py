@@ -494,14 +494,14 @@ WEEK_MS = 7 * 86_400_000
             USDM,
             lambda t, i: t.orders_since(i, (NOW_MS - 1_000) * 1_000_000, AUTH, NOW_MS),
             "/fapi/v1/allOrders",
-            f"symbol=ETHUSDT&startTime={NOW_MS - 1_000}&endTime={NOW_MS}&limit=1000",
+            f"symbol=ETHUSDT&startTime={NOW_MS - 1_000}&limit=1000",
             5,
         ),
         (
             USDM,
             lambda t, i: t.fills(i, None, (NOW_MS + 5) * 1_000_000, None, AUTH, NOW_MS),
             "/fapi/v1/userTrades",
-            f"symbol=ETHUSDT&startTime={NOW_MS + 5}&endTime={NOW_MS + 5}&limit=1000",
+            f"symbol=ETHUSDT&startTime={NOW_MS + 5}&limit=1000",
             5,
         ),
         (

@@ -22,7 +22,6 @@ from connector.domain.contracts import amended_contracts, ordered_contracts
 from connector.domain.instruments import Instrument
 from connector.domain.market import Side
 from connector.domain.orders import Order, OrderType, TimeInForce
-from connector.domain.times import NS_PER_MS
 from connector.domain.wire import Charge
 from connector.drivers.binance import checks
 from connector.drivers.binance.futures import facts
@@ -37,7 +36,7 @@ __all__ = [
     "POSITION_SIDES",
     "SIDES",
     "TIMES_IN_FORCE",
-    "WINDOW_NS",
+    "WINDOW_S",
     "Call",
     "Params",
     "algo_id",
@@ -48,11 +47,13 @@ __all__ = [
     "capabilities",
     "charges",
     "fills_params",
+    "first_start",
     "is_algo",
     "order_params",
     "place_call",
     "place_params",
     "window",
+    "within",
 ]
 
 Params = list[tuple[str, str | int]]
@@ -61,7 +62,8 @@ Params = list[tuple[str, str | int]]
 CLIENT_ID = r"[.A-Z:/a-z0-9_-]{1,36}"
 _CLIENT_ID = re.compile(CLIENT_ID, re.ASCII)
 ALGO = "algo:"
-WINDOW_NS = 7 * 86_400 * 1_000_000_000  # both ends of a question about orders or fills lie less than this apart
+WINDOW_S = 7 * 86_400  # both ends of a question about orders or fills lie less than this apart
+_WINDOW_MS = WINDOW_S * 1_000
 
 # ---------------------------------------------------------------- where each call goes, and what it costs
 
@@ -473,9 +475,19 @@ def fills_params(
 
 
 def window(start_ns: int, now_ms: int) -> Params:
-    """From a time on, up to now, and no further than one question may reach.
+    """From a time on, and no further than one question may reach: an end is named only where that lies before now.
 
-    The end is always named: seven days before it lies the start, or an earlier time, for whoever has only a later page's request.
+    Otherwise the venue's own clock says where now is, and nothing that just happened is missed because ours is behind.
     """
     start_ms = checks.since_ms(start_ns)
-    return [("startTime", start_ms), ("endTime", max(start_ms, min(now_ms, start_ms + WINDOW_NS // NS_PER_MS - 1)))]
+    return within(start_ms, start_ms + _WINDOW_MS - 1 if now_ms - start_ms >= _WINDOW_MS else None)
+
+
+def within(start_ms: int, end_ms: int | None) -> Params:
+    end: Params = [] if end_ms is None else [("endTime", end_ms)]
+    return [("startTime", start_ms), *end]
+
+
+def first_start(end_ms: int | None, now_ms: int) -> int:
+    """Where the first page of a list began, or earlier, told from the end that all its pages name: rows told again do no harm."""
+    return max(0, (now_ms if end_ms is None else end_ms) + 1 - _WINDOW_MS)

@@ -20,7 +20,6 @@ from connector.domain.credentials import Credentials
 from connector.domain.facts import BalanceReport, ListReport, OrderReport
 from connector.domain.instruments import Instrument, InstrumentTable
 from connector.domain.orders import Fill, Order, OrderType, TimeInForce
-from connector.domain.times import NS_PER_MS
 from connector.domain.wire import BudgetLimit, HttpRequest, HttpResponse
 from connector.drivers.binance import checks, wire
 from connector.drivers.binance.facts import Reaction
@@ -31,7 +30,7 @@ from connector.drivers.binance.futures.orders import (
     CLIENT_ID,
     CONDITIONAL,
     ORDER_TYPES,
-    WINDOW_NS,
+    WINDOW_S,
     Call,
     Params,
     amend_params,
@@ -40,10 +39,12 @@ from connector.drivers.binance.futures.orders import (
     cancel_params,
     charges,
     fills_params,
+    first_start,
     order_params,
     place_call,
     place_params,
     window,
+    within,
 )
 from connector.drivers.binance.signing import make_auth, signed_request
 from connector.drivers.trading import Auth, CancelAnswer, OrderRules, PlaceAnswer
@@ -104,7 +105,7 @@ def order_rules(recv_window_ms: int = _RECV_WINDOW_MS) -> OrderRules:
         lists=frozenset(),
         amends=frozenset({"quantity down", "quantity up", "price"}),
         source=f"{facts.SOURCE}; what is visible when: as on spot",
-        since_s=WINDOW_NS / 1e9,
+        since_s=float(WINDOW_S),
     )
 
 
@@ -215,11 +216,10 @@ class Trading:
                 return self._signed("all open algo orders", [], auth, now_ms)
             case "/allOrders":
                 later = self._next_page("orders since", said, response, auth, now_ms)
-                if later is not None or "endTime" not in said:
+                if later is not None:
                     return later
-                # The first page's start, or earlier where that was less than a window ago: told again, and no harm.
-                start_ms = max(0, int(said["endTime"]) + 1 - WINDOW_NS // NS_PER_MS)
-                times: Params = [("startTime", start_ms), ("endTime", int(said["endTime"]))]
+                end_ms = _end(said)
+                times = within(first_start(end_ms, now_ms), end_ms)
                 params: Params = [("symbol", said["symbol"]), *times, ("limit", _ALGO_PAGE)]
                 return self._signed("algo orders since", params, auth, now_ms)
             case "/allAlgoOrders":
@@ -245,13 +245,9 @@ class Trading:
         start_ms = max(times)
         if start_ms <= int(said["startTime"]):
             start_ms = int(said["startTime"]) + 1
-        params: Params = [
-            ("symbol", said["symbol"]),
-            ("startTime", start_ms),
-            ("endTime", int(said["endTime"])),
-            ("limit", limit),
-        ]
-        return self._signed(name, params, auth, now_ms) if start_ms < int(said["endTime"]) else None
+        end_ms = _end(said)
+        params: Params = [("symbol", said["symbol"]), *within(start_ms, end_ms), ("limit", limit)]
+        return self._signed(name, params, auth, now_ms) if end_ms is None or start_ms < end_ms else None
 
     def _next_income(
         self, said: Mapping[str, str], request: HttpRequest, response: HttpResponse, auth: Auth, now_ms: int
@@ -380,6 +376,10 @@ class _Symbol(msgspec.Struct):
 
 
 _NAMED = msgspec.json.Decoder(_Symbol)
+
+
+def _end(said: Mapping[str, str]) -> int | None:
+    return int(said["endTime"]) if "endTime" in said else None
 
 
 def _is_algo_row(raw: bytes | msgspec.Raw) -> bool:
