@@ -237,7 +237,7 @@ class Trading:
         name = next((name for name, call in CALLS.items() if call.path == request.path), "")
         sent = _pairs(request.query)
         error = self.failure(response, write=False)
-        if isinstance(error, VenueRejected) and error.code in NOT_OPEN and name == "realtime":
+        if isinstance(error, VenueRejected) and error.code in NOT_OPEN and name in ("realtime", "history"):
             return self._after(name, sent, [], auth, now_ms, response)
         if error is not None:
             raise WireFormatError("page", f"it is an error, not a page: {error}", response.body)
