@@ -18,6 +18,7 @@ from connector.drivers.contract import Environment
 from connector.drivers.trading import Auth, SessionEnding, SessionEvents, SessionNoise, SessionReply
 from connector.errors import (
     AuthenticationFailed,
+    ClockRejected,
     NotConnected,
     OutcomeUnknown,
     RateLimited,
@@ -172,6 +173,7 @@ def test_probe_is_a_ping_whose_answer_proves_life(bybit_drivers, hears, replies)
     [
         ({"success": True, "ret_msg": "", "op": "auth", "conn_id": "x"}, "auth", None),
         ({"success": False, "ret_msg": "error:USVC1111", "op": "auth"}, "auth", AuthenticationFailed),
+        ({"success": False, "ret_msg": "Request expired", "op": "auth"}, "auth", ClockRejected),
         ({"success": True, "ret_msg": "", "op": "subscribe", "conn_id": "x"}, "subscribe", None),
         ({"success": False, "ret_msg": "error:topic", "op": "subscribe"}, "subscribe", VenueRejected),
     ],
