@@ -206,10 +206,10 @@ INTERVALS = MappingProxyType(
         "12h": ("720", 43_200_000),
         "1d": ("D", 86_400_000),
         "1w": ("W", 604_800_000),
-        "1M": ("M", 28 * 86_400_000),
+        "1M": ("M", 31 * 86_400_000),
     }
 )
-"""Ours -> (the venue's, milliseconds; of a month its shortest, for bounds only)."""
+"""Ours -> (the venue's, milliseconds; of a month its longest, for bounds only)."""
 
 CANDLE_LIMIT = 1_000
 DEPTH_LIMIT = 1_000

@@ -88,7 +88,7 @@ class Positions:
         return PositionReport(self.market.name, at_ns, received_ns, tuple(found), True)
 
     def funding(self, start_ns: int, auth: Auth, now_ms: int) -> HttpRequest:
-        """The transaction log, week by week; `TradeLanguage.more` goes on."""
+        """The transaction log of a week from a time on."""
         start = since_ms(start_ns)
         end = start + WINDOW_MS - 1
         return self.trading.ask(

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -85,6 +85,7 @@ __all__ = [
     "Rest",
     "base_quantity",
     "contract_count",
+    "level_units",
     "month_after",
     "percent_encoded",
     "questions_of",
@@ -105,6 +106,7 @@ DUPLICATE_TEXT = "orderLinkId is in use"
 
 SIDES = {"Buy": Side.BUY, "Sell": Side.SELL}
 
+_E = TypeVar("_E")
 _Params = list[tuple[str, str]]
 _ListQuery = TickersQuery | BookTickersQuery | PricesQuery | MarkPricesQuery
 
@@ -158,7 +160,10 @@ def _ask_instruments(market: Market, query: InstrumentsQuery) -> _Params:
 
 
 def _ask_candles(market: Market, query: CandlesQuery) -> _Params:
-    """A range is cut to as many candles as fit, from its start on: of a longer one the venue would send the newest."""
+    """A range is cut to as many candles as fit, from its start on: of a longer one the venue would send the newest.
+
+    Months differ in length, so a few more are asked for, and what is too many is cut off when they are read.
+    """
     known = facts.INTERVALS.get(query.interval)
     if known is None:
         raise InvalidRequest(
@@ -166,15 +171,17 @@ def _ask_candles(market: Market, query: CandlesQuery) -> _Params:
         )
     word, length_ms = known
     limit = _limit(query.limit, facts.CANDLE_LIMIT)
+    rows = limit
     start, end = _range_ms(query.start_ns, query.end_ns)
     params = [*_named(market, query.symbol), ("interval", word)]
     if start is not None:
         last = start + limit * length_ms - 1
         end = last if end is None else min(end, last)
         params.append(("start", str(start)))
+        rows = limit if query.interval != "1M" else min(facts.CANDLE_LIMIT, limit + limit // 30 + 2)
     if end is not None:
         params.append(("end", str(end)))
-    return [*params, ("limit", str(limit))]
+    return [*params, ("limit", str(rows))]
 
 
 def _ask_recent_trades(market: Market, query: RecentTradesQuery) -> _Params:
@@ -197,13 +204,16 @@ def _ask_open_interest(market: Market, query: OpenInterestQuery) -> _Params:
 
 
 def _ask_funding_rates(market: Market, query: FundingRatesQuery) -> _Params:
-    """The venue refuses a start without an end, and of a long range it sends the newest: a range is cut from its start on."""
+    """The venue refuses a start without an end, and of a long range it sends the newest.
+
+    So a range is cut, from its start on, to as many hours as a page has rows: payments are an hour apart or more, and none of
+    them can be missing. What is more than was asked for is cut off when they are read.
+    """
     limit = _limit(query.limit, facts.FUNDING_LIMIT)
     start, end = _range_ms(query.start_ns, query.end_ns)
     params = _named(market, query.symbol)
     if start is not None:
-        # Payments are an hour apart or more, so a range of as many hours cannot hold more rows than one page.
-        last = start + limit * 3_600_000 - 1
+        limit, last = facts.FUNDING_LIMIT, start + facts.FUNDING_LIMIT * 3_600_000 - 1
         end = last if end is None else min(end, last)
         params.append(("startTime", str(start)))
     if end is not None:
@@ -238,14 +248,24 @@ def contract_count(market: Market, size: Decimal) -> Decimal | None:
 
 
 def base_quantity(market: Market, size: Decimal, price: Decimal) -> Decimal:
-    """A size on the wire as base units; `price`, which is not 0, counts on inverse contracts only."""
-    return base_units(DOLLAR_CONTRACT, size, price) if market.is_inverse else size
+    """A size on the wire as base units; `price`, which is not 0, counts on inverse contracts only.
+
+    Raises:
+        ValueError: so little that nothing is left of it at 16 places: an absurd price (of UNREADABLE).
+    """
+    if not market.is_inverse:
+        return size
+    units = base_units(DOLLAR_CONTRACT, size, price)
+    if size and not units:
+        raise ValueError(f"{size!s:.40} contracts at {price!s:.40} come to nothing")
+    return units
 
 
-def _level_units(market: Market, levels: wire.Levels) -> wire.Levels:
+def level_units(market: Market, levels: wire.Levels) -> wire.Levels:
+    """Levels of a book with their sizes as base units. Raises as `base_quantity`."""
     if not market.is_inverse:
         return levels
-    return tuple((price, base_units(DOLLAR_CONTRACT, size, price)) for price, size in levels)
+    return tuple([(price, base_quantity(market, size, price)) for price, size in levels])
 
 
 def _read_time(market: Market, query: ServerTimeQuery, response: HttpResponse, table: _Table) -> int:
@@ -296,7 +316,12 @@ def _read_candles(market: Market, query: CandlesQuery, response: HttpResponse, t
                 quote_volume,
             )
         )
-    return tuple(candles)
+    return _first(candles, query)
+
+
+def _first(found: Sequence[_E], query: CandlesQuery | FundingRatesQuery) -> tuple[_E, ...]:
+    """As many as were asked for, from the start of the range on."""
+    return tuple(found if query.start_ns is None else found[: query.limit])
 
 
 def _read_trades(market: Market, query: RecentTradesQuery, response: HttpResponse, table: _Table) -> tuple[Trade, ...]:
@@ -338,7 +363,7 @@ def _read_depth(market: Market, query: DepthQuery, response: HttpResponse, table
     if problem is not None:
         raise _bad("depth", problem, response)
     at_ms = answer.ts if answer.cts is None else answer.cts
-    bids, asks = _level_units(market, answer.b), _level_units(market, answer.a)
+    bids, asks = level_units(market, answer.b), level_units(market, answer.a)
     return OrderBook(market.name, query.symbol, at_ms * NS_PER_MS, response.received_ns, answer.u, bids, asks)
 
 
@@ -440,9 +465,9 @@ def ticker_of(
     if market.is_inverse:
         volume, quote_volume = quote_volume, volume
         if bid and bid_size:
-            bid_size = base_units(DOLLAR_CONTRACT, bid_size, bid)
+            bid_size = base_quantity(market, bid_size, bid)
         if ask and ask_size:
-            ask_size = base_units(DOLLAR_CONTRACT, ask_size, ask)
+            ask_size = base_quantity(market, ask_size, ask)
     change = wire.number(_text(row.price24h_pcnt))
     if change is not None and not wire.is_amount(change.copy_abs()):
         raise ValueError(f"price24hPcnt {change!s:.40} is out of range")
@@ -538,7 +563,7 @@ def _read_open_interest(
     if market.is_inverse:
         mark = _known("markPrice", row.mark_price)
         _check("open interest", response, row, (mark,), positive=True)
-        quantity = base_units(DOLLAR_CONTRACT, size, mark)
+        quantity = base_quantity(market, size, mark)
     return OpenInterest(market.name, query.symbol, at_ns, response.received_ns, quantity, contracts)
 
 
@@ -552,12 +577,13 @@ def _read_funding_rates(
         _check("funding rates", response, row, (row.funding_rate.copy_abs(),), positive=False)
         if row.symbol != name:
             raise _bad("funding rates", f"it holds a rate of {row.symbol!r:.40}, expected {name}", response)
-    return tuple(
+    rates = [
         FundingRate(
             market.name, query.symbol, row.funding_rate_timestamp * NS_PER_MS, response.received_ns, row.funding_rate
         )
         for row in rows
-    )
+    ]
+    return _first(rates, query)
 
 
 # ---------------------------------------------------------------- the table of questions
