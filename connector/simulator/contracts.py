@@ -657,8 +657,10 @@ class ContractDesk(Desk):
 
     def _insure(self, account: Account, market: Market, amount_e8: int) -> None:
         """The insurance fund pays an account or (negative) gets something from it."""
-        if amount_e8:
-            asset, house = market.listing.settle, self.clearing.house
+        if not amount_e8:
+            return
+        asset, house = market.listing.settle, self.clearing.house
+        with self.because("insurance"):
             self.clearing.pay(account, asset, amount_e8)
             house.insurance_e8[asset] = house.insurance_e8.get(asset, 0) - amount_e8
             self.clearing.book(account, "insurance", asset, amount_e8, self._now_us(), symbol=market.symbol)
