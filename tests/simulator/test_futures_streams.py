@@ -262,7 +262,30 @@ def test_all_market_streams_carry_every_symbol(futures, connect):
     while len(seen) < 3:
         message = socket.receive()
         seen[message["stream"]] = {row["s"] for row in message["data"]}
-    assert seen["!markPrice@arr@1s"] == {"BTCUSDT", "ETHUSDT"}
+    assert seen["!markPrice@arr@1s"] == {"BTCUSDT", "ETHUSDT", "BTCUSD_PERP"}  # both products on both hosts
+
+
+def test_a_change_of_status_is_told_as_contract_info(futures, connect):
+    sim, _ = warm(futures, "coinm")
+    socket = connect(sim, path="/stream?streams=!contractInfo")
+    sim.step(1)
+    sim.deliver("ETHUSD_PERP")
+    sim.step(0)
+    event = socket.receive()["data"]
+    assert (event["e"], event["s"], event["cs"], event["ct"]) == (
+        "contractInfo",
+        "ETHUSD_PERP",
+        "DELIVERED",
+        "PERPETUAL",
+    )
+
+
+def test_questions_about_funding_have_a_limit_of_their_own(futures):
+    _, trader = futures("usdm")
+    answers = [trader.rest("/fapi/v1/fundingInfo") for _ in range(501)]
+    assert [answer.status for answer in answers[-2:]] == [200, 429]
+    assert "X-MBX-USED-WEIGHT-1M" not in answers[0].headers
+    assert trader.rest("/fapi/v1/ping").status == 200
 
 
 def test_pair_streams_are_those_of_coin_margined_only(futures, connect):
