@@ -14,6 +14,7 @@ import msgspec
 
 from connector.simulator.accounts import Account
 from connector.simulator.desk import Event, MarginCall, Position, Report, TermsChange
+from connector.simulator.dialects.binance_futures.account import alias, signed_size
 from connector.simulator.dialects.binance_futures.facts import Product
 from connector.simulator.dialects.binance_futures.live import PublicAnswers, price_text
 from connector.simulator.dialects.binance_futures.render import (
@@ -24,7 +25,7 @@ from connector.simulator.dialects.binance_futures.render import (
     signed_text,
 )
 from connector.simulator.dialects.binance_futures.rest import CALLS, Call, VenueError, read_fields
-from connector.simulator.dialects.binance_futures.trading import Private, alias, signed_size
+from connector.simulator.dialects.binance_futures.trading import Private
 from connector.simulator.exchange import CallFault, Exchange
 from connector.simulator.hub import Connection, text_frame
 from connector.simulator.instruments import text_e8
