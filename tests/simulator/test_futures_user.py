@@ -166,6 +166,45 @@ def test_a_conditional_order_is_told_until_its_regular_order_is_done(futures, pr
     ]
 
 
+def test_a_trailing_stop_is_told_as_new_twice_first_waiting_then_active(futures):
+    sim, trader = futures("usdm")
+    stream = trader.stream()
+    fields = {"type": "TRAILING_STOP_MARKET", "triggerPrice": None, "callbackRate": "1", "workingType": "MARK_PRICE"}
+    trader.ask("POST", "algoOrder", **trader.algo(side="SELL", activatePrice="61000", **fields))
+    sim.hold_mark("BTCUSDT", "61500")
+    assert [(row["X"], row["ia"]) for row in (event["o"] for event in take(stream, 2))] == [
+        ("NEW", False),
+        ("NEW", True),
+    ]
+
+
+def test_a_protected_trigger_waits_until_last_and_mark_are_together(futures):
+    sim, trader, other = futures("usdm", "main", "other")
+    other.order(side="SELL", price="64000")
+    trader.ask("POST", "algoOrder", **trader.algo(clientAlgoId="p", workingType="MARK_PRICE", priceProtect="true"))
+    sim.hold_mark("BTCUSDT", "60950")  # the last price is 64000
+    sim.hold_mark("BTCUSDT", "61000")
+    assert trader.ask("GET", "algoOrder", clientAlgoId="p")["algoStatus"] == "FINISHED"
+    trader.ask(
+        "POST",
+        "algoOrder",
+        **trader.algo(
+            side="SELL", triggerPrice="59000", clientAlgoId="q", workingType="MARK_PRICE", priceProtect="true"
+        ),
+    )
+    sim.hold_mark("BTCUSDT", "58000")
+    assert trader.ask("GET", "algoOrder", clientAlgoId="q")["algoStatus"] == "NEW"
+
+
+def test_a_cut_of_sessions_takes_the_users_streams_and_leaves_the_market(futures, connect):
+    sim, trader = futures("usdm")
+    stream, market = trader.stream(), connect(sim, path="/public/ws")
+    assert sim.faults.session_cut("main") == 1
+    with pytest.raises(OSError):
+        stream.ws.recv()
+    assert market.ask("LIST_SUBSCRIPTIONS")["result"] == []
+
+
 def test_a_trigger_that_fails_for_want_of_margin_says_why(futures):
     sim, trader, _ = futures("usdm", "main", "other")
     stream = trader.stream()
