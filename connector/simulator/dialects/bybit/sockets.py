@@ -51,8 +51,8 @@ _encode = msgspec.json.encode
 class _Frame(msgspec.Struct):
     op: str = ""
     args: Any = None
-    req_id: str | None = None
-    reqId: str | None = None  # noqa: N815 - the venue's name
+    req_id: str | int | None = None
+    reqId: str | int | None = None  # noqa: N815 - the venue's name
     header: dict[str, Any] | None = None
 
 
@@ -132,7 +132,7 @@ class Sockets:
         """An answer to a control frame. Private sockets repeat a request's id only when there was one."""
         answer: dict[str, Any] = {"success": success, "ret_msg": words, "conn_id": session.conn_id}
         if session.purpose != "private" or frame.req_id is not None:
-            answer["req_id"] = frame.req_id or ""
+            answer["req_id"] = "" if frame.req_id is None else frame.req_id
         return answer | {"op": frame.op}
 
     def _pong(self, session: Session, frame: _Frame) -> dict[str, Any]:
@@ -144,7 +144,7 @@ class Sockets:
             return {"args": [now], "op": "pong"}
         pong: dict[str, Any] = {"success": True, "ret_msg": "pong", "conn_id": session.conn_id}
         if session.purpose != "spot":
-            pong["req_id"] = frame.req_id or ""
+            pong["req_id"] = "" if frame.req_id is None else frame.req_id
         elif frame.req_id is not None:
             pong["req_id"] = frame.req_id
         return pong | {"op": "ping"}
@@ -356,11 +356,12 @@ class Sockets:
         if session.key.revoked:
             raise trouble(10003)
         if frame.reqId is not None:
-            if len(frame.reqId) > 36:
+            ident = str(frame.reqId)
+            if len(ident) > 36:
                 raise VenueError(10001, "params error: reqId is longer than 36")
-            if frame.reqId in session.requests:
+            if ident in session.requests:
                 raise trouble(20006)
-            session.requests.add(frame.reqId)
+            session.requests.add(ident)
         address = self._orders.get(connection.address)
         if address is None:
             address = self._orders[connection.address] = Rolling(self._figure("ws_orders_per_s"))
