@@ -298,7 +298,7 @@ def check_ccxt_positions(sim: Simulator, product: str, client) -> None:
 
 async def check_ccxt_streams(sim: Simulator, product: str) -> None:
     """The `watch_*` calls, and orders over WebSocket."""
-    symbols, symbol, size = PRODUCTS[product]
+    _symbols, symbol, _size = PRODUCTS[product]
     client, label = ccxt_client(ccxt.pro.bybit, sim, product, "pro"), f"{product} ccxt pro"
     try:
         async with asyncio.timeout(DEADLINE_S * 2):

@@ -45,6 +45,9 @@ _PRIVATE = {
     *(f"{base}.{category}" for base in _BASES for category in CATEGORIES if (base, category) != ("position", "spot")),
 }
 
+_LAST = ("CANCELED", "EXPIRED", "TRADE", "TRADE_PREVENTION")
+"""What an order's last report may be."""
+
 _encode = msgspec.json.encode
 
 
@@ -266,7 +269,9 @@ class Sockets:
         call = OPS.get(frame.op)
         fault = self._exchange.call_fault(call.name) if call is not None else None
         if fault is None:
-            self._send(connection, answer | self._do(connection, session, frame, call))
+            done = self._do(connection, session, frame, call)
+            # seen by clients: a lack of rights is answered without saying what was asked
+            self._send(connection, done if done["retCode"] == 10005 and session.key is not None else answer | done)
         else:
             self._faulty(connection, session, frame, call, fault, answer)
 
@@ -393,6 +398,8 @@ class Sockets:
                 row = execution_row(board, account, event.order, event.fill)
                 self._spread(account, "execution", f"execution.{row['execType']}", [row])
                 self._spread(account, "execution.fast", "execution.fast", [fast_row(row)])
+            if not event.order.open and event.execution in _LAST:
+                self._private.ended(event.order)
             self.tell_order(account, event.order)
             if board.derivative:
                 self._after_contract(account, event)
