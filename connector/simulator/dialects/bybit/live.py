@@ -10,7 +10,7 @@ from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
-from connector.simulator.accounts import AccountOrder
+from connector.simulator.accounts import Account, AccountOrder
 from connector.simulator.candles import Bar, bucket_end
 from connector.simulator.dialects.bybit.rest import INTERVALS, Params, VenueError, trouble
 from connector.simulator.dialects.bybit.rules import Rules, instrument_row
@@ -18,7 +18,7 @@ from connector.simulator.dialects.bybit.text import Ids, Numbers, fixed, fractio
 from connector.simulator.exchange import Exchange
 from connector.simulator.history import Trade
 from connector.simulator.instruments import SCALE
-from connector.simulator.margin import value_e16
+from connector.simulator.margin import Holding, value_e16
 from connector.simulator.market import Market
 
 if TYPE_CHECKING:
@@ -61,6 +61,38 @@ class Sums:
         self._seen = len(order.fills)
 
 
+class Earned:
+    """What an account's contracts have brought or cost, added up as it comes, in 1e-8: profit, commission, funding."""
+
+    def __init__(self, account: Account) -> None:
+        self._account, self._seen = account, 0
+        self.symbols: dict[str, int] = {}
+        self.assets: dict[str, int] = {}
+        self._before: dict[tuple[str, str], tuple[int, int]] = {}
+
+    def follow(self) -> None:
+        """Count what is new."""
+        incomes = self._account.incomes
+        for row in incomes[self._seen :]:
+            if row.kind in ("realised", "commission", "funding", "delivery"):
+                self.symbols[row.symbol] = self.symbols.get(row.symbol, 0) + row.amount_e8
+                self.assets[row.asset] = self.assets.get(row.asset, 0) + row.amount_e8
+        self._seen = len(incomes)
+
+    def of(self, held: Holding) -> tuple[int, int]:
+        """(all there ever was of the position's symbol, what came since it was opened)."""
+        symbol = held.market.symbol
+        total = self.symbols.get(symbol, 0)
+        if not held.lots:
+            return total, 0
+        opened_us, before = self._before.get((symbol, held.side), (-1, 0))
+        if opened_us != held.opened_us:
+            earlier = (row for row in self._account.incomes if row.symbol == symbol and row.at_us < held.opened_us)
+            before = sum(row.amount_e8 for row in earlier if row.kind not in ("insurance", "transfer"))
+            self._before[symbol, held.side] = held.opened_us, before
+        return total, total - before
+
+
 class Board:
     """What every part of the dialect needs of its markets: numbers, rules, ids."""
 
@@ -70,6 +102,7 @@ class Board:
         self.closed: dict[tuple[str, int, int], int] = {}
         """Lots of a position that a fill closed, by symbol, order and trade; noted when it was told."""
         self._sums: dict[tuple[str, int], Sums] = {}
+        self._earned: dict[str, Earned] = {}
         self._numbers = {symbol: Numbers(market.listing) for symbol, market in exchange.markets.items()}
         self._rules = {symbol: Rules.of(market.listing) for symbol, market in exchange.markets.items()}
 
@@ -80,6 +113,14 @@ class Board:
         if found is None:
             found = self._sums[key] = Sums()
         found.follow(order)
+        return found
+
+    def earned(self, account: Account) -> Earned:
+        """What an account's contracts have brought."""
+        found = self._earned.get(account.name)
+        if found is None:
+            found = self._earned[account.name] = Earned(account)
+        found.follow()
         return found
 
     @property

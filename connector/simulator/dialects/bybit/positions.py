@@ -7,7 +7,8 @@ and private topics, read 2026-11.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
@@ -18,7 +19,7 @@ from connector.simulator.dialects.bybit.live import Board
 from connector.simulator.dialects.bybit.orders import OrderReader
 from connector.simulator.dialects.bybit.rest import Params, VenueError, trouble
 from connector.simulator.dialects.bybit.text import plain
-from connector.simulator.dialects.bybit.trading import Private
+from connector.simulator.dialects.bybit.trading import Execution, Private
 from connector.simulator.instruments import SCALE
 from connector.simulator.margin import Holding, HoldingSide, Income
 from connector.simulator.market import Market
@@ -84,9 +85,7 @@ def position_row(board: Board, held: Holding, *, stream: bool = False) -> dict[s
     account, market, listing = held.account, held.market, held.market.listing
     clearing, numbers = board.exchange.desk.clearing, board.numbers(market)
     terms = clearing.terms(account, market)
-    incomes = [row for row in account.incomes if row.symbol == market.symbol and row.kind != "insurance"]
-    here = [row for row in incomes if held.lots and row.at_us >= held.opened_us]
-    total, current = (sum(row.amount_e8 for row in rows) for rows in (incomes, here))
+    total, current = board.earned(account).of(held)
     bracket = clearing.bracket(market, held.value_e8)
     liquidation = clearing.liquidation_e8(held)
     fills = account.fills.get(market.symbol, [])
@@ -213,7 +212,6 @@ class ContractPrivate(Private):
     def coin_fields(self, account: Account, coin: str) -> dict[str, int]:
         """What there is of a coin, positions included."""
         state = self._clearing.state(account, coin)
-        kinds = ("realised", "commission", "funding", "delivery")
         return {
             "equity": state.balance_e8,
             "walletBalance": state.wallet_e8,
@@ -222,7 +220,7 @@ class ContractPrivate(Private):
             "totalPositionIM": state.position_margin_e8,
             "totalPositionMM": state.maintenance_e8,
             "unrealisedPnl": state.unrealised_e8,
-            "cumRealisedPnl": sum(r.amount_e8 for r in account.incomes if r.asset == coin and r.kind in kinds),
+            "cumRealisedPnl": self._board.earned(account).assets.get(coin, 0),
         }
 
     def account_info(self, account: Account, p: Params) -> Any:
@@ -300,12 +298,14 @@ class ContractPrivate(Private):
         token = str(rows[limit - 1][0]) if len(rows) > limit else ""
         return {"list": [row for _, row in rows[:limit]], "nextPageCursor": token}
 
-    def execution_rows(self, account: Account) -> Iterable[tuple[tuple[int, int], dict[str, Any]]]:
+    def _executions(self, account: Account) -> Iterator[Execution]:
         """Fundings stand among the fills."""
-        yield from super().execution_rows(account)
+        yield from super()._executions(account)
         for row in account.incomes:
             if row.kind == "funding":
-                yield (row.at_us, row.number), funding_row(self._board, account, row)
+                market = self._exchange.markets[row.symbol]
+                write = partial(funding_row, self._board, account, row)
+                yield Execution(row.at_us, row.number, market, "Funding", write)
 
     # positions
 

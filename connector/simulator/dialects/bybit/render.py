@@ -13,7 +13,7 @@ from connector.simulator.dialects.bybit.live import Board
 from connector.simulator.dialects.bybit.text import fixed, plain
 from connector.simulator.margin import cost_at
 
-__all__ = ["execution_row", "fast_row", "order_row", "status_of"]
+__all__ = ["execution_kind", "execution_row", "fast_row", "order_row", "status_of"]
 
 SIDES = {Side.BUY: "Buy", Side.SELL: "Sell"}
 
@@ -163,6 +163,11 @@ def _met(board: Board, order: AccountOrder) -> str:
         return ""
     other = match.taker_order_id if match.maker_order_id == order.order_id else match.maker_order_id
     return board.ids.order(order.market.symbol, other)
+
+
+def execution_kind(order: AccountOrder) -> str:
+    """What the fills of an order are called."""
+    return _ORIGINS[order.new.origin][1] if order.new.origin in _ORIGINS else "Trade"
 
 
 def execution_row(board: Board, account: Account, order: AccountOrder, fill: AccountFill) -> dict[str, Any]:

@@ -56,7 +56,8 @@ def _blocks(listing: Listing) -> dict[str, Any]:
     spot = not listing.is_contract
     step, tick = listing.step_e8, listing.tick_e8
     unit = SCALE if listing.product == "inverse" else listing.price_e8
-    most = max(step * 1000, 8_000_000 * SCALE * SCALE // unit // step * step)
+    worth = 8_000_000 if spot else 80_000_000
+    most = max(step * 1000, worth * SCALE * SCALE // unit // step * step)
     if spot:
         least = "5" if listing.quote in _DOLLARS else "0.0001"
         lots = {

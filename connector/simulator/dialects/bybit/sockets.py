@@ -45,14 +45,17 @@ _PRIVATE = {
     *(f"{base}.{category}" for base in _BASES for category in CATEGORIES if (base, category) != ("position", "spot")),
 }
 
+_LAST = ("CANCELED", "EXPIRED", "TRADE", "TRADE_PREVENTION")
+"""What an order's last report may be."""
+
 _encode = msgspec.json.encode
 
 
 class _Frame(msgspec.Struct):
     op: str = ""
     args: Any = None
-    req_id: str | None = None
-    reqId: str | None = None  # noqa: N815 - the venue's name
+    req_id: str | int | None = None
+    reqId: str | int | None = None  # noqa: N815 - the venue's name
     header: dict[str, Any] | None = None
 
 
@@ -132,7 +135,7 @@ class Sockets:
         """An answer to a control frame. Private sockets repeat a request's id only when there was one."""
         answer: dict[str, Any] = {"success": success, "ret_msg": words, "conn_id": session.conn_id}
         if session.purpose != "private" or frame.req_id is not None:
-            answer["req_id"] = frame.req_id or ""
+            answer["req_id"] = "" if frame.req_id is None else frame.req_id
         return answer | {"op": frame.op}
 
     def _pong(self, session: Session, frame: _Frame) -> dict[str, Any]:
@@ -144,7 +147,7 @@ class Sockets:
             return {"args": [now], "op": "pong"}
         pong: dict[str, Any] = {"success": True, "ret_msg": "pong", "conn_id": session.conn_id}
         if session.purpose != "spot":
-            pong["req_id"] = frame.req_id or ""
+            pong["req_id"] = "" if frame.req_id is None else frame.req_id
         elif frame.req_id is not None:
             pong["req_id"] = frame.req_id
         return pong | {"op": "ping"}
@@ -266,7 +269,9 @@ class Sockets:
         call = OPS.get(frame.op)
         fault = self._exchange.call_fault(call.name) if call is not None else None
         if fault is None:
-            self._send(connection, answer | self._do(connection, session, frame, call))
+            done = self._do(connection, session, frame, call)
+            # seen by clients: a lack of rights is answered without saying what was asked
+            self._send(connection, done if done["retCode"] == 10005 and session.key is not None else answer | done)
         else:
             self._faulty(connection, session, frame, call, fault, answer)
 
@@ -356,11 +361,12 @@ class Sockets:
         if session.key.revoked:
             raise trouble(10003)
         if frame.reqId is not None:
-            if len(frame.reqId) > 36:
+            ident = str(frame.reqId)
+            if len(ident) > 36:
                 raise VenueError(10001, "params error: reqId is longer than 36")
-            if frame.reqId in session.requests:
+            if ident in session.requests:
                 raise trouble(20006)
-            session.requests.add(frame.reqId)
+            session.requests.add(ident)
         address = self._orders.get(connection.address)
         if address is None:
             address = self._orders[connection.address] = Rolling(self._figure("ws_orders_per_s"))
@@ -392,6 +398,8 @@ class Sockets:
                 row = execution_row(board, account, event.order, event.fill)
                 self._spread(account, "execution", f"execution.{row['execType']}", [row])
                 self._spread(account, "execution.fast", "execution.fast", [fast_row(row)])
+            if not event.order.open and event.execution in _LAST:
+                self._private.ended(event.order)
             self.tell_order(account, event.order)
             if board.derivative:
                 self._after_contract(account, event)

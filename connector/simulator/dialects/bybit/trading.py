@@ -8,8 +8,9 @@ guide, order, account and position pages, read 2026-11.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
 import msgspec
@@ -19,7 +20,7 @@ from connector.simulator.desk import Refused
 from connector.simulator.dialects.bybit.fields import Call
 from connector.simulator.dialects.bybit.live import Board
 from connector.simulator.dialects.bybit.orders import OrderReader
-from connector.simulator.dialects.bybit.render import execution_row, order_row, status_of
+from connector.simulator.dialects.bybit.render import execution_kind, execution_row, order_row, status_of
 from connector.simulator.dialects.bybit.rest import Params, VenueError, trouble
 from connector.simulator.dialects.bybit.rules import instrument_row
 from connector.simulator.dialects.bybit.text import fixed, fraction, plain
@@ -27,7 +28,7 @@ from connector.simulator.instruments import SCALE
 from connector.simulator.keys import ApiKey
 from connector.simulator.market import Market
 
-__all__ = ["Grant", "Private", "Rolling"]
+__all__ = ["Execution", "Grant", "Private", "Rolling"]
 
 _DAY_MS = 86_400_000
 _WEEK_MS = 7 * _DAY_MS
@@ -80,6 +81,16 @@ class Grant(msgspec.Struct, frozen=True):
     reset_ms: int
 
 
+class Execution(NamedTuple):
+    """A row of the list of executions before it is written: when, where it stands among its like, and what it is."""
+
+    at_us: int
+    number: int
+    market: Market
+    kind: str
+    write: Callable[[], dict[str, Any]]
+
+
 class Private:
     """Everything behind a key; of contracts see `positions.ContractPrivate`."""
 
@@ -88,7 +99,7 @@ class Private:
         self._reader, self._tell_late = reader, tell_late
         self._used: dict[str, set[str]] = {}
         self._buckets: dict[tuple[str, str], Rolling] = {}
-        self._forgotten_us = 0
+        self._closed: dict[str, deque[AccountOrder]] = {}
         self._started_ms = board.exchange.clock.now_ms()
 
     # who asks
@@ -313,9 +324,7 @@ class Private:
             raise VenueError(10001, "params error: symbol, baseCoin or settleCoin is required")
         if category != self._board.category:
             return {"list": [], "nextPageCursor": "", "category": category}
-        every = list(self._orders(account))
-        closed = [order for order in every if not order.open and order.updated_us > self._forgotten_us]
-        closed = sorted(closed, key=lambda order: order.updated_us, reverse=True)[:CLOSED_KEPT]
+        closed = self._closed.get(account.name, ())
         if order_id or link_id:
             found = self._find(account, order_id, link_id)
             chosen = [found] if found is not None and (found.open or found in closed) else []
@@ -324,10 +333,8 @@ class Private:
             wanted = p.text("orderFilter")
             chosen = [
                 order
-                for order in (closed if ended else every)
-                if (ended or order.open)
-                and self._about(order.market, symbol, base, settle)
-                and wanted in ("", _filter_of(order))
+                for order in (closed if ended else account.open_on())
+                if self._about(order.market, symbol, base, settle) and wanted in ("", _filter_of(order))
             ]
         return self._order_page(category, chosen, p)
 
@@ -373,25 +380,30 @@ class Private:
         first, last = self._span(p, default=bool(order_id or link_id))
         if category != self._board.category:
             return {"list": [], "nextPageCursor": "", "category": category}
-        found = self._find(account, order_id, link_id) if order_id or link_id else None
-        wanted = "" if found is None else self._board.ids.order(found.market.symbol, found.order_id)
-        rows = [
-            (sort, row)
-            for sort, row in self.execution_rows(account)
-            if (not (order_id or link_id) or row["orderId"] == wanted)
-            and (order_id or link_id or self._about(self._exchange.markets[row["symbol"]], symbol, base, ""))
-            and kind in ("", row["execType"])
-            and first <= sort[0] // 1000 <= last
-            and self._visible(sort[0])
+        if order_id or link_id:
+            found = self._find(account, order_id, link_id)
+            rows = [] if found is None else list(self._fills_of(found))
+        else:
+            rows = [row for row in self._executions(account) if self._about(row.market, symbol, base, "")]
+        chosen = [
+            row
+            for row in rows
+            if kind in ("", row.kind) and first <= row.at_us // 1000 <= last and self._visible(row.at_us)
         ]
-        page, token = _page(rows, lambda each: each[0], p.limit(50, 100), p)
-        return {"nextPageCursor": token, "category": category, "list": [row for _, row in page]}
+        page, token = _page(chosen, lambda row: (row.at_us, row.number), p.limit(50, 100), p)
+        return {"nextPageCursor": token, "category": category, "list": [row.write() for row in page]}
 
-    def execution_rows(self, account: Account) -> Iterable[tuple[tuple[int, int], dict[str, Any]]]:
-        """Every fill of an account, and where it stands in time."""
+    def _executions(self, account: Account) -> Iterator[Execution]:
+        """Everything that happened to an account, in no order."""
         for order in self._orders(account):
-            for fill in order.fills:
-                yield (fill.time_us, fill.trade_id), execution_row(self._board, account, order, fill)
+            yield from self._fills_of(order)
+
+    def _fills_of(self, order: AccountOrder) -> Iterator[Execution]:
+        kind = execution_kind(order)
+        for fill in order.fills:
+            number = 2 * fill.trade_id + fill.is_maker  # who trades with himself has two rows of one trade
+            write = partial(execution_row, self._board, order.account, order, fill)
+            yield Execution(fill.time_us, number, order.market, kind, write)
 
     def _span(self, p: Params, *, default: bool = False) -> tuple[int, int]:
         """(first, last) millisecond asked about: at most a week, by default the last one; all time for one order."""
@@ -407,9 +419,16 @@ class Private:
             raise VenueError(10001, "params error: the time range must be less than or equal to 7 days")
         return first, last
 
+    def ended(self, order: AccountOrder) -> None:
+        """An order is at its end; the newest of these are kept at hand."""
+        kept = self._closed.get(order.account.name)
+        if kept is None:
+            kept = self._closed[order.account.name] = deque(maxlen=CLOSED_KEPT)
+        kept.append(order)
+
     def forget_closed(self) -> None:
         """The service has started anew: of closed orders only the history still knows."""
-        self._forgotten_us = self._exchange.clock.now_us()
+        self._closed.clear()
 
     # account
 
