@@ -36,7 +36,7 @@ from connector.domain.commands import (
 )
 from connector.domain.credentials import Credentials
 from connector.domain.facts import BalanceReport, OrderReport, PositionReport
-from connector.domain.instruments import InstrumentStatus, InstrumentTable, OtherFilter
+from connector.domain.instruments import Instrument, InstrumentStatus, InstrumentTable, OtherFilter
 from connector.domain.market import AggTrade, BookDelta, BookState, Candle, MarketEvent, OrderBook, Trade
 from connector.domain.orders import Fill, OrderStatus, OrderType, TimeInForce
 from connector.domain.queries import (

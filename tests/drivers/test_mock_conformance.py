@@ -10,7 +10,7 @@ from connector.testing.mock_driver import MOCK
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from mock_facts import FACTS  # noqa: E402
+from mock_facts import FACTS
 
 
 class TestMock(DriverSuite):
