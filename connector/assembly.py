@@ -11,7 +11,7 @@ from typing import Any
 
 from connector.clock import Clock, ClockOffset
 from connector.domain.credentials import Credentials
-from connector.drivers.contract import Driver, Hosts
+from connector.drivers.contract import Driver
 from connector.drivers.registry import find_driver
 from connector.errors import Unsupported
 from connector.settings import ConnectorSettings, VenueSettings
@@ -108,7 +108,7 @@ def _recording_ended(venue: str, failure: OSError) -> None:
 
 @dataclass(frozen=True)
 class _Budgets:
-    """What all venues behind the same hosts share, because the exchange counts by address."""
+    """What all venues behind the same hosts share, because the exchange counts by address; of one pool, the ledger alone."""
 
     ledger: Ledger
     connects: ConnectBudget
@@ -131,7 +131,7 @@ def assemble(settings: ConnectorSettings, clock: Clock, parts: Parts) -> Assembl
         Unsupported: an exchange, or an environment of it, that does not exist; the text lists the ones that do.
         SettingsError: a transport is forced that is not installed.
     """
-    shared: dict[Hosts, _Budgets] = {}
+    shared: dict[object, _Budgets] = {}
     wall = WallWatch(clock)
     memories = {venue.name: _remember(venue, clock, wall, parts, shared) for venue in settings.venues}
     children = tuple(
@@ -160,25 +160,20 @@ def assemble(settings: ConnectorSettings, clock: Clock, parts: Parts) -> Assembl
 
 
 def _remember(
-    venue: VenueSettings, clock: Clock, wall: WallWatch, parts: Parts, shared: dict[Hosts, _Budgets]
+    venue: VenueSettings, clock: Clock, wall: WallWatch, parts: Parts, shared: dict[object, _Budgets]
 ) -> VenueMemory:
     driver = parts.driver(venue.exchange)
     hosts = hosts_of(venue, driver)
-    if hosts not in shared:
-        limits, offset = driver.streams.limits, ClockOffset()
-        shared[hosts] = _Budgets(
-            Ledger(driver.limits, clock, offset=offset, headroom=venue.budget_share, name=venue.name),
-            ConnectBudget(limits.connects, limits.connects_window_s, parts.random),
-            offset,
-            threading.Lock(),
-        )
-    budgets = shared[hosts]
+    budgets = shared.setdefault(hosts, _budgets(venue, driver, clock, parts))
+    pool = (driver.pool, venue.environment) if driver.pool and venue.rest_url is None else hosts
+    ledger = shared.setdefault(pool, budgets).ledger
+    ledger.apply_limits(limit for limit in driver.limits if limit.name not in ledger.names())
     memory = VenueMemory(
         venue,
         driver,
         hosts,
         clock,
-        ledger=budgets.ledger,
+        ledger=ledger,
         connects=budgets.connects,
         offset=budgets.offset,
         offset_lock=budgets.offset_lock,
@@ -189,6 +184,16 @@ def _remember(
     if venue.credentials is not None:
         memory.trading = _trade(memory, venue.credentials)
     return memory
+
+
+def _budgets(venue: VenueSettings, driver: Driver, clock: Clock, parts: Parts) -> _Budgets:
+    limits, offset = driver.streams.limits, ClockOffset()
+    return _Budgets(
+        Ledger(driver.limits, clock, offset=offset, headroom=venue.budget_share, name=venue.name),
+        ConnectBudget(limits.connects, limits.connects_window_s, parts.random),
+        offset,
+        threading.Lock(),
+    )
 
 
 def _trade(memory: VenueMemory, credentials: Credentials) -> Trading:
@@ -210,6 +215,7 @@ def _trade(memory: VenueMemory, credentials: Credentials) -> Trading:
         language.auth(credentials),
         language,
         driver.session if memory.hosts.session else None,
+        driver.events,
         MemoryStore() if settings.store is None else settings.store,
         settings.risk_hooks,
     )

@@ -467,13 +467,14 @@ class BookSync:
     def on_quiet(self) -> tuple[Action, ...]:
         """The subscription stands, and nothing came for a while: ask for the snapshot without waiting for a first delta.
 
-        What is missing between that snapshot and the first delta shows as a gap when it comes.
+        What is missing between that snapshot and the first delta shows as a gap when it comes. Where the stream brings snapshots
+        and did not bring this one, it is asked for anew.
         """
-        if self.rule.snapshot_limit is None or self._in_flight is not None or self._book is not None:
+        if self._in_flight is not None or self._book is not None:
             return _NOTHING
         if not self._connected or not self._trading:
             return _NOTHING
-        self._quiet = True
+        self._quiet = self.rule.snapshot_limit is not None
         return (self._fetch(),)
 
     def on_overflow(self, reason: str = "our own queue overflowed") -> tuple[Action, ...]:

@@ -181,13 +181,16 @@ def check_amend(amend: AmendOrder, order: PlaceOrder, instrument: Instrument) ->
     Raises:
         FilterRefused: the first rule that is broken.
     """
-    if not SMALLEST <= amend.quantity <= LARGEST:
-        raise FilterRefused("ORDER_SHAPE", "quantity", str(amend.quantity), "is not a positive number in range")
+    quantity = order.quantity if amend.quantity is None else amend.quantity
+    if quantity is None:
+        raise FilterRefused("ORDER_SHAPE", "quantity", "None", "is missing: the order was placed without one")
+    if not SMALLEST <= quantity <= LARGEST:
+        raise FilterRefused("ORDER_SHAPE", "quantity", str(quantity), "is not a positive number in range")
     for rule in instrument.filters:
         if isinstance(rule, AmountFilter) and not rule.market_only:
-            _in_range_and_on_grid("LOT_SIZE", "quantity", amend.quantity, rule.minimum, rule.maximum, rule.step)
+            _in_range_and_on_grid("LOT_SIZE", "quantity", quantity, rule.minimum, rule.maximum, rule.step)
         elif isinstance(rule, NotionalFilter) and order.price is not None:
-            _notional(rule, "quantity", amend.quantity, order.price, instrument)
+            _notional(rule, "quantity", quantity, order.price, instrument)
 
 
 def _in_range_and_on_grid(

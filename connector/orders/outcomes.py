@@ -12,6 +12,7 @@ What holds:
   timestamp + recvWindow + the venue's own delay) and would show its effect; twice, spaced. Then neither the open orders nor
   the fills since may show the order, both asked later still. Only that is `SettledAs(REJECTED, code=NEVER_ARRIVED)`.
 - A question that fails changes nothing: the next one comes later, at most `Pace.slowest_s` later, for ever.
+- A receipt, where that is all a venue answers, is no more than that: the order is waited and asked for like a lost one.
 - A refusal that says the client id is in use proves that the order exists: ids are ours and unique. It is asked for.
 - A cancel is done when the venue reports the order final, with its filled quantity. "Not open" is a reason to ask.
 - An amend is done when the venue reports the new quantity; the old one counts only when asked after the amend could arrive.
@@ -57,6 +58,7 @@ __all__ = [
     "Question",
     "QuestionFailed",
     "Reachable",
+    "Received",
     "Refused",
     "Seen",
     "SettledAs",
@@ -130,6 +132,16 @@ class Accepted(msgspec.Struct, frozen=True):
     report: OrderReport | None = None
 
 
+class Received(msgspec.Struct, frozen=True):
+    """A trustworthy answer that says only that the request was received: what comes of it is told elsewhere.
+
+    It proves nothing either way. The order may still be refused, and an order nobody finds later was lost on the way.
+    The first question waits a little, since as a rule the private stream tells the rest at once.
+    """
+
+    at_ns: int
+
+
 class Refused(msgspec.Struct, frozen=True):
     """A trustworthy answer to this very command: the venue did not do it. A cancel of something not open is `NotOpen` instead.
 
@@ -199,6 +211,7 @@ class Reachable(msgspec.Struct, frozen=True):
 
 Fact = (
     Accepted
+    | Received
     | Refused
     | DuplicateId
     | NotSent
@@ -402,6 +415,9 @@ def learn(pending: Pending, fact: Fact) -> Pending:
             return _settle(pending, OutcomeKind.REFUSED, reason=f"not sent: {reason}")
         case Lost(reason):
             return _unknown(pending, reason)
+        case Received(at_ns):
+            pending = _unknown(pending, "the venue received the request and has not told what came of it")
+            return _but(pending, questions=_AFTER_RECEIPT, last_question_ns=at_ns)
         case DuplicateId(reason):
             told = f"the venue has an open order of this id: {reason}"
             return _but(pending, lost=told, exists=True, questions=0, last_question_ns=None)
@@ -491,6 +507,8 @@ def _end_of(pending: Pending, report: OrderReport) -> Pending:
 
 
 _MISSES = 2
+_AFTER_RECEIPT = 2
+"""As if so many questions had been asked: the pause before the first is `first_s`, doubled once."""
 
 
 def _counts(pending: Pending, asked: Asked) -> bool:

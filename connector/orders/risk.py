@@ -19,7 +19,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from connector.domain.account import Balance
-from connector.domain.commands import AmendOrder, CancelAll, CancelOrder, Command, PlaceOrder
+from connector.domain.commands import AmendOrder, Command, PlaceBatch, PlaceOrder, PlaceOrderList
 from connector.domain.market import Side
 from connector.domain.orders import Fill, Order
 from connector.domain.symbols import Symbol
@@ -107,7 +107,7 @@ def evaluate(hooks: Iterable[RiskHook], command: Command, view: RiskView) -> Non
     Raises:
         RiskRefused: with the hook's name; from whatever the hook raised.
     """
-    if isinstance(command, CancelOrder | CancelAll):
+    if not isinstance(command, PlaceOrder | AmendOrder | PlaceBatch | PlaceOrderList):
         return
     if isinstance(command, PlaceOrder | AmendOrder):
         for hook in hooks:

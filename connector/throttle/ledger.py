@@ -281,7 +281,8 @@ class Ledger:
                     ticket.changed.notify()
 
     def apply_limits(self, limits: Iterable[BudgetLimit]) -> None:
-        """Take the venue's current limits. What was spent stays spent, also under a budget whose window changed.
+        """Take the venue's current limits; budgets not named keep theirs. What was spent stays spent, also under a budget whose
+        window changed.
 
         Raises:
             SettingsError: two limits have one name, so a charge could not say which it means.
@@ -296,7 +297,7 @@ class Ledger:
         with self._lock:
             now_s = self._clock.monotonic_s()
             venue = self._turn(now_s)
-            budgets = {}
+            budgets = dict(self._budgets)
             for limit in fresh:
                 budget = self._budgets.get(limit.name)
                 if budget is None or (budget.limit.window_s, budget.limit.aligned) != (limit.window_s, limit.aligned):
@@ -309,6 +310,10 @@ class Ledger:
                 budgets[limit.name] = budget
             self._budgets = budgets
             self._serve_and_wake(now_s, venue)
+
+    def names(self) -> frozenset[str]:
+        """The budgets a limit is known for."""
+        return frozenset(self._budgets)
 
     def use_offset(self, offset: ClockOffset | None) -> None:
         """Take the venue's clock from here on."""

@@ -287,7 +287,7 @@ class AccountSide:
         now_s, now_ns = self._clock.monotonic_s(), self._clock.time_ns()
         if now_s < self._not_before_s:
             return
-        every_s = EVERY_S if self._trading.session.is_up else EVERY_DOWN_S
+        every_s = EVERY_S if self._trading.is_followed else EVERY_DOWN_S
         if now_s - self._began_s >= every_s or (self._doubt and now_ns >= self._doubt_ns + self._late_ns):
             self._wanted |= EVERYTHING
         if self.model.parked and now_s >= self._strays_s:
@@ -435,7 +435,7 @@ class AccountSide:
         age_s = None if last_ns is None else max(0.0, (now_ns - last_ns) / NS_PER_S)
         if not self.model.is_loaded:
             reason = "the store of orders could not be read yet"
-        elif not self._trading.session.is_up:
+        elif not self._trading.is_followed:
             reason = "the private session is down"
         else:
             reason = self._doubt

@@ -8,6 +8,7 @@ feed's lock. Nothing here waits or sends.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -26,7 +27,14 @@ __all__ = ["BookFeed", "RenewalWish", "SnapshotWish"]
 ANSWER_WITHIN_S = 25.0
 """A snapshot nobody answered for by then is given up; its question went down with an actor."""
 QUIET_S = 3.0
-"""A subscribed book without any delta for so long is begun from a snapshot alone."""
+"""A subscribed book without any delta for so long is begun from a snapshot alone; where the stream brings the snapshot and did
+not in that time, the topic is subscribed again."""
+SNAPSHOT_WITHIN_S = 8.0
+"""How long a topic that was subscribed again may take to bring its snapshot."""
+
+
+PROBED = 5
+"""Levels a side that are compared with REST's answer when a book is silent."""
 
 
 class SnapshotWish(msgspec.Struct, frozen=True):
@@ -55,6 +63,9 @@ class BookFeed(Feed):
         self.book = LiveBook(BookSync(venue, topic.symbol, rule), clock.time_ns)
         self._answer_by_s: tuple[int, float] | None = None
         self._joined_s = float("inf")
+        self._brings_snapshots = rule.snapshot_limit is None
+        if self._brings_snapshots:  # its numbers need not be those of REST's answers
+            self.rule = replace(self.rule, shows_newer=self._differs_from)
 
     # ------------------------------------------------------------ frames
 
@@ -67,14 +78,23 @@ class BookFeed(Feed):
     def _take(self, frame: bytes, received_ns: int, now_s: float) -> None:
         self.frames += 1
         try:
-            delta = self._read(frame, received_ns)  # type: ignore[misc]
+            read = self._read(frame, received_ns)  # type: ignore[misc]
         except WireFormatError as unreadable:
             self.unreadable += 1
             self._on_unreadable(unreadable)
             self._perform(self.book.on_overflow(f"an update could not be read: {unreadable.problem}"), None)
             return
-        if delta is None:
+        if type(read) is list:
+            for each in read:
+                self._take_value(each, now_s)
+        elif read is not None:
+            self._take_value(read, now_s)
+
+    def _take_value(self, value: Any, now_s: float) -> None:
+        if type(value) is OrderBook:
+            self._take_stream_snapshot(value, now_s)
             return
+        delta: BookDelta = value
         actions = self.book.on_delta(delta)
         if self._last_key is None or delta.last_update_id > self._last_key or _publishes(actions):
             self._last_key, self.last, self.last_new_s = delta.last_update_id, delta, now_s
@@ -82,6 +102,14 @@ class BookFeed(Feed):
         else:
             self.duplicates += 1
         self._perform(actions, delta)
+
+    def _take_stream_snapshot(self, snapshot: OrderBook, now_s: float) -> None:
+        """The stream's own snapshot replaces the book, whatever the numbers say: venues count anew after a restart."""
+        self._counters.add("book.stream_snapshots")
+        self._answer_by_s = None
+        self._last_key, self.last, self.last_new_s = snapshot.update_id, snapshot, now_s
+        self.accepted += 1
+        self._perform(self.book.on_snapshot(snapshot), None)
 
     # ------------------------------------------------------------ snapshots (the thread that fetched them)
 
@@ -129,9 +157,20 @@ class BookFeed(Feed):
         super().on_tick(now_s, backfill_within_s)
         if self._answer_by_s is not None and now_s > self._answer_by_s[1]:
             self.snapshot_failed(self._answer_by_s[0], None)
-        if self.book.state is BookState.SYNCING and now_s - max(self._joined_s, self.last_new_s or 0.0) > QUIET_S:
+        if self.book.state is not BookState.SYNCING:
+            return
+        since_s = self._joined_s if self._brings_snapshots else max(self._joined_s, self.last_new_s or 0.0)
+        if now_s - since_s > QUIET_S:
             with self._exclusively():
                 self._perform(self.book.on_quiet(), None)
+
+    def _differs_from(self, seen: Any, answer: OrderBook) -> bool:
+        """Whether the venue's best levels are others than ours: a silent book then missed something."""
+        try:
+            top = self.book.snapshot(PROBED)
+        except BookNotValid:
+            return True
+        return (top.bids, top.asks) != (answer.bids[:PROBED], answer.asks[:PROBED])
 
     # ------------------------------------------------------------ what the book decided
 
@@ -148,6 +187,9 @@ class BookFeed(Feed):
                 self._answer_by_s = (action.attempt, self._clock.monotonic_s() + wait_s + ANSWER_WITHIN_S)
                 self._ask(SnapshotWish(self.topic, action))
             else:
+                self._counters.add("book.renewals")
+                wait_s = action.wait_up_to_s + action.not_before_s
+                self._answer_by_s = (action.attempt, self._clock.monotonic_s() + wait_s + SNAPSHOT_WITHIN_S)
                 self._ask(RenewalWish(self.topic, action))
 
     def _publish(self, delta: BookDelta | None) -> None:

@@ -5,7 +5,7 @@ Pure: compares values, builds queries. It never asks them and never waits; the f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
@@ -19,12 +19,24 @@ from connector.domain.queries import (
     CandlesQuery,
     DepthQuery,
     HistoricalTradesQuery,
+    MarkPricesQuery,
     Query,
+    RecentTradesQuery,
     TickersQuery,
 )
 from connector.domain.topics import Topic, TopicKind
+from connector.drivers.contract import Driver
 
-__all__ = ["CONTINUITY", "Missing", "TopicContinuity", "following", "same_but_for_times", "unsettled"]
+__all__ = [
+    "CONTINUITY",
+    "OPAQUE_TRADES",
+    "Missing",
+    "TopicContinuity",
+    "continuity_of",
+    "following",
+    "same_but_for_times",
+    "unsettled",
+]
 
 
 NS_PER_MS = 1_000_000
@@ -51,6 +63,13 @@ def _missing_trades(topic: Topic, last: Trade, new: Trade) -> Missing | None:
         return None
     first = last.trade_id + 1
     return Missing(first, new.trade_id - 1, new.trade_id - first, HistoricalTradesQuery(topic.symbol, from_id=first))
+
+
+def _missing_opaque_trades(topic: Topic, last: Trade, new: Trade) -> Missing | None:
+    """Between two connections: whatever the venue's newest trades still show. How many there were cannot be known."""
+    if last.sequence is None or new.sequence is None:
+        return None
+    return Missing(last.sequence, new.sequence, None, RecentTradesQuery(topic.symbol))
 
 
 def _missing_agg_trades(topic: Topic, last: AggTrade, new: AggTrade) -> Missing | None:
@@ -92,17 +111,22 @@ class TopicContinuity:
     Attributes:
         key: rises with every new value; an equal or lower one is a duplicate. None: this value cannot be ordered.
         contiguous: keys rise by exactly one from value to value.
+        distinct: tells values of an equal key apart; None where an equal key is the same value.
         missing: (topic, last, new) -> what lies between them; None when nothing does, or when it cannot be known.
+        after_loss: True where keys do not show a hole: what lies between is missing only when the stream was interrupted there.
         identity: (recovered value) -> its place in `Missing.first … last`.
-        probe: the question whose answer shows whether a silent topic missed something.
+        probe: the question whose answer shows whether a silent topic missed something; None where there is none, and silence
+            is never suspicious.
         shows_newer: (last seen, answer) -> True when the venue has something that this topic should have sent.
     """
 
     key: Callable[[Any], int | None]
-    probe: Callable[[Topic], Query]
+    probe: Callable[[Topic], Query] | None
     shows_newer: Callable[[Any, Any], bool]
     contiguous: bool = False
+    distinct: Callable[[Any], Hashable] | None = None
     missing: Callable[[Topic, Any, Any], Missing | None] | None = None
+    after_loss: bool = False
     identity: Callable[[Any], int] | None = None
 
 
@@ -157,7 +181,37 @@ CONTINUITY: dict[TopicKind, TopicContinuity] = {
         probe=lambda topic: DepthQuery(topic.symbol, limit=5),
         shows_newer=lambda seen, answer: answer.update_id > seen.last_update_id,
     ),
+    TopicKind.MARK_PRICE: TopicContinuity(
+        key=attrgetter("event_time_ns"),
+        probe=lambda topic: MarkPricesQuery((topic.symbol,)),
+        shows_newer=lambda seen, answer: bool(answer) and answer[-1].mark != seen.mark,
+    ),
+    TopicKind.LIQUIDATIONS: TopicContinuity(
+        key=attrgetter("event_time_ns"),
+        distinct=lambda event: (event.side, event.price, event.quantity),
+        probe=None,
+        shows_newer=lambda seen, answer: False,
+    ),
 }
+
+
+OPAQUE_TRADES = TopicContinuity(
+    key=attrgetter("sequence"),
+    distinct=attrgetter("trade_id"),
+    missing=_missing_opaque_trades,
+    after_loss=True,
+    identity=attrgetter("sequence"),
+    probe=lambda topic: RecentTradesQuery(topic.symbol, limit=1),
+    shows_newer=lambda seen, answer: bool(answer) and answer[-1].sequence > seen.sequence,
+)
+"""Trades whose ids say nothing: their sequence tells the order, several may share one, and no figure shows a hole."""
+
+
+def continuity_of(driver: Driver, kind: TopicKind) -> TopicContinuity:
+    """The rules of one kind of topic at one venue."""
+    if kind is TopicKind.TRADES and driver.trade_ids == "opaque":
+        return OPAQUE_TRADES
+    return CONTINUITY[kind]
 
 
 def following(missing: Missing, page: Sequence[Any]) -> Query | None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,7 +28,7 @@ from connector.domain.market import Candle, Freshness, Gap
 from connector.domain.topics import Topic
 from connector.errors import WireFormatError
 from connector.telemetry import Counters, OncePerKind
-from connector.venue.continuity import CONTINUITY, Missing
+from connector.venue.continuity import CONTINUITY, Missing, TopicContinuity
 from connector.venue.delivery import Notice, Subscription, TopicState, TopicStatus
 from connector.venue.liveness import Rate
 
@@ -78,8 +78,10 @@ class Feed:
         counters: Counters,
         alarms: OncePerKind,
         backfill: bool = True,
+        rule: TopicContinuity | None = None,
     ) -> None:
         self.venue, self.topic = venue, topic
+        self.rule = rule or CONTINUITY[topic.kind]
         self.frames = self.accepted = self.values = self.duplicates = self.unreadable = self.gaps = (
             self.recovered_values
         ) = 0
@@ -89,9 +91,12 @@ class Feed:
         self.rate = Rate()
         self.epoch = 0
         self._clock, self._ask, self._counters, self._alarms, self._backfill = clock, ask, counters, alarms, backfill
-        self._rule = CONTINUITY[topic.kind]
-        self._key = self._rule.key
+        self._key = self.rule.key
         self._last_key: int | None = None
+        self._at_key: set[Hashable] = set()  # values of the last key, where those have to be told apart
+        self._before_hole: frozenset[Hashable] = frozenset()  # those before the hole being filled
+        self._interrupted = False  # since the last value the stream may have been without us
+        self._make_reader: Callable[[], Callable[[bytes, int], Any]] | None = None
         self._read: Callable[[bytes, int], Any] | None = None
         self._lock = threading.Lock()  # one frame, one recovery, one change of owner or state at a time
         self._calling: Subscription | None = None  # whose callback runs now
@@ -99,7 +104,7 @@ class Feed:
         self._frames_before_owner = 0
         self._successor: Source | None = None
         self._successor_frames: deque[tuple[bytes, int]] = deque(maxlen=HELD_AT_MOST)
-        self._step = 1 if self._rule.contiguous else _NO_STEP
+        self._step = 1 if self.rule.contiguous else _NO_STEP
         self._is_plain = False  # live, nothing held back, no stray: set after a value, cleared by whatever changes that
         self._stray: tuple[int, float] | None = None
         self._held: list[Any] | None = None
@@ -160,13 +165,20 @@ class Feed:
 
     # ------------------------------------------------------------ frames (reader threads)
 
-    def bind(self, read: Callable[[bytes, int], Any]) -> None:
-        """Set how frames are read; done when the instrument is known, before the topic is subscribed."""
-        self._read = read
+    def bind(self, make_reader: Callable[[], Callable[[bytes, int], Any]]) -> None:
+        """Set how frames are read; done when the instrument is known, before the topic is subscribed.
+
+        Each connection that owns the topic gets a reader of its own, since one may keep something from frame to frame.
+        """
+        self._make_reader, self._read = make_reader, make_reader()
 
     @property
     def is_bound(self) -> bool:
         return self._read is not None
+
+    def _read_anew(self) -> None:
+        if self._make_reader is not None:
+            self._read = self._make_reader()
 
     def own(self, source: Source) -> None:
         """Make a connection the owner at once; frames of any other are dropped from now on."""
@@ -174,6 +186,7 @@ class Feed:
             self._owner, self._successor = source, None
             self._frames_before_owner = self.frames
             self._successor_frames.clear()
+            self._read_anew()
 
     def disown(self, reason: str) -> None:
         """Nobody wants the topic any more: what comes later does not follow what came before."""
@@ -193,6 +206,7 @@ class Feed:
             if self._successor is not successor:
                 return
             self._owner, self._successor = successor, None
+            self._read_anew()
             frames = list(self._successor_frames)
             self._successor_frames.clear()
             now_s = self._clock.monotonic_s()
@@ -221,8 +235,13 @@ class Feed:
             self.unreadable += 1
             self._on_unreadable(unreadable)
             return
-        if value is None:
-            return
+        if type(value) is list:
+            for each in value:
+                self._take_value(each, now_s)
+        elif value is not None:
+            self._take_value(value, now_s)
+
+    def _take_value(self, value: Any, now_s: float) -> None:
         key = self._key(value)
         last_key = self._last_key
         if key is not None and last_key is not None:
@@ -233,10 +252,15 @@ class Feed:
                 self.values += 1
                 self._call_all(value)
                 return
-            if key <= last_key and not self._count_restarted(key, value, now_s):
+            if key <= last_key and not self._is_other_of(key, value) and not self._count_restarted(key, value, now_s):
                 self.duplicates += 1
                 return
         self._on_new(value, key, now_s)
+
+    def _is_other_of(self, key: int, value: Any) -> bool:
+        """Whether a value of the last key is one that was not here yet."""
+        distinct = self.rule.distinct
+        return distinct is not None and key == self._last_key and distinct(value) not in self._at_key
 
     def _on_unreadable(self, unreadable: WireFormatError) -> None:
         self._alarms.report(f"{self.topic.kind.value}: {unreadable.problem}", str(unreadable))
@@ -244,8 +268,21 @@ class Feed:
     def _on_new(self, value: Any, key: int | None, now_s: float) -> None:
         """A value that was not here before: look for what lies between, then deliver or hold."""
         missing, before = None, self.last
-        if self._rule.missing is not None and before is not None and self._held is None:
-            missing = self._rule.missing(self.topic, before, value)
+        rule = self.rule
+        if (
+            rule.missing is not None
+            and before is not None
+            and self._held is None
+            and (self._interrupted or not rule.after_loss)
+        ):
+            missing = rule.missing(self.topic, before, value)
+        self._interrupted = False
+        if rule.distinct is not None:
+            if missing is not None:
+                self._before_hole = frozenset(self._at_key)
+            if key != self._last_key:
+                self._at_key = set()
+            self._at_key.add(rule.distinct(value))
         self._last_key, self.last, self.last_new_s = key, value, now_s
         self.accepted += 1
         self._stray = None
@@ -290,8 +327,8 @@ class Feed:
             before.received_ns,
             after.received_ns,
             reason,
-            first_missing=missing.first if missing is not None else None,
-            last_missing=missing.last if missing is not None else None,
+            first_missing=missing.first if missing is not None and not self.rule.after_loss else None,
+            last_missing=missing.last if missing is not None and not self.rule.after_loss else None,
             missing=missing.count if missing is not None else None,
             filled=filled,
         )
@@ -339,25 +376,37 @@ class Feed:
                 self._end_recovery((), f"the missing values did not come within {limit_s} s")
 
     def _end_recovery(self, values: tuple[Any, ...], reason: str) -> None:
-        assert self._recovery is not None and self._held is not None and self._rule.identity is not None
+        assert self._recovery is not None and self._held is not None and self.rule.identity is not None
         missing, last = self._recovery[0].missing, self._recovery[1]
         held, self._held, self._recovery = self._held, None, None
         filled = 0
         for value in values:
-            place = self._rule.identity(value)
+            place = self.rule.identity(value)
+            if self.rule.distinct is not None and self._was_here(value, place, missing, held):
+                continue
             if missing.first <= place <= missing.last and not (isinstance(value, Candle) and not value.closed):
                 filled += 1
                 self._deliver(msgspec.structs.replace(value, recovered=True))
         self.recovered_values += filled
         self._counters.add("feed.recovered", filled)
         self._report(self._gap(reason, last, held[0], missing, filled))
-        before, look = held[0], self._rule.missing
+        before, look = held[0], None if self.rule.after_loss else self.rule.missing
         for value in held:
             again = look(self.topic, before, value) if look is not None and value is not before else None
             if again is not None:  # a second hole while the first was being filled: told, not chased
                 self._report(self._gap("lost while earlier values were being fetched", before, value, again))
             self._deliver(value)
             before = value
+
+    def _was_here(self, value: Any, place: int, missing: Missing, held: list[Any]) -> bool:
+        """Of a fetched value at either end of a hole: whether it came by the stream, before the hole or behind it."""
+        distinct, identity = self.rule.distinct, self.rule.identity
+        assert distinct is not None and identity is not None
+        if place == missing.first and distinct(value) in self._before_hole:
+            return True
+        return place == missing.last and any(
+            identity(each) == place and distinct(each) == distinct(value) for each in held
+        )
 
     # ------------------------------------------------------------ the stream actor's side
 
@@ -368,6 +417,7 @@ class Feed:
 
     def _on_disconnected(self, reason: str) -> None:
         self._owner = None
+        self._interrupted = True
         if self._state in (TopicState.LIVE, TopicState.CONFIRMED, TopicState.STALE):
             self._set_state(TopicState.STALE, reason)
         elif self._state is TopicState.WANTED:
@@ -384,6 +434,11 @@ class Feed:
     def found_quiet(self, now_s: float) -> None:
         """A probe showed that the venue has nothing newer: silence is judged anew from here."""
         self.quiet_s = now_s
+
+    def shown_quiet(self) -> None:
+        """Nothing ever came, and two questions showed that nothing happened between them: all there is to prove."""
+        if self._state is TopicState.WANTED:
+            self.set_state(TopicState.CONFIRMED, "no data yet, and the venue has none to send")
 
     # ------------------------------------------------------------ state
 

@@ -19,6 +19,7 @@ from connector.telemetry import Counters, OncePerKind
 from connector.throttle import ConnectBudget, Ledger
 from connector.transport.contract import Link
 from connector.venue.book_feed import BookFeed
+from connector.venue.continuity import continuity_of
 from connector.venue.feed import Feed
 from connector.venue.health import Health
 from connector.venue.settings import VenueSettings
@@ -114,6 +115,7 @@ class VenueMemory:
             counters=self.counters,
             alarms=self.alarms,
             backfill=self.settings.backfill,
+            rule=continuity_of(self.driver, topic.kind),
         )
 
     def close(self) -> None:

@@ -34,7 +34,7 @@ from connector.domain.commands import (
 )
 from connector.domain.facts import AccountFact, OrderReport
 from connector.domain.instruments import Instrument
-from connector.domain.orders import OrderStatus
+from connector.domain.orders import Order, OrderStatus
 from connector.domain.symbols import Symbol
 from connector.domain.wire import Charge, HttpRequest, HttpResponse
 from connector.drivers.trading import SessionRequest
@@ -72,6 +72,7 @@ from connector.orders.outcomes import (
     Question,
     QuestionFailed,
     Reachable,
+    Received,
     Refused,
     Seen,
     SettledAs,
@@ -95,6 +96,8 @@ BUDGET_WITHIN_S = 2.0
 """How long a command may wait for the request budgets; then it is refused, and nothing was sent."""
 RESEND_AFTER_S = 0.5
 KEPT_NEVER = 1_000
+RECEIPT_PATIENCE_S = 3.0
+"""How long an order of which the venue told only the receipt may take to show up before it is told to be unknown."""
 PATIENCE_S = 1.0
 """How long a cancel that the venue answered with "not open" may take to find out what became of the order."""
 
@@ -127,6 +130,7 @@ class _Told(msgspec.Struct, frozen=True):
     question: Question
     asked: Asked
     answer: RawAnswer
+    request: HttpRequest | None = None
 
 
 class _Again(msgspec.Struct, frozen=True):
@@ -162,7 +166,7 @@ class _Group:
 
 
 class _Open:
-    """One command on its way, or unknown."""
+    """One command on its way, or unknown. `current`: what is known of the order it is about."""
 
     __slots__ = (
         "answer",
@@ -171,6 +175,7 @@ class _Open:
         "client_id",
         "clock_retried",
         "command",
+        "current",
         "evidence",
         "grant",
         "instrument",
@@ -180,7 +185,6 @@ class _Open:
         "number",
         "patient_until_s",
         "pending",
-        "venue_id",
     )
 
     def __init__(
@@ -193,11 +197,12 @@ class _Open:
         intent: IntentRecord,
         answer: Callable[[OrderOutcome], None] | None,
         by_s: float,
+        current: Order,
     ) -> None:
         self.number, self.kind, self.command, self.client_id = number, kind, command, client_id
         self.instrument, self.intent, self.answer, self.by_s = instrument, intent, answer, by_s
         self.pending: Pending | None = None
-        self.venue_id: str | None = None
+        self.current = current
         self.grant: Grant | None = None
         self.evidence: list[Evidence] = []
         self.asking = self.clock_retried = False
@@ -524,8 +529,7 @@ class OrderCommandActor(SupervisedActor):
             check_amend(command, record.intent.place, instrument)
             self._ask_hooks(command, self._view())
             self._require_healthy()
-        order = self._open(kind, command, command.client_id, instrument, answer)
-        order.venue_id = record.order.venue_id
+        order = self._open(kind, command, command.client_id, instrument, answer, current=record.order)
         self._journal(order)
         self._send(order)
 
@@ -537,6 +541,7 @@ class OrderCommandActor(SupervisedActor):
         instrument: Instrument,
         answer: Callable[[OrderOutcome], None] | None,
         list_id: str | None = None,
+        current: Order | None = None,
     ) -> _Open:
         assert self._trading is not None
         self._number += 1
@@ -549,7 +554,8 @@ class OrderCommandActor(SupervisedActor):
             list_id=list_id,
         )
         by_s = self._clock.monotonic_s() + BUDGET_WITHIN_S
-        order = _Open(self._number, kind, command, client_id, instrument, intent, answer, by_s)
+        known = new_record(intent).order if current is None else current
+        order = _Open(self._number, kind, command, client_id, instrument, intent, answer, by_s, known)
         self._opens[order.number] = order
         self._by_client_id.setdefault(client_id, []).append(order.number)
         return order
@@ -625,10 +631,10 @@ class OrderCommandActor(SupervisedActor):
                 return language.place(
                     request_id, command, order.client_id, order.instrument, trading.auth(), timestamp_ms
                 )
-            auth, instrument, venue_id = trading.auth(), order.instrument, order.venue_id
+            auth, instrument, current = trading.auth(), order.instrument, order.current
             if isinstance(command, CancelOrder):
-                return language.cancel(request_id, command, venue_id, instrument, auth, timestamp_ms)
-            return language.amend(request_id, command, venue_id, instrument, auth, timestamp_ms)
+                return language.cancel(request_id, command, current, instrument, auth, timestamp_ms)
+            return language.amend(request_id, command, current, instrument, auth, timestamp_ms)
 
         try:
             timestamp_ms = trading.now_ms()
@@ -684,15 +690,15 @@ class OrderCommandActor(SupervisedActor):
             trading.on_clock_doubt()
             self._wait_for_budget(order, 0.2, "the venue's clock is not known yet")
             return
-        command, instrument, venue_id = order.command, order.instrument, order.venue_id
+        command, instrument, current = order.command, order.instrument, order.current
 
         def build() -> HttpRequest:  # on the REST actor's thread, when its turn comes
             language, auth, now_ms = trading.language, trading.auth(), trading.now_ms()
             if isinstance(command, PlaceOrder):
                 return language.place(command, order.client_id, instrument, auth, now_ms)
             if isinstance(command, CancelOrder):
-                return language.cancel(command, venue_id, instrument, auth, now_ms)
-            return language.amend(command, venue_id, instrument, auth, now_ms)
+                return language.cancel(command, current, instrument, auth, now_ms)
+            return language.amend(command, current, instrument, auth, now_ms)
 
         ref, number = self.actor_ref, order.number
 
@@ -770,23 +776,34 @@ class OrderCommandActor(SupervisedActor):
 
     def _on_taken(self, order: _Open, response: HttpResponse) -> None:
         assert self._trading is not None
-        language, facts = self._trading.language, list[AccountFact]()
+        language, others = self._trading.language, list[AccountFact]()
         report: OrderReport | None = None
         if isinstance(order.command, PlaceOrder):
-            if not order.command.test:
-                placed = language.read_placed(response, order.command, order.instrument)
-                report, facts = placed.report, [placed.report, *placed.fills]
+            if order.command.test:
+                self._learn(order, Accepted())
+                return
+            placed = language.read_placed(response, order.command, order.instrument)
+            report, others = placed.report, [*placed.fills]
+            self._saw(order, placed.venue_id)
         elif isinstance(order.command, CancelOrder):
             cancelled = language.read_cancelled(response, order.instrument, order.client_id)
-            report, facts = cancelled.report, [cancelled.report, *cancelled.others]
+            report, others = cancelled.report, [*cancelled.others]
         else:
             report = language.read_amended(response, order.instrument)
-            facts = [report]
+        if report is None and language.rules.ack_is_receipt:
+            # What came of it is on its way by the private stream: worth a moment before telling "unknown".
+            self._memory.counters.add("orders.receipts")
+            order.patient_until_s = self._clock.monotonic_s() + RECEIPT_PATIENCE_S
+            self._learn(order, Received(self._clock.time_ns()))
+            return
         if report is not None:
             _require_own(order, report)
-        if facts:
-            self.context.sibling("state").tell(AccountFacts(tuple(facts), "answer"))
+            self.context.sibling("state").tell(AccountFacts((report, *others), "answer"))
         self._learn(order, Accepted(report))
+
+    def _saw(self, order: _Open, venue_id: str) -> None:
+        if venue_id and venue_id != order.current.venue_id:
+            order.current = msgspec.structs.replace(order.current, venue_id=venue_id)
 
     def _on_refused(self, order: _Open, failure: ConnectorError) -> None:
         assert self._trading is not None
@@ -825,7 +842,7 @@ class OrderCommandActor(SupervisedActor):
         for number in tuple(self._by_client_id.get(report.client_id, ())):
             order = self._opens.get(number)
             if order is not None and order.pending is not None:
-                order.venue_id = report.venue_id or order.venue_id
+                self._saw(order, report.venue_id)
                 self._learn(order, Seen(report))
 
     # ------------------------------------------------------------ questions
@@ -884,19 +901,27 @@ class OrderCommandActor(SupervisedActor):
         assert self._trading is not None
         return Moment(self._clock.time_ns(), self._trading.venue_ms())
 
-    def _ask(self, order: _Open, question: Question) -> None:
+    def _ask(self, order: _Open, question: Question, after: _Told | None = None) -> None:
+        """Ask the venue; `after` is the page whose answer did not say, and the one after it is asked for."""
         trading = self._trading
         assert trading is not None
         order.asking = True
         self._memory.counters.add("orders.questions")
-        asked = [Asked.at(self._moment())]
+        asked = [Asked.at(self._moment()) if after is None else after.asked]
+        made = list[HttpRequest]()
         instrument, since_ns = order.instrument, order.intent.at_ns - 1_000_000_000
 
         def build() -> HttpRequest:  # on the REST actor's thread
+            made[:] = [the_request()]
+            return made[0]
+
+        def the_request() -> HttpRequest:
             language, auth, now_ms = trading.language, trading.auth(), trading.now_ms()
+            if after is not None and (page := self._more(after, now_ms)) is not None:
+                return page
             asked[0] = Asked(self._clock.time_ns(), trading.venue_ms())
             if question is Question.ORDER:
-                return language.order(order.client_id, None, instrument, auth, now_ms)
+                return language.order(order.client_id, None, instrument, auth, now_ms, order.current)
             if question is Question.OPEN_ORDERS:
                 return language.open_orders(instrument, auth, now_ms)
             # Orders, not fills: they carry our client id, so an order that filled at once is found without knowing its number.
@@ -905,7 +930,7 @@ class OrderCommandActor(SupervisedActor):
         ref, number = self.actor_ref, order.number
 
         def reply(answer: RawAnswer) -> None:
-            post(ref, _Told(number, question, asked[0], answer))
+            post(ref, _Told(number, question, asked[0], answer, made[0] if made else None))
 
         self.context.sibling("rest").tell(SignedFetch(build, Priority.PLACE, ANSWER_WITHIN_S, False, reply))
         self.context.call_later(2 * ANSWER_WITHIN_S, _Told(number, question, asked[0], _NO_ANSWER))
@@ -925,10 +950,20 @@ class OrderCommandActor(SupervisedActor):
             return
         try:
             fact = self._read(order, message.question, message.asked, message.answer.response)
+            if not isinstance(fact, Seen) and self._more(message, 0) is not None:
+                self._ask(order, message.question, message)
+                return
         except ConnectorError as failed:
             self._memory.counters.add("orders.questions_failed")
             fact = QuestionFailed(message.asked, str(failed))
         self._learn(order, fact)
+
+    def _more(self, told: _Told, now_ms: int) -> HttpRequest | None:
+        """The page after this answer; only the last of them can say that something is not there."""
+        assert self._trading is not None
+        if told.request is None or told.answer.response is None:
+            return None
+        return self._trading.language.more(told.request, told.answer.response, self._trading.auth(), now_ms)
 
     def _read(self, order: _Open, question: Question, asked: Asked, response: HttpResponse) -> Any:
         assert self._trading is not None and self._memory.instruments is not None
@@ -944,7 +979,7 @@ class OrderCommandActor(SupervisedActor):
             missing = NotOpen(asked) if question is Question.OPEN_ORDERS else NotInFills(asked)
         if report is None:
             return missing
-        order.venue_id = report.venue_id or order.venue_id
+        self._saw(order, report.venue_id)
         self.context.sibling("state").tell(AccountFacts((report,), "query"))
         return Seen(report, asked)
 
@@ -1019,7 +1054,9 @@ class OrderCommandActor(SupervisedActor):
             instrument = self._memory.instruments.get(record.symbol)
             if intent is None or instrument is None:
                 continue
-            order = self._open(CommandKind.PLACE, intent.command, record.client_id, instrument, None)
+            order = self._open(
+                CommandKind.PLACE, intent.command, record.client_id, instrument, None, current=record.order
+            )
             order.intent = intent
             order.pending = Pending.resumed(
                 CommandKind.PLACE,

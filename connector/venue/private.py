@@ -1,8 +1,10 @@
-"""The private connection of a venue, kept up by the stream actor: connect, subscribe to the account, probe, replace.
+"""One private connection of a venue, kept up by the stream actor: connect, log in, subscribe, probe, replace.
 
-A part of the stream actor: used on its thread only, started by its messages, never waiting. Each connection signs a subscription
-of its own. Up means: the venue acknowledged it; only then do orders go this way and is the state actor told to compare.
-A key that is refused slows this down to a crawl, with one alarm; everything else is tried for ever.
+A part of the stream actor: used on its thread only, started by its messages, never waiting. A venue has one such connection that
+takes orders and brings the account's events, or one of each. Each connection opens as its language says, signed anew. Up means:
+the venue answered all of the opening well; only then do orders go this way, and is the state actor told to compare. Where the
+address holds a key, it is asked for before connecting and kept alive. A key of the account that is refused slows this down to a
+crawl, with one alarm; everything else is tried for ever.
 """
 
 from __future__ import annotations
@@ -14,14 +16,15 @@ import msgspec
 import pykka
 
 from connector.domain.wire import HttpResponse
-from connector.drivers.trading import SessionLanguage, SessionRequest, TradeLanguage
-from connector.errors import AuthenticationFailed, NotConnected, RateLimited
+from connector.drivers.trading import PrivateLanguage, SessionRequest, TradeLanguage
+from connector.errors import AuthenticationFailed, ConnectorError, NotConnected, OutcomeUnknown, RateLimited, RetryLater
 from connector.supervision import ActorContext
-from connector.throttle import Backoff
+from connector.throttle import Backoff, Priority
 from connector.transport.contract import Links, LinkSettings
-from connector.venue.messages import post
+from connector.venue.messages import RawAnswer, SignedFetch, post
 from connector.venue.session import (
     AccountDoubt,
+    Session,
     SessionConnection,
     SessionEnded,
     SessionEndingSeen,
@@ -30,11 +33,12 @@ from connector.venue.session import (
 )
 from connector.venue.trading import Trading
 
-__all__ = ["PrivateSide", "PrivateUp", "dead_key_wait_s"]
+__all__ = ["PrivateSide", "PrivateUp", "dead_key_wait_s", "private_handlers", "private_sides"]
 
 PROBE_EVERY_S = 15.0
 LOGIN_WITHIN_S = 5.0
-OVERLAP_S = 1.0
+RENEW_AGAIN_S = 10.0
+"""A key whose renewal got no answer is renewed again after this; it lives twice as long as the pause between renewals."""
 TOO_MANY = (418, 429)
 DEAD_KEY_FIRST_S = 1800.0
 DEAD_KEY_MAX_S = 86_400.0
@@ -50,29 +54,87 @@ class PrivateUp(msgspec.Struct, frozen=True):
 class _Connect(msgspec.Struct, frozen=True):
     """To the stream actor: the delay before an attempt is over."""
 
+    side: Any
 
-class _LoggedIn(msgspec.Struct, frozen=True):
-    """From the reader thread: how the subscription went."""
+
+class _KeyCame(msgspec.Struct, frozen=True):
+    """From a REST worker: the key an address needs, or why there is none."""
+
+    side: Any
+    answer: RawAnswer
+
+
+class _KeyRenewed(msgspec.Struct, frozen=True):
+    """From a REST worker: how the renewal of a connection's key went."""
+
+    connection: SessionConnection
+    answer: RawAnswer
+
+
+class _Opened(msgspec.Struct, frozen=True):
+    """From the reader thread: how one request of the opening went."""
 
     connection: SessionConnection
     outcome: HttpResponse | SessionLost
 
 
 class _Probed(msgspec.Struct, frozen=True):
-    """From the reader thread: whether the session answered its probe."""
+    """From the reader thread: whether the connection answered its probe."""
 
     connection: SessionConnection
     outcome: HttpResponse | SessionLost
 
 
-class PrivateSide:
-    """One account's session: at most one connection up and one on its way."""
+def private_handlers() -> dict[type, Callable[[Any], None]]:
+    """The messages of all private sides of one stream actor; each finds its side by itself."""
+    return {
+        SessionOpened: lambda message: message.connection.side.on_opened(message),
+        SessionEnded: lambda message: message.connection.side.on_ended(message),
+        SessionEndingSeen: lambda message: message.connection.side.on_ending(message),
+        _Connect: lambda message: message.side.on_due(),
+        _KeyCame: lambda message: message.side.on_key(message),
+        _KeyRenewed: lambda message: message.connection.side.on_key_renewed(message),
+        _Opened: lambda message: message.connection.side.on_answered(message),
+        _Probed: lambda message: message.connection.side.on_probed(message),
+    }
 
-    def __init__(self, trading: Trading, context: ActorContext, ref: pykka.ActorRef[Any], links: Links) -> None:
+
+def private_sides(
+    trading: Trading, context: ActorContext, ref: pykka.ActorRef[Any], links: Links
+) -> tuple[PrivateSide, ...]:
+    """The private connections of one account: none, one that does everything, or one for orders and one for events."""
+    sides = []
+    if trading.session_language is not None:
+        both = trading.events_language is None
+        sides.append(PrivateSide(trading, trading.session_language, trading.session, context, ref, links, events=both))
+    if trading.events_language is not None:
+        language = trading.events_language
+        sides.append(PrivateSide(trading, language, trading.events_session, context, ref, links, events=True))
+    return tuple(sides)
+
+
+class PrivateSide:
+    """One private connection: at most one up and one on its way.
+
+    Args:
+        session: who waits for replies there.
+        events: it brings what happens to the account: its ups and downs make the state actor compare.
+    """
+
+    def __init__(
+        self,
+        trading: Trading,
+        language: PrivateLanguage,
+        session: Session,
+        context: ActorContext,
+        ref: pykka.ActorRef[Any],
+        links: Links,
+        *,
+        events: bool,
+    ) -> None:
         memory = trading.memory
-        assert trading.session_language is not None and trading.language is not None
         self._trading, self._memory, self._context, self._ref, self._links = trading, memory, context, ref, links
-        self._language: SessionLanguage = trading.session_language
+        self._language, self._session, self._events = language, session, events
         self._trade: TradeLanguage = trading.language
         self._clock = memory.clock
         self._backoff = Backoff(memory.settings.reconnect, context.random)
@@ -83,31 +145,29 @@ class PrivateSide:
         self._up_s: float | None = None
         self._opened_s: float | None = None
         self._next_probe_s = 0.0
+        self._next_renewal_s = 0.0
+        self._key_asked_s: float | None = None  # since when a key is being asked for
         self._armed = False
         self._stopping = False
         self.last_end = ""
-        self.handlers: dict[type, Callable[[Any], None]] = {
-            SessionOpened: self._on_opened,
-            SessionEnded: self._on_ended,
-            SessionEndingSeen: self._on_ending,
-            _Connect: lambda _: self._on_due(),
-            _LoggedIn: self._on_logged_in,
-            _Probed: self._on_probed,
-        }
 
     # ------------------------------------------------------------ life
 
     def start(self) -> None:
-        self._trading.session.lose_all("the stream actor was restarted")
+        self._session.lose_all("the stream actor was restarted")
         self._connect_in(0.0)
 
     def end(self, why: str) -> None:
         self._stopping = True
-        self._trading.session.lose_all(why)
+        self._session.lose_all(why)
 
     def on_tick(self) -> None:
         now_s = self._clock.monotonic_s()
-        self._trading.session.expire(now_s)
+        self._session.expire(now_s)
+        if self._key_asked_s is not None and now_s - self._key_asked_s > 2 * self._memory.settings.request_timeout_s:
+            self._key_asked_s = None  # the REST actor went down with the question
+            if self._current is None:
+                self._connect_in(0.0)
         if self._current is None or self._up_s is None:
             return
         age_s = now_s - (self._opened_s or now_s)
@@ -116,34 +176,41 @@ class PrivateSide:
             self._begin_successor("planned: the venue ends sessions of this age")
         if now_s >= self._next_probe_s:
             self._next_probe_s = now_s + PROBE_EVERY_S
-            self._ask(self._current, self._language.probe, _Probed)
+            self._probe(self._current)
+        if self._language.key is not None and now_s >= self._next_renewal_s:
+            self._next_renewal_s = now_s + self._language.key.renew_every_s
+            self._renew(self._current)
 
     # ------------------------------------------------------------ connecting
 
     def _connect_in(self, delay_s: float) -> None:
         if not self._armed and not self._stopping:
             self._armed = True
-            self._context.call_later(delay_s, _Connect())
+            self._context.call_later(delay_s, _Connect(self))
 
-    def _on_due(self) -> None:
+    def on_due(self) -> None:
         self._armed = False
         if self._stopping or self._current is not None:
             return
         if self._memory.instruments is None:  # events could not be read: the list is on its way
             self._connect_in(0.25)
             return
+        if self._language.key is not None:
+            self._ask_for_key()
+            return
         wait_s = self._memory.connects.try_reserve(self._clock.monotonic_s())
         if wait_s > 0.0:
             self._connect_in(wait_s)
             return
-        self._current = self._open()
+        self._current = self._open("")
 
-    def _open(self) -> SessionConnection:
+    def _open(self, key: str) -> SessionConnection:
         self._number += 1
         self._memory.counters.add("session.connects")
         connection = SessionConnection(
             self._number,
-            self._trading.session,
+            self,
+            self._session,
             self._language,
             lambda: self._memory.instruments,
             self._memory.alarms,
@@ -151,11 +218,13 @@ class PrivateSide:
             self._post,
             self._to_state,
         )
+        connection.key = key
         settings = self._memory.settings
+        kind = "private" if self._events else "orders"
         link = self._links.open(
             LinkSettings(
-                url=self._language.url(self._memory.hosts.session),
-                name=f"{self._memory.name}/stream/private-{self._number}",
+                url=self._language.url(self._memory.hosts, key),
+                name=f"{self._memory.name}/stream/{kind}-{self._number}",
                 proxy=settings.proxy,
                 tls=settings.tls,
                 idle_timeout_s=settings.idle_timeout_s,
@@ -170,6 +239,81 @@ class PrivateSide:
         self._memory.keep_link(link)
         return connection
 
+    # ------------------------------------------------------------ keys of addresses
+
+    def _ask_for_key(self) -> None:
+        rule = self._language.key
+        if rule is None or self._key_asked_s is not None:
+            return
+        self._key_asked_s = self._clock.monotonic_s()
+        self._memory.counters.add("session.keys_asked")
+        self._fetch(lambda: rule.open(self._trading.auth()), lambda answer: _KeyCame(self, answer))
+
+    def on_key(self, message: _KeyCame) -> None:
+        """The key is there: open what it was asked for, the first connection or a successor."""
+        self._key_asked_s = None
+        rule = self._language.key
+        if self._stopping or rule is None or (self._current is not None and self._successor is not None):
+            return
+        try:
+            key = rule.read(_response_of(message.answer))
+        except ConnectorError as refused:
+            self._on_key_refused(refused)
+            return
+        wait_s = self._memory.connects.try_reserve(self._clock.monotonic_s())
+        if wait_s > 0.0:
+            if self._current is None:
+                self._connect_in(wait_s)
+            return  # a successor: the next tick, or the end of the old one, tries again
+        if self._current is None:
+            self._current = self._open(key)
+        else:
+            self._memory.counters.add("session.rollovers")
+            self._successor = self._open(key)
+
+    def _on_key_refused(self, refused: ConnectorError) -> None:
+        self._memory.counters.add("session.keys_refused")
+        self.last_end = f"no key for the connection: {refused}"
+        self._note_refusal(refused)
+        if self._current is None:
+            self._connect_in(self._delay_s(None, getattr(refused, "retry_after_s", None)))
+
+    def _renew(self, connection: SessionConnection) -> None:
+        rule = self._language.key
+        assert rule is not None
+        self._memory.counters.add("session.key_renewals")
+        self._fetch(
+            lambda: rule.renew(connection.key, self._trading.auth()), lambda answer: _KeyRenewed(connection, answer)
+        )
+
+    def on_key_renewed(self, message: _KeyRenewed) -> None:
+        if message.connection is not self._current:
+            return
+        try:
+            refused = self._trade.failure(_response_of(message.answer), write=False)
+        except ConnectorError as unanswered:
+            refused = unanswered
+        if refused is None:
+            return
+        if isinstance(refused, RetryLater | OutcomeUnknown | NotConnected):
+            self._next_renewal_s = self._clock.monotonic_s() + RENEW_AGAIN_S
+            return
+        self._memory.counters.add("session.keys_lost")
+        self._doubt(f"the key of the private connection is gone: {refused}")
+        self._begin_successor(f"its key is gone: {refused}")
+
+    def _fetch(self, build: Callable[[], Any], wrap: Callable[[RawAnswer], Any]) -> None:
+        """Ask by REST; the answer comes back to the stream actor as the message `wrap` makes of it."""
+        timeout_s = self._memory.settings.request_timeout_s
+
+        def reply(answer: RawAnswer) -> None:  # on a REST worker
+            self._post(wrap(answer))
+
+        try:
+            self._context.sibling("rest").tell(SignedFetch(build, Priority.PLACE, timeout_s, False, reply))
+        except (pykka.ActorDeadError, LookupError) as gone:
+            self._post(wrap(RawAnswer(None, NotConnected(f"nobody to ask: {gone}"), sent=False)))
+
     def _post(self, message: Any) -> None:
         if self._context.is_current():
             post(self._ref, message)
@@ -182,6 +326,12 @@ class PrivateSide:
             self._memory.counters.add("session.events_untaken")
             self._trading.doubt = "an account event could not be handed over"
 
+    def _doubt(self, reason: str) -> None:
+        if self._events:
+            self._to_state(AccountDoubt(reason))
+
+    # ------------------------------------------------------------ the opening, and probes
+
     def _ask(
         self,
         connection: SessionConnection,
@@ -190,24 +340,28 @@ class PrivateSide:
     ) -> None:
         deadline_s = self._clock.monotonic_s() + LOGIN_WITHIN_S
         try:
-            self._trading.session.send(
-                build, deadline_s, lambda outcome: self._post(wrap(connection, outcome)), on=connection
-            )
+            self._session.send(build, deadline_s, lambda outcome: self._post(wrap(connection, outcome)), on=connection)
         except NotConnected as down:
             self._post(wrap(connection, SessionLost(str(down))))
 
-    def _on_opened(self, message: SessionOpened) -> None:
-        connection = message.connection
-        if connection not in (self._current, self._successor):
-            self._drop(connection)
+    def on_opened(self, message: SessionOpened) -> None:
+        if message.connection not in (self._current, self._successor):
+            self._drop(message.connection)
             return
+        self._go_on(message.connection)
+
+    def _go_on(self, connection: SessionConnection) -> None:
+        """Send the next request of the opening; after the last, the connection is up."""
+        steps = self._language.opening()
+        if connection.step >= len(steps):
+            self._is_up(connection)
+            return
+        step = steps[connection.step]
         self._ask(
-            connection,
-            lambda request_id: self._language.subscribe(request_id, self._trading.auth(), self._trading.now_ms()),
-            _LoggedIn,
+            connection, lambda request_id: step(request_id, self._trading.auth(), self._trading.now_ms()), _Opened
         )
 
-    def _on_logged_in(self, message: _LoggedIn) -> None:
+    def on_answered(self, message: _Opened) -> None:
         connection, outcome = message.connection, message.outcome
         if connection not in (self._current, self._successor):
             return
@@ -215,29 +369,50 @@ class PrivateSide:
             self._drop(connection)  # its end follows as a message
             return
         refused = self._trade.failure(outcome, write=False)
-        if refused is not None:
-            self._memory.counters.add("session.logins_refused")
-            self.last_end = f"the subscription was refused: {refused}"
-            if isinstance(refused, AuthenticationFailed):
-                self._refused_keys += 1
-                self._memory.alarms.report("account key refused", str(refused))
-            elif isinstance(refused, RateLimited):
-                self._memory.ledger.penalize(refused, self._clock.monotonic_s(), ())
-            else:
-                self._trading.note_clock(refused)
-            self._drop(connection)
+        if refused is None:
+            connection.step += 1
+            self._go_on(connection)
             return
+        self._memory.counters.add("session.logins_refused")
+        self.last_end = f"the opening of the private connection was refused: {refused}"
+        self._note_refusal(refused)
+        self._drop(connection)
+
+    def _note_refusal(self, refused: ConnectorError) -> None:
+        if isinstance(refused, AuthenticationFailed):
+            self._refused_keys += 1
+            self._memory.alarms.report("account key refused", str(refused))
+        elif isinstance(refused, RateLimited):
+            self._memory.ledger.penalize(refused, self._clock.monotonic_s(), ())
+        else:
+            self._trading.note_clock(refused)
+
+    def _is_up(self, connection: SessionConnection) -> None:
         self._refused_keys = 0
         now_s = self._clock.monotonic_s()
         old = self._current if connection is self._successor else None
         self._current, self._successor = connection, None
         self._up_s, self._opened_s, self._next_probe_s = now_s, now_s, now_s + PROBE_EVERY_S
-        self._trading.session.put_up(connection)
+        if self._language.key is not None:
+            self._next_renewal_s = now_s + self._language.key.renew_every_s
+        self._session.put_up(connection)
         if old is not None and old.link is not None:
             old.link.close(1000, "replaced")
-        self._to_state(PrivateUp(connection.number))
+        if self._events:
+            self._to_state(PrivateUp(connection.number))
 
-    def _on_probed(self, message: _Probed) -> None:
+    def _probe(self, connection: SessionConnection) -> None:
+        if self._language.probe("0") is None:
+            return
+
+        def build(request_id: str) -> SessionRequest:
+            probe = self._language.probe(request_id)
+            assert probe is not None
+            return probe
+
+        self._ask(connection, build, _Probed)
+
+    def on_probed(self, message: _Probed) -> None:
         if message.connection is not self._current:
             return
         if isinstance(message.outcome, SessionLost):
@@ -253,7 +428,7 @@ class PrivateSide:
         if connection.link is not None:
             connection.link.shutdown()
 
-    def _on_ended(self, message: SessionEnded) -> None:
+    def on_ended(self, message: SessionEnded) -> None:
         connection, closed = message.connection, message.closed
         if connection.link is not None:
             self._memory.drop_link(connection.link)
@@ -266,33 +441,49 @@ class PrivateSide:
         lived_s = None if self._up_s is None else self._clock.monotonic_s() - self._up_s
         self._current = self._up_s = None
         self.last_end = closed.reason or self.last_end
-        self._to_state(AccountDoubt("the private session ended"))
+        self._doubt("the private session ended")
         if self._successor is not None:  # it is on its way, and takes over as soon as it is logged in
             self._current, self._successor = self._successor, None
             return
         if closed.status in TOO_MANY:
             refused = RateLimited(closed.reason, retry_after_s=closed.retry_after_s)
             self._memory.connects.penalize(refused, self._clock.monotonic_s())
-        delay_s = max(self._backoff.after_failure(lived_s), closed.retry_after_s or 0.0)
-        if self._refused_keys:
-            delay_s = max(delay_s, dead_key_wait_s(self._refused_keys))
-        self._connect_in(delay_s)
+        self._connect_in(self._delay_s(lived_s, closed.retry_after_s))
 
-    def _on_ending(self, message: SessionEndingSeen) -> None:
+    def _delay_s(self, lived_s: float | None, retry_after_s: float | None) -> float:
+        delay_s = max(self._backoff.after_failure(lived_s), retry_after_s or 0.0)
+        return max(delay_s, dead_key_wait_s(self._refused_keys)) if self._refused_keys else delay_s
+
+    def on_ending(self, message: SessionEndingSeen) -> None:
         if message.connection is self._current:
             self._begin_successor(message.reason)
 
     def _begin_successor(self, why: str) -> None:
         if self._successor is not None or self._current is None or self._stopping:
             return
+        if self._language.key is not None:
+            self.last_end = why
+            self._ask_for_key()
+            return
         if self._memory.connects.try_reserve(self._clock.monotonic_s()) > 0.0:
             return  # the next tick, or the end of the old one, tries again
         self._memory.counters.add("session.rollovers")
         self.last_end = why
-        self._successor = self._open()
+        self._successor = self._open("")
 
     def __repr__(self) -> str:
-        return f"<PrivateSide {self._memory.name} {self._trading.session!r} {self.last_end}>"
+        kind = "private" if self._events else "orders"
+        return f"<PrivateSide {self._memory.name} {kind} {self._session!r} {self.last_end}>"
+
+
+def _response_of(answer: RawAnswer) -> HttpResponse:
+    """
+    Raises:
+        ConnectorError: what came instead.
+    """
+    if answer.response is None:
+        raise answer.error or NotConnected("no answer came, and no reason")
+    return answer.response
 
 
 def dead_key_wait_s(refusals: int) -> float:

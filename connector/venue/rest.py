@@ -49,6 +49,23 @@ class _Finished(msgspec.Struct, frozen=True):
     """From a worker: one exchange is over."""
 
 
+class _NextPage(msgspec.Struct, frozen=True):
+    """From a worker: the answer goes on on another page.
+
+    Attributes:
+        until_s: monotonic seconds, the deadline of the whole question.
+        parts: the pages so far.
+    """
+
+    query: Query
+    request: HttpRequest
+    priority: Priority
+    until_s: float
+    reply: Callable[[Answer], None]
+    patient: bool
+    parts: tuple[Any, ...]
+
+
 class _Pump(msgspec.Struct, frozen=True):
     """To itself: look again, a budget may have refilled; unless an earlier look was arranged meanwhile."""
 
@@ -153,6 +170,18 @@ class RestActor(SupervisedActor):
         elif kind is _Finished:
             self._in_flight -= 1
             self._pump()
+        elif kind is _NextPage:
+            left_s = message.until_s - self._clock.monotonic_s()
+            self._memory.counters.add("rest.pages")
+            self._enqueue_query(
+                message.query,
+                message.request,
+                message.priority,
+                left_s,
+                message.reply,
+                patient=message.patient,
+                parts=message.parts,
+            )
         elif kind is _Pump:
             if message.due_s == self._pump_s:
                 self._pump_s = float("inf")
@@ -176,8 +205,10 @@ class RestActor(SupervisedActor):
         reply: Callable[[Answer], None],
         *,
         patient: bool = True,
+        parts: tuple[Any, ...] = (),
     ) -> None:
-        finish = self._finisher(query, request, reply)
+        until_s = self._clock.monotonic_s() + deadline_s
+        finish = self._finisher(_NextPage(query, request, priority, until_s, reply, patient, parts))
         self._enqueue(priority, deadline_s, lambda: request, finish, Circuit.READS, patient)
 
     def _enqueue(
@@ -307,10 +338,9 @@ class RestActor(SupervisedActor):
         if self.context.is_current():
             self._memory.health.heard(circuit, error)
 
-    def _finisher(
-        self, query: Query, request: HttpRequest, reply: Callable[[Answer], None]
-    ) -> Callable[[HttpResponse | ConnectorError, Grant | None], None]:
-        memory, language = self._memory, self._language
+    def _finisher(self, page: _NextPage) -> Callable[[HttpResponse | ConnectorError, Grant | None], None]:
+        memory, language, context, ref = self._memory, self._language, self.context, self.actor_ref
+        query, request, reply = page.query, page.request, page.reply
 
         def finish(outcome: HttpResponse | ConnectorError, grant: Grant | None) -> None:
             try:
@@ -320,7 +350,11 @@ class RestActor(SupervisedActor):
                     raise outcome
                 if grant is not None:
                     grant.settle(language.used(outcome))
-                value = language.read(query, outcome, memory.instruments)
+                value: Any = language.read(query, outcome, memory.instruments)
+                following = language.more(query, outcome)
+                parts = (*page.parts, value)
+                if following is None and page.parts:
+                    value = language.joined(query, parts)
                 if isinstance(query, ServerTimeQuery):
                     memory.add_clock_sample(outcome.sent_ns, outcome.received_ns, value)
                 elif isinstance(query, InstrumentsQuery) and value.server_time_ns is not None:
@@ -336,7 +370,12 @@ class RestActor(SupervisedActor):
                 raise
             else:
                 self._heard(Circuit.READS, None)
-                reply(Answer(value, None))
+                if following is None:
+                    reply(Answer(value, None))
+                elif not context.is_current():
+                    reply(Answer(None, NotConnected("the REST actor ended between two pages; ask again.")))
+                else:
+                    post(ref, msgspec.structs.replace(page, request=following, parts=parts))
 
         return finish
 

@@ -1,4 +1,4 @@
-"""The private WebSocket of one account: requests with replies, and the account's events. Safe on any thread.
+"""One private WebSocket of an account: requests with replies, the account's events, or both. Safe on any thread.
 
 `Session` outlives connections: it knows the one that is up, and who waits for which reply. It opens nothing (the stream
 actor does) and decides nothing about orders. Every request handed to `send` ends exactly once: with the venue's reply, or with
@@ -19,7 +19,7 @@ from connector.clock import Clock
 from connector.domain.facts import AccountFact, StreamEnded
 from connector.domain.instruments import InstrumentTable
 from connector.domain.wire import HttpResponse
-from connector.drivers.trading import SessionEnding, SessionEvents, SessionLanguage, SessionReply, SessionRequest
+from connector.drivers.trading import PrivateLanguage, SessionEnding, SessionEvents, SessionReply, SessionRequest
 from connector.errors import NotConnected
 from connector.telemetry import Counters, OncePerKind
 from connector.transport.contract import Link, LinkClosed
@@ -83,6 +83,7 @@ class AccountDoubt(msgspec.Struct, frozen=True):
 @dataclass(slots=True)
 class _Waiting:
     connection: SessionConnection
+    answers: str
     deadline_s: float
     done: Callable[[HttpResponse | SessionLost], None]
 
@@ -132,7 +133,7 @@ class Session:
         request_id = f"c{next(self._numbers)}"
         request = build(request_id)
         with self._lock:
-            self._waiting[request_id] = _Waiting(connection, deadline_s, done)
+            self._waiting[request_id] = _Waiting(connection, request.answers, deadline_s, done)
         try:
             link.send(request.frame)
         except NotConnected:
@@ -147,16 +148,27 @@ class Session:
     # ------------------------------------------------------------ what comes back
 
     def on_reply(self, connection: SessionConnection, reply: SessionReply) -> bool:
-        """Hand a reply to who waits for it, by id alone. False: nobody does."""
-        if reply.request_id is None:
-            return False
+        """Hand a reply to who waits for it: by id, or by what it answers where the venue repeats no id. False: nobody does."""
         with self._lock:
-            waiting = self._waiting.get(reply.request_id)
-            if waiting is None or waiting.connection is not connection:
+            request_id = reply.request_id
+            if request_id is None and reply.answers:
+                request_id = self._oldest(connection, reply.answers)
+            waiting = None if request_id is None else self._waiting.get(request_id)
+            if request_id is None or waiting is None or waiting.connection is not connection:
                 return False
-            del self._waiting[reply.request_id]
+            del self._waiting[request_id]
         waiting.done(reply.response)
         return True
+
+    def _oldest(self, connection: SessionConnection, answers: str) -> str | None:
+        return next(
+            (
+                request_id
+                for request_id, waiting in self._waiting.items()
+                if waiting.connection is connection and waiting.answers == answers
+            ),
+            None,
+        )
 
     def lose(self, connection: SessionConnection, reason: str) -> None:
         """The connection is gone: everybody who waits on it is told so."""
@@ -195,21 +207,26 @@ class SessionConnection:
     """Handler of one private link; runs on its reader thread.
 
     Attributes:
-        instruments: set before events can come, replaced when the list changes.
+        side: the part of the stream actor that opened it.
+        key: what its address holds where the venue gives out keys; "" elsewhere.
+        step: how many of the opening's requests were answered well; for the side alone.
     """
 
     def __init__(
         self,
         number: int,
+        side: Any,
         session: Session,
-        language: SessionLanguage,
+        language: PrivateLanguage,
         instruments: Callable[[], InstrumentTable | None],
         alarms: OncePerKind,
         is_current: Callable[[], bool],
         to_stream: Callable[[Any], None],
         to_state: Callable[[Any], None],
     ) -> None:
-        self.number = number
+        self.number, self.side = number, side
+        self.key = ""
+        self.step = 0
         self.link: Link | None = None
         self.frames = 0
         self._session, self._language, self._instruments = session, language, instruments
@@ -236,8 +253,10 @@ class SessionConnection:
         heard = self._language.read(frame, received_ns, instruments)
         if isinstance(heard, SessionReply):
             if not self._session.on_reply(self, heard):
-                self._alarms.report("session: a reply nobody waits for", str(heard.request_id))
-                if heard.request_id is None:  # it concerns the whole session, e.g. a key that was revoked
+                self._alarms.report("session: a reply nobody waits for", heard.request_id or heard.answers or "no id")
+                if (
+                    heard.request_id is None and not heard.answers
+                ):  # it concerns the whole session, e.g. a key that was revoked
                     self._to_stream(
                         SessionEndingSeen(self, f"the venue answered no request with {heard.response.status}")
                     )

@@ -17,7 +17,7 @@ import pykka
 
 from connector.supervision import ActorContext
 from connector.throttle import Priority
-from connector.venue.continuity import CONTINUITY, same_but_for_times
+from connector.venue.continuity import same_but_for_times
 from connector.venue.delivery import TopicState
 from connector.venue.feed import Feed
 from connector.venue.memory import VenueMemory
@@ -55,6 +55,7 @@ class _Doubt:
     accepted_then: int
     probing_since_s: float
     unanswered: int = 0
+    asked_again: bool = False
     proven: bool = False
     baseline: Any = None
     newer_since_s: float | None = None
@@ -92,6 +93,8 @@ class Silence:
         return self._judge(name, feed, doubt, now_s)
 
     def _suspect(self, name: str, feed: Feed, opened_s: float, now_s: float) -> None:
+        if feed.rule.probe is None:
+            return
         since_s = max(opened_s, feed.last_new_s or 0.0, feed.quiet_s)
         learned_s = self._policy.suspect_after_s(feed.rate.mean_interval_s)
         if now_s - since_s > (self._policy.first_data_s if feed.last is None else learned_s):
@@ -127,7 +130,8 @@ class Silence:
 
     def _probe(self, name: str, feed: Feed) -> None:
         self._memory.counters.add("stream.probes")
-        query = CONTINUITY[feed.topic.kind].probe(feed.topic)
+        assert feed.rule.probe is not None
+        query = feed.rule.probe(feed.topic)
         fetch(self._memory, self._context, self._ref, query, Priority.READ, lambda answer: _Probed(name, answer))
 
     def _on_probed(self, message: _Probed) -> None:
@@ -143,7 +147,7 @@ class Silence:
                 self._probe(message.name, feed)
             return
         if feed.last is not None:
-            newer = CONTINUITY[feed.topic.kind].shows_newer(feed.last, message.answer.value)
+            newer = feed.rule.shows_newer(feed.last, message.answer.value)
         else:
             newer = doubt.baseline is not None and not same_but_for_times(doubt.baseline, message.answer.value)
             if doubt.baseline is None:
@@ -154,6 +158,9 @@ class Silence:
             self._doubts.pop(message.name)
             feed.found_quiet(now_s)
         else:
+            if doubt.asked_again:
+                feed.shown_quiet()
+            doubt.asked_again = True
             doubt.probing_since_s = now_s + self._policy.first_data_s
             self._context.call_later(self._policy.first_data_s, _Reprobe(message.name))
 

@@ -10,6 +10,7 @@ in the venue's memory, ends the links of its predecessor and starts with fresh o
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -19,7 +20,7 @@ import msgspec
 from connector.domain.instruments import InstrumentStatus
 from connector.domain.topics import Topic
 from connector.drivers.contract import Ack, ConnectionEnding, Refusal
-from connector.errors import ConnectorError, NotConnected, RateLimited, UnknownSymbol
+from connector.errors import ConnectorError, InvalidRequest, NotConnected, RateLimited, UnknownSymbol
 from connector.supervision import SupervisedActor
 from connector.throttle import Backoff
 from connector.transport.contract import LinkClosed, Links, LinkSettings
@@ -29,7 +30,7 @@ from connector.venue.delivery import TopicState
 from connector.venue.feed import Feed
 from connector.venue.memory import VenueMemory
 from connector.venue.messages import InstrumentsChanged, MeasureClock, SubscriptionsChanged, post
-from connector.venue.private import PrivateSide
+from connector.venue.private import PrivateSide, private_handlers, private_sides
 from connector.venue.repairs import Repairs
 from connector.venue.silence import Silence, Verdict
 from connector.venue.subscriptions import FrameKind, SubscriptionSet
@@ -67,6 +68,7 @@ class _Carrier:
     subscriptions: SubscriptionSet
     opened_s: float | None = None
     settled_s: float | None = None
+    heartbeat_s: float = 0.0  # when the venue was last sent the frame it wants to hear
 
 
 @dataclass(slots=True)
@@ -74,6 +76,7 @@ class _Slot:
     """A place for a connection: its topics stay with it from one connection to the next."""
 
     number: int
+    group: str
     backoff: Backoff
     names: set[str] = field(default_factory=set)
     current: _Carrier | None = None
@@ -115,7 +118,7 @@ class WebSocketActor(SupervisedActor):
         self._connects = 0
         self._changes_seen = -1
         self._wall_steps_seen = memory.wall.steps
-        self._private: PrivateSide | None = None
+        self._private: tuple[PrivateSide, ...] = ()
         self._stopping = False
         self._handlers: dict[type, Callable[[Any], Any]] = {
             SubscriptionsChanged: lambda _: self._assign(),
@@ -139,10 +142,11 @@ class WebSocketActor(SupervisedActor):
             feed.epoch = self.context.epoch
             feed.on_disconnected("the stream actor was restarted")
         trading = self._memory.trading
-        if trading is not None and trading.session_language is not None:
-            self._private = PrivateSide(trading, self.context, self.actor_ref, self._private_links)
-            self._handlers.update(self._private.handlers)
-            self._private.start()
+        if trading is not None:
+            self._private = private_sides(trading, self.context, self.actor_ref, self._private_links)
+            self._handlers.update(private_handlers())
+            for side in self._private:
+                side.start()
         self.context.call_every(TICK_S, _Tick())
         self._assign()
 
@@ -157,8 +161,8 @@ class WebSocketActor(SupervisedActor):
 
     def _end(self, why: str) -> None:
         self._stopping = True
-        if self._private is not None:
-            self._private.end(why)
+        for side in self._private:
+            side.end(why)
         self._memory.end_links()
         for feed in self._memory.feeds():
             feed.on_disconnected(why)
@@ -191,7 +195,7 @@ class WebSocketActor(SupervisedActor):
         for name, feed in wanted.items():
             if name in self._place or not self._bind(feed):
                 continue
-            slot = self._slot_with_room()
+            slot = self._slot_with_room(self._language.group(feed.topic))
             slot.names.add(name)
             self._place[name] = slot
             changed.add(slot.number)
@@ -234,14 +238,14 @@ class WebSocketActor(SupervisedActor):
         except UnknownSymbol as unknown:
             feed.set_state(TopicState.REFUSED, str(unknown))
             return False
-        feed.bind(self._language.reader(feed.topic, instrument))
+        feed.bind(partial(self._language.reader, feed.topic, instrument))
         return True
 
-    def _slot_with_room(self) -> _Slot:
+    def _slot_with_room(self, group: str) -> _Slot:
         for slot in self._slots.values():
-            if len(slot.names) < self._limits.topics_per_connection:
+            if slot.group == group and len(slot.names) < self._limits.topics_per_connection:
                 return slot
-        slot = _Slot(len(self._slots) + 1, Backoff(self._memory.settings.reconnect, self.context.random))
+        slot = _Slot(len(self._slots) + 1, group, Backoff(self._memory.settings.reconnect, self.context.random))
         self._slots[slot.number] = slot
         return slot
 
@@ -277,7 +281,7 @@ class WebSocketActor(SupervisedActor):
         carrier.subscriptions.want(slot.names)
         link = self._links.open(
             LinkSettings(
-                url=self._language.url(self._memory.hosts),
+                url=self._language.url(self._memory.hosts, slot.group),
                 name=f"{self._memory.name}/stream/{label}-{self._connection_number}",
                 proxy=settings.proxy,
                 tls=settings.tls,
@@ -324,7 +328,7 @@ class WebSocketActor(SupervisedActor):
                 message.connection.link.shutdown()
             return
         slot, carrier = found
-        carrier.opened_s = self._clock.monotonic_s()
+        carrier.opened_s = carrier.heartbeat_s = self._clock.monotonic_s()
         table = self._memory.feed_table()
         for name in slot.names:
             if carrier is slot.successor:
@@ -443,8 +447,12 @@ class WebSocketActor(SupervisedActor):
         control = message.control
         table = self._memory.feed_table()
         if isinstance(control, Ack):
-            for name in carrier.subscriptions.on_ack(control.request_id):
-                self._on_confirmed(name, table[name])
+            for name in carrier.subscriptions.on_ack(control.request_id, control.refused):
+                self._on_confirmed(name, table[name], proven=self._limits.ack_proves)
+            refused = InvalidRequest(f"{self._memory.name} did not take this topic; it took others of the same frame.")
+            for name in carrier.subscriptions.refuse(control.refused, refused):
+                self._memory.counters.add("stream.refusals")
+                table[name].set_state(TopicState.REFUSED, str(refused))
         elif isinstance(control, Refusal):
             self._memory.counters.add("stream.refusals")
             for name in carrier.subscriptions.on_refusal(control.request_id, control.error, self._clock.monotonic_s()):
@@ -453,8 +461,11 @@ class WebSocketActor(SupervisedActor):
             self._begin_rollover(slot, control.reason)
         self._send_frames(slot)
 
-    def _on_confirmed(self, name: str, feed: Feed) -> None:
-        if feed.state is not TopicState.LIVE:
+    def _on_confirmed(self, name: str, feed: Feed, *, proven: bool) -> None:
+        if not proven:
+            if feed.state is TopicState.WANTED:
+                feed.set_state(TopicState.WANTED, "acknowledged, which proves nothing at this venue; no data yet")
+        elif feed.state is not TopicState.LIVE:
             feed.set_state(TopicState.CONFIRMED, "the venue accepted the subscription; no data yet")
         now_s = self._clock.monotonic_s()
         feed.rate.forget(feed.accepted, now_s)
@@ -467,8 +478,8 @@ class WebSocketActor(SupervisedActor):
         if self._memory.changes != self._changes_seen:
             self._assign()
         self._look_at_wall(now_s)
-        if self._private is not None:
-            self._private.on_tick()
+        for side in self._private:
+            side.on_tick()
         table = self._memory.feed_table()
         for feed in table.values():
             feed.on_tick(now_s, self._memory.settings.backfill_within_s)
@@ -476,6 +487,7 @@ class WebSocketActor(SupervisedActor):
             for carrier in (slot.current, slot.successor):
                 if carrier is not None and carrier.opened_s is not None:
                     self._settle(carrier, table, now_s)
+                    self._beat(carrier, now_s)
             self._send_frames(slot)
             self._roll_if_due(slot, now_s)
             self._watch(slot, table, now_s)
@@ -493,12 +505,22 @@ class WebSocketActor(SupervisedActor):
             for slot in list(self._slots.values()):
                 self._replace(slot, f"the machine slept for {step.suspended_ns / 1e9:.1f} s")
 
+    def _beat(self, carrier: _Carrier, now_s: float) -> None:
+        """Say what the venue wants to hear from time to time; its end, if the link is gone, is on the way as a message."""
+        heartbeat, link = self._limits.heartbeat, carrier.connection.link
+        if heartbeat is None or link is None or now_s - carrier.heartbeat_s < heartbeat.every_s:
+            return
+        carrier.heartbeat_s = now_s
+        self._memory.counters.add("stream.heartbeats")
+        with suppress(NotConnected):
+            link.send(heartbeat.frame)
+
     def _settle(self, carrier: _Carrier, table: dict[str, Feed], now_s: float) -> None:
         plan = carrier.subscriptions
-        for name in plan.unconfirmed():
+        for name in plan.unproven():
             feed = table.get(name)
             if feed is not None and feed.saw_data_on(carrier.connection) and plan.on_data(name):
-                self._on_confirmed(name, feed)
+                self._on_confirmed(name, feed, proven=True)
         if plan.expire(now_s) and carrier.connection.link is not None:
             self._memory.counters.add("stream.answers_missing")
             carrier.connection.link.shutdown()

@@ -1,7 +1,8 @@
 """Wanted and confirmed topics of one connection, and the frames that make the two equal.
 
 Pure bookkeeping: it is told what is wanted, what was answered and what time it is, and says which frame to send next. It
-never sends, and holds nothing of a connection but names. A name is confirmed by an acknowledgement or by its first data.
+never sends, and holds nothing of a connection but names. A name is confirmed by an acknowledgement or by its first data; it is
+`proven` by data, and by the acknowledgement where the venue's mean anything (`StreamLimits.ack_proves`).
 A refusal of several names at once proves nothing about any one of them, so they are tried again one by one.
 """
 
@@ -48,6 +49,7 @@ class SubscriptionSet:
     def __init__(self, limits: StreamLimits) -> None:
         self.wanted: set[str] = set()
         self.confirmed: set[str] = set()
+        self.proven: set[str] = set()
         self.refused: dict[str, ConnectorError] = {}
         self._limits = limits
         self._in_flight: dict[int, _InFlight] = {}
@@ -76,20 +78,22 @@ class SubscriptionSet:
         """Leave and join one topic again, on this connection."""
         if name in self.wanted:
             self.confirmed.discard(name)
+            self.proven.discard(name)
             self._leave.add(name)
 
     def reset(self) -> None:
         """The connection is gone: nothing is confirmed, everything is still wanted."""
         self.confirmed.clear()
+        self.proven.clear()
         self._in_flight.clear()
         self._asked.clear()
         self._leave.clear()
         self._attempts.clear()
         self._next_frame_s = float("-inf")
 
-    def unconfirmed(self) -> tuple[str, ...]:
-        """Names asked for and not answered yet; data may confirm them first."""
-        return tuple(self._asked)
+    def unproven(self) -> tuple[str, ...]:
+        """Names asked for and not answered yet, or answered by a word that proves nothing; data may prove them first."""
+        return (*self._asked, *(self.confirmed - self.proven))
 
     @property
     def room(self) -> int:
@@ -111,6 +115,7 @@ class SubscriptionSet:
         if leave:
             self._leave.difference_update(leave)
             self.confirmed.difference_update(leave)
+            self.proven.difference_update(leave)
             self._asked.difference_update(leave)
             return self._frame(FrameKind.UNSUBSCRIBE, leave, now_s)
         missing = [
@@ -143,37 +148,54 @@ class SubscriptionSet:
 
     # ------------------------------------------------------------ answers
 
-    def on_ack(self, request_id: int) -> tuple[str, ...]:
-        """The names confirmed by it; empty for an unsubscribe or an answer to nothing we know."""
-        answered = self._in_flight.pop(request_id, None)
+    def on_ack(self, request_id: int | None, but: Iterable[str] = ()) -> tuple[str, ...]:
+        """The names confirmed by it; empty for an unsubscribe or an answer to nothing we know.
+
+        Args:
+            request_id: None, the venue not having said which frame it answers, takes the oldest.
+            but: names of it that were not taken: left as asked, for `refuse`.
+        """
+        answered = self._take(request_id)
         if answered is None or answered.frame.kind is FrameKind.UNSUBSCRIBE:
             return ()
-        names = tuple(name for name in answered.frame.names if name in self._asked)
+        names = tuple(name for name in answered.frame.names if name in self._asked and name not in but)
         for name in names:
-            self._confirm(name)
+            self._confirm(name, proven=self._limits.ack_proves)
         return names
 
+    def _take(self, request_id: int | None) -> _InFlight | None:
+        if request_id is None and self._in_flight:
+            request_id = min(self._in_flight)
+        return None if request_id is None else self._in_flight.pop(request_id, None)
+
     def on_data(self, name: str) -> bool:
-        """Data proves a subscription better than an answer does. True when it was not confirmed before."""
-        if name in self.confirmed or name not in self._asked:
+        """Data proves a subscription better than an answer does. True when it was not confirmed, or not proven, before."""
+        if name in self.proven or (name not in self._asked and name not in self.confirmed):
             return False
-        self._confirm(name)
+        self._confirm(name, proven=True)
         return True
 
-    def _confirm(self, name: str) -> None:
+    def _confirm(self, name: str, *, proven: bool) -> None:
         self._asked.discard(name)
         self._alone.discard(name)
         self._attempts.pop(name, None)
-        if name in self.wanted:
-            self.confirmed.add(name)
-        else:
+        if name not in self.wanted:
             self._leave.add(name)
+            return
+        self.confirmed.add(name)
+        if proven:
+            self.proven.add(name)
+
+    def refuse(self, names: Iterable[str], error: ConnectorError) -> tuple[str, ...]:
+        """The venue took a frame but for these names: they are refused for good. Those that were asked for."""
+        refused = tuple(name for name in names if name in self._asked)
+        self._asked.difference_update(refused)
+        self.refused.update(dict.fromkeys(refused, error))
+        return refused
 
     def on_refusal(self, request_id: int | None, error: ConnectorError, now_s: float) -> tuple[str, ...]:
         """The names that are refused for good. A refusal without id is taken as the oldest frame's."""
-        if request_id is None and self._in_flight:
-            request_id = min(self._in_flight)
-        answered = self._in_flight.pop(request_id, None) if request_id is not None else None
+        answered = self._take(request_id)
         if answered is None or answered.frame.kind is FrameKind.UNSUBSCRIBE:
             return ()
         names = [name for name in answered.frame.names if name in self._asked]

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from connector.drivers.trading import Auth, SessionLanguage, TradeLanguage
+from connector.drivers.trading import Auth, PrivateLanguage, SessionLanguage, TradeLanguage
 from connector.errors import ClockRejected, ConnectorError, NotConnected
 from connector.orders.risk import RiskHook, RiskView
 from connector.store.contract import Store
@@ -28,6 +28,8 @@ class Trading:
 
     Attributes:
         language, session_language: the driver's private half; the session is optional.
+        events_language: of the connection that brings the account's events, where the session does not; None otherwise.
+        session, events_session: who waits for which reply there; one and the same where one connection does both.
         events: who listens to what happens to our orders.
         store: intents, orders and fills, written before anything is sent.
         hooks: risk hooks, asked in this order.
@@ -43,12 +45,14 @@ class Trading:
         auth: Auth,
         language: TradeLanguage,
         session_language: SessionLanguage | None,
+        events_language: PrivateLanguage | None,
         store: Store,
         hooks: Sequence[RiskHook],
     ) -> None:
         self.memory = memory
-        self.language, self.session_language = language, session_language
+        self.language, self.session_language, self.events_language = language, session_language, events_language
         self.session = Session(memory.clock, memory.counters)
+        self.events_session = self.session if events_language is None else Session(memory.clock, memory.counters)
         self.events = OrderEvents(memory.name, memory.counters, memory.alarms)
         self.store, self.hooks = store, tuple(hooks)
         self.view = RiskView()
@@ -58,6 +62,11 @@ class Trading:
         self._auth = auth
         self._lock = threading.Lock()  # guards _last_ms; arithmetic only
         self._last_ms = 0
+
+    @property
+    def is_followed(self) -> bool:
+        """Whether the account's events are being received."""
+        return self.events_session.is_up
 
     def auth(self) -> Auth:
         return self._auth

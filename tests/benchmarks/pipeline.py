@@ -214,7 +214,7 @@ def run_library(transport: str, message: str, url: str, tally: floor.Tally) -> N
         assert driver.book_rule is not None
         feed = BookFeed("binance", topic, clock, driver.book_rule, ask=wishes.append, counters=counters, alarms=alarms)
     feed.attach(Subscription(feed, clock, callback=consume))
-    feed.bind(driver.streams.reader(topic, instrument))
+    feed.bind(lambda: driver.streams.reader(topic, instrument))
 
     def on_message(news: Any) -> None:
         if isinstance(news, LinkOpened):

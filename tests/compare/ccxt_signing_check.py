@@ -18,12 +18,13 @@ from urllib.parse import parse_qsl, urlsplit
 
 import ccxt
 import ccxt.pro
+import msgspec
 
 from connector.domain import Instrument, InstrumentStatus, Symbol
 from connector.domain.commands import AmendOrder, CancelOrder, OrderListKind, PlaceOrder, PlaceOrderList, SelfTrade
 from connector.domain.credentials import Credentials
 from connector.domain.market import Side
-from connector.domain.orders import OrderType, TimeInForce
+from connector.domain.orders import Order, OrderStatus, OrderType, TimeInForce
 from connector.domain.wire import HttpRequest
 from connector.drivers.binance import SPOT
 from connector.drivers.trading import Auth
@@ -56,6 +57,22 @@ ENTRY = {
     ],
 }
 INSTRUMENT = Instrument("binance", ETH, "ETHUSDT", InstrumentStatus.TRADING, "TRADING", 8, 8, TYPES, ())
+KNOWN = Order(
+    "binance",
+    ETH,
+    None,
+    0,
+    ID,
+    None,
+    Side.SELL,
+    OrderType.LIMIT,
+    TimeInForce.GTC,
+    OrderStatus.NEW,
+    "NEW",
+    Decimal("0.5"),
+    Decimal(0),
+)
+NUMBERED = msgspec.structs.replace(KNOWN, venue_id="77")
 FAILED: list[str] = []
 
 
@@ -195,13 +212,13 @@ CASES: list[tuple[str, Ours, Ask]] = [
     ),
     (
         "cancel by client id",
-        lambda auth: SPOT.trading.cancel(CancelOrder(symbol=ETH, client_id=ID), None, INSTRUMENT, auth, NOW_MS),
+        lambda auth: SPOT.trading.cancel(CancelOrder(symbol=ETH, client_id=ID), KNOWN, INSTRUMENT, auth, NOW_MS),
         lambda c: c.cancel_order("", "ETH/USDT", {"clientOrderId": ID}),
     ),
     (
         "amend",
         lambda auth: SPOT.trading.amend(
-            AmendOrder(symbol=ETH, client_id=ID, quantity=Decimal("0.4")), "77", INSTRUMENT, auth, NOW_MS
+            AmendOrder(symbol=ETH, client_id=ID, quantity=Decimal("0.4")), NUMBERED, INSTRUMENT, auth, NOW_MS
         ),
         lambda c: c.request(
             "order/amend/keepPriority",
@@ -302,9 +319,9 @@ def check_session(name: str, credentials: Credentials, secret: str) -> None:
     intents = {
         "order.place": SPOT.session.place("c1", order(OrderType.LIMIT, price=PRICE), ID, INSTRUMENT, auth, NOW_MS),
         "order.cancel": SPOT.session.cancel(
-            "c2", CancelOrder(symbol=ETH, client_id=ID), None, INSTRUMENT, auth, NOW_MS
+            "c2", CancelOrder(symbol=ETH, client_id=ID), KNOWN, INSTRUMENT, auth, NOW_MS
         ),
-        "userDataStream.subscribe.signature": SPOT.session.subscribe("c3", auth, NOW_MS),
+        "userDataStream.subscribe.signature": SPOT.session.opening()[0]("c3", auth, NOW_MS),
     }
     asked = {
         "order.place": client.create_order_request("ETH/USDT", "limit", "sell", 0.5, 3150.5, {"clientOrderId": ID}),

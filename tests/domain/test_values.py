@@ -111,7 +111,7 @@ def test_balance_adds_up():
         (TopicKind.CANDLES, {}),
         (TopicKind.TRADES, {"interval": "1m"}),
         (TopicKind.PARTIAL_BOOK, {}),
-        (TopicKind.BOOK, {"depth": 5}),
+        (TopicKind.TRADES, {"depth": 5}),
     ],
 )
 def test_topic_that_contradicts_itself_is_refused(kind, fields):

@@ -26,6 +26,7 @@ from connector.domain.wire import Charge
 from connector.drivers.binance.session import Session
 from connector.drivers.binance.trading import Trading, order_rules
 from connector.errors import InvalidRequest, SettingsError, Unsupported
+from connector.orders.lifecycle import IntentRecord, new_record
 
 KEY = "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A"
 SECRET = "NhqPtmdSJYdKjVHjA7PZj4Mge3R5YNiP1e3UZjInClVN65XAbvqqM6A7H5fATj0j"
@@ -251,7 +252,7 @@ def test_every_number_is_held_to_the_precision_of_its_own_asset(driver, eth, aut
         driver.trading.place(wanted, ID, msgspec.structs.replace(exact, **{f"{asset}_decimals": 2}), auth, NOW_MS)
     amend = AmendOrder(symbol=ETH, client_id=ID, quantity=D("1.111"))
     with pytest.raises(InvalidRequest, match="keeps 2"):
-        driver.trading.amend(amend, None, msgspec.structs.replace(exact, base_decimals=2), auth, NOW_MS)
+        driver.trading.amend(amend, known(), msgspec.structs.replace(exact, base_decimals=2), auth, NOW_MS)
 
 
 @settings(max_examples=300, deadline=None, database=None)
@@ -362,27 +363,41 @@ def test_a_list_has_one_client_id_for_each_order(driver, eth, auth):
 
 # ---------------------------------------------------------------- orders that are there, and questions
 
+
+def known(venue_id=None):
+    """What is known of the order that is cancelled or amended."""
+    meant = PlaceOrder(symbol=ETH, side=Side.SELL, type=OrderType.LIMIT, quantity=D(1), price=D(4000), client_id=ID)
+    intent = IntentRecord.of(meant, venue="binance", client_id=ID, at_ns=1, recv_window_ms=5_000)
+    return msgspec.structs.replace(new_record(intent).order, venue_id=venue_id)
+
+
+def subscribed(driver, auth):
+    """The one request a session opens with."""
+    (subscribe,) = driver.session.opening()
+    return subscribe("c1", auth, NOW_MS)
+
+
 CANCEL = CancelOrder(symbol=ETH, client_id=ID)
 AMEND = AmendOrder(symbol=ETH, client_id=ID, quantity=D("0.4"))
 START_NS = 1_761_999_999_999_999_999
 
 OTHERS = [
     (
-        lambda t, i, a: t.cancel(CANCEL, None, i, a, NOW_MS),
+        lambda t, i, a: t.cancel(CANCEL, known(), i, a, NOW_MS),
         "DELETE",
         "order",
         f"symbol=ETHUSDT&origClientOrderId={ID}",
         1,
     ),
     (
-        lambda t, i, a: t.cancel(CANCEL, "77", i, a, NOW_MS),
+        lambda t, i, a: t.cancel(CANCEL, known("77"), i, a, NOW_MS),
         "DELETE",
         "order",
         f"symbol=ETHUSDT&orderId=77&origClientOrderId={ID}",
         1,
     ),
     (
-        lambda t, i, a: t.amend(AMEND, "77", i, a, NOW_MS),
+        lambda t, i, a: t.amend(AMEND, known("77"), i, a, NOW_MS),
         "PUT",
         "order/amend/keepPriority",
         f"symbol=ETHUSDT&orderId=77&origClientOrderId={ID}&newClientOrderId={ID}&newQty=0.4",
@@ -455,12 +470,12 @@ def test_every_other_call_is_written_and_signed_to_the_byte(driver, eth, auth, b
     ("build", "method", "params"),
     [
         (
-            lambda s, i, a: s.cancel("c1", CANCEL, "77", i, a, NOW_MS),
+            lambda s, i, a: s.cancel("c1", CANCEL, known("77"), i, a, NOW_MS),
             "order.cancel",
             {"orderId": 77, "origClientOrderId": ID},
         ),
         (
-            lambda s, i, a: s.amend("c1", AMEND, None, i, a, NOW_MS),
+            lambda s, i, a: s.amend("c1", AMEND, known(), i, a, NOW_MS),
             "order.amend.keepPriority",
             {"origClientOrderId": ID, "newClientOrderId": ID, "newQty": "0.4"},
         ),
@@ -474,7 +489,7 @@ def test_cancel_and_amend_over_the_session(driver, eth, auth, build, method, par
 
 
 def test_subscription_is_signed_anew_and_the_probe_needs_no_key(driver, auth):
-    request = driver.session.subscribe("c1", auth, NOW_MS)
+    request = subscribed(driver, auth)
     payload = f"apiKey={KEY}&recvWindow=5000&timestamp={NOW_MS}"
     assert json.loads(request.frame) == {
         "id": "c1",
@@ -493,9 +508,9 @@ def test_subscription_is_signed_anew_and_the_probe_needs_no_key(driver, auth):
         lambda t, i, a: t.order(None, None, i, a, NOW_MS),
         lambda t, i, a: t.order(ID, "seven", i, a, NOW_MS),
         lambda t, i, a: t.order("a b", None, i, a, NOW_MS),
-        lambda t, i, a: t.cancel(CancelOrder(symbol=Symbol("BTC", "USDT"), client_id=ID), None, i, a, NOW_MS),
-        lambda t, i, a: t.cancel(CancelOrder(symbol=ETH, client_id=""), None, i, a, NOW_MS),
-        lambda t, i, a: t.amend(AmendOrder(symbol=ETH, client_id=ID, quantity=D(0)), None, i, a, NOW_MS),
+        lambda t, i, a: t.cancel(CancelOrder(symbol=Symbol("BTC", "USDT"), client_id=ID), known(), i, a, NOW_MS),
+        lambda t, i, a: t.cancel(CancelOrder(symbol=ETH, client_id=""), known(), i, a, NOW_MS),
+        lambda t, i, a: t.amend(AmendOrder(symbol=ETH, client_id=ID, quantity=D(0)), known(), i, a, NOW_MS),
         lambda t, i, a: t.fills(i, "alloc-7", None, None, a, NOW_MS),
         lambda t, i, a: t.fills(i, "7", START_NS, None, a, NOW_MS),
         lambda t, i, a: t.fills(i, None, START_NS, "7", a, NOW_MS),
@@ -545,7 +560,7 @@ def test_ed25519_and_rsa_keys_sign_requests_that_verify(driver, eth):
         assert auth.kind == kind and auth.key == KEY
         body = driver.trading.place(limit(), ID, eth, auth, NOW_MS).body.decode()
         verify(base64.b64decode(dict(parse_qsl(body))["signature"]), body.rpartition("&signature=")[0].encode())
-        params = json.loads(driver.session.subscribe("c1", auth, NOW_MS).frame)["params"]
+        params = json.loads(subscribed(driver, auth).frame)["params"]
         verify(base64.b64decode(params["signature"]), f"apiKey={KEY}&recvWindow=5000&timestamp={NOW_MS}".encode())
 
 
@@ -568,7 +583,7 @@ def test_the_window_can_be_set_and_is_the_one_that_is_sent(eth, auth):
     rules = order_rules(1_500)
     assert rules.recv_window_ms == 1_500
     assert b"&recvWindow=1500&" in Trading(rules).place(limit(), ID, eth, auth, NOW_MS).body
-    assert json.loads(Session(rules).subscribe("c1", auth, NOW_MS).frame)["params"]["recvWindow"] == 1_500
+    assert json.loads(Session(rules).opening()[0]("c1", auth, NOW_MS).frame)["params"]["recvWindow"] == 1_500
     for bad in (0, -1, 60_001):
         with pytest.raises(InvalidRequest, match="60000"):
             order_rules(bad)
@@ -595,5 +610,5 @@ def test_rules_and_limits_are_data_with_a_source(driver):
 )
 def test_the_session_lives_where_the_venue_says(driver, environment, url):
     hosts = next(hosts for env, hosts in driver.hosts.items() if env.value == environment)
-    assert driver.session.url(hosts.session) == url
+    assert driver.session.url(hosts) == url
     assert (driver.session.max_age_s, driver.session.rollover_before_s) == (86_400.0, 1_800.0)

@@ -302,17 +302,6 @@ def test_an_order_of_an_unlisted_symbol_says_which(hear, session, table):
     assert hear(LIST | {"s": "NOSUCH"}) == SessionNoise("listStatus of NOSUCH, which is not listed", known=False)
 
 
-def test_the_symbol_of_a_report_that_cannot_be_read_is_told_where_it_can(session, table):
-    def of(frame):
-        return session.symbol_of(frame, table)
-
-    assert of(json.dumps({"event": {"e": "executionReport", "s": "ETHUSDT", "z": "?"}}).encode()) == ETH
-    assert of(b'{"event":{"e":"executionReport","s":"NOSUCH"}}') is None
-    assert of(b'{"event":{"e":"executionReport","s":7}}') is None
-    assert of(b'{"event":[]}') is of(b"{") is of(b"") is None
-    assert session.symbol_of(b'{"event":{"s":"ETHUSDT"}}') is None
-
-
 @pytest.mark.parametrize(
     "fields",
     [
@@ -685,7 +674,6 @@ def test_spoilt_events_are_noise_or_exactly_what_an_independent_reader_reads(ses
         event = mutated(EVENTS[dice.choice(list(EVENTS))], dice)
         frame = json.dumps({"subscriptionId": 0, "event": event}).encode()
         heard = session.read(frame, AT, table)
-        session.symbol_of(frame, table)
         if isinstance(heard, SessionNoise):
             assert not heard.known and len(heard.kind) < 90 and heard.kind.isprintable()
             with pytest.raises(UNREADABLE):  # what can be read is not thrown away
@@ -720,7 +708,6 @@ def test_spoilt_bytes_never_raise(session, table, seed):
             )
         heard = session.read(bytes(frame), AT, table)
         assert isinstance(heard, SessionReply | SessionEvents | SessionEnding | SessionNoise)
-        session.symbol_of(bytes(frame), table)
 
 
 def test_without_a_listed_instrument_nothing_is_booked(session):

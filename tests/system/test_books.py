@@ -93,9 +93,9 @@ def test_a_crossed_book_of_the_venue_is_marked_and_not_handed_out():
             return read(frame, received_ns)
 
         voided = rig.counter("book.invalidated")
-        feed.bind(crossing)
+        feed.bind(lambda: crossing)
         eventually(lambda: crossed and rig.counter("book.invalidated") > voided, 10.0)
-        feed.bind(read)
+        feed.bind(lambda: read)
         book.await_valid(15.0)
         rig.await_flow(book.subscription)
         assert book.compare() == []

@@ -120,8 +120,8 @@ def test_a_book_whose_numbers_start_over_is_dropped_and_built_anew():
                 delta, first_update_id=delta.first_update_id - back, last_update_id=delta.last_update_id - back
             )
 
-        feed.bind(lower)
+        feed.bind(lambda: lower)
         eventually(lambda: rig.sim.step(5) and book.live.state is not BookState.VALID, 20.0, lambda: repr(book.live))
-        feed.bind(read)
+        feed.bind(lambda: read)
         eventually(lambda: rig.sim.step(5) and book.live.state is BookState.VALID, 20.0, lambda: repr(book.live))
         assert book.compare() == []

@@ -337,7 +337,13 @@ def test_new_limits_apply_at_once_and_keep_what_was_spent(ledger, clock):
     assert ledger.try_reserve(one(1), Priority.CANCEL, clock.monotonic_s()) > 0.0
     ledger.apply_limits([BudgetLimit("WEIGHT", 500, 60.0, False, "new")])
     assert ledger.try_reserve(one(420), Priority.CANCEL, clock.monotonic_s()) == 0.0
-    assert ledger.try_reserve(one(50, "ORDERS"), Priority.CANCEL, clock.monotonic_s()) == 0.0  # no longer limited
+
+
+def test_a_budget_the_venue_did_not_name_keeps_its_limit(ledger, clock):
+    ledger.apply_limits([BudgetLimit("WEIGHT", 500, 60.0, False, "new")])
+    assert ledger.names() == {"WEIGHT", "ORDERS"}
+    with pytest.raises(InvalidRequest, match="ORDERS"):
+        ledger.try_reserve(one(50, "ORDERS"), Priority.CANCEL, clock.monotonic_s())
 
 
 def test_limit_with_a_new_window_carries_spending_and_silence_over(ledger, clock):

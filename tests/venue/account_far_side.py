@@ -67,7 +67,10 @@ class Language:
         query = {name: str(value) for name, value in query.items() if value is not None}
         return HttpRequest("GET", f"/account/{what}", urlencode({**query, "t": now_ms}))
 
-    def order(self, client_id, venue_id, instrument, auth, now_ms):
+    def more(self, request, response, auth, now_ms):
+        return None
+
+    def order(self, client_id, venue_id, instrument, auth, now_ms, current=None):
         return self._request("order", now_ms, symbol=instrument.symbol, client_id=client_id, venue_id=venue_id)
 
     def open_orders(self, instrument, auth, now_ms):

@@ -47,7 +47,7 @@ class Bench:
         )
         self.consumer = Subscription(self.feed, self.clock, notices=True)
         self.feed.attach(self.consumer)
-        self.feed.bind(read)
+        self.feed.bind(lambda: read)
         self.source = object()
         self.feed.own(self.source)
 
@@ -99,7 +99,9 @@ def test_a_value_just_below_the_last_is_late_on_every_kind_of_topic(bench, kind)
     )
     taken = []
     feed.attach(Subscription(feed, bench.clock, callback=lambda value: taken.append(value.update_id)))
-    feed.bind(lambda frame, at: BookTicker("venue", BTC, int(frame), at, *[Decimal(1)] * 4, update_id=int(frame)))
+    feed.bind(
+        lambda: lambda frame, at: BookTicker("venue", BTC, int(frame), at, *[Decimal(1)] * 4, update_id=int(frame))
+    )
     feed.own(bench.source)
     for number in (10, 9, 12, 11, 12, 13):
         feed.on_frame(bench.source, str(number).encode(), 0, 0.0)

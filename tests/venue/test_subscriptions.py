@@ -104,7 +104,7 @@ def test_a_refusal_without_an_id_is_taken_as_the_oldest_frame(plan):
 
     plan.on_refusal(None, NO_SUCH_STREAM, 0.6)
 
-    assert set(plan.unconfirmed()) == {"d"}
+    assert set(plan.unproven()) == {"d"}
 
 
 def test_a_lost_answer_is_asked_for_again_and_many_lost_answers_put_the_connection_in_doubt(plan):

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
+from connector.domain.account import PositionSide
 from connector.domain.commands import AmendOrder, CancelOrder, OrderListKind, PlaceOrder, PlaceOrderList, SelfTrade
 from connector.domain.instruments import Instrument
 from connector.domain.market import Side
@@ -224,8 +225,10 @@ def _leg(order: PlaceOrder, client_id: str, instrument: Instrument) -> Params:
     kind = _KINDS.get(order.type)
     if kind is None:
         raise InvalidRequest(f"order type {order.type.name} cannot be asked for. {VENUE} has {', '.join(ORDER_TYPES)}.")
-    if order.reduce_only:
-        raise Unsupported(f"{VENUE} spot has no positions, so no reduce_only orders.")
+    if order.reduce_only or order.close_position or order.position_side is not PositionSide.NET:
+        raise Unsupported(f"{VENUE} spot has no positions, so no reduce_only, close_position or position_side orders.")
+    if order.contracts is not None or order.trigger_by is not None:
+        raise Unsupported(f"{VENUE} spot has no contracts and one price: leave contracts and trigger_by away.")
     if problem := _problem(order, kind):
         raise InvalidRequest(f"{kind.word} order of {order.symbol}: {problem}.")
     base, quote = instrument.base_decimals, instrument.quote_decimals
@@ -356,8 +359,14 @@ def cancel_params(order: CancelOrder, venue_id: str | None, instrument: Instrume
 
 
 def amend_params(order: AmendOrder, venue_id: str | None, instrument: Instrument) -> Params:
-    """The order keeps its client id: without `newClientOrderId` the venue would draw another at random."""
+    """The order keeps its client id: without `newClientOrderId` the venue would draw another at random.
+
+    Raises:
+        Unsupported: another price is asked for; here that takes a cancel and a new order.
+    """
     _same_symbol(order, instrument)
+    if order.price is not None or order.quantity is None:
+        raise Unsupported(f"{VENUE} spot amends a quantity, never a price. Cancel the order and place another.")
     return [
         *order_params(instrument, order.client_id, venue_id),
         ("newClientOrderId", _client_id(order.client_id)),

@@ -46,6 +46,7 @@ from connector.errors import (
     AuthenticationFailed,
     Banned,
     ClockRejected,
+    ConnectorBug,
     ConnectorError,
     InvalidRequest,
     Misconfigured,
@@ -595,6 +596,13 @@ class _Rest:
 
     def failure(self, response: HttpResponse, *, write: bool) -> ConnectorError | None:
         return _failure(response, write)
+
+    def more(self, query: Query, response: HttpResponse) -> HttpRequest | None:
+        """Every list comes whole."""
+        return None
+
+    def joined(self, query: Query, parts: Sequence[Any]) -> Any:
+        raise ConnectorBug(f"{VENUE} spot answers {type(query).__name__} in one part, not in {len(parts)}.")
 
     def used(self, response: HttpResponse) -> Mapping[str, int]:
         found: dict[str, int] = {}

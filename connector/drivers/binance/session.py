@@ -12,7 +12,7 @@ Source: venue API docs, "WebSocket API", "User data streams", read 2026-11.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ import msgspec
 from connector.domain.commands import AmendOrder, CancelOrder, PlaceOrder, PlaceOrderList
 from connector.domain.facts import StreamEnded
 from connector.domain.instruments import Instrument, InstrumentTable
-from connector.domain.symbols import Symbol
+from connector.domain.orders import Order
 from connector.domain.wire import Charge, HttpResponse
 from connector.drivers.binance import facts, reports
 from connector.drivers.binance.orders import (
@@ -37,8 +37,10 @@ from connector.drivers.binance.orders import (
 from connector.drivers.binance.signing import signed_params
 from connector.drivers.binance.trading import TRADING
 from connector.drivers.binance.wire import UNREADABLE, Milliseconds
+from connector.drivers.contract import Hosts
 from connector.drivers.trading import (
     Auth,
+    KeyRule,
     OrderRules,
     SessionEnding,
     SessionEvents,
@@ -190,8 +192,13 @@ class Session:
     max_age_s: float | None = 86_400.0
     rollover_before_s: float = 1_800.0
 
-    def url(self, session_root: str) -> str:
-        return session_root + _PATH
+    key: KeyRule | None = None
+
+    def url(self, hosts: Hosts, key: str = "") -> str:
+        return hosts.session + _PATH
+
+    def opening(self) -> Sequence[Callable[[str, Auth, int], SessionRequest]]:
+        return (self._subscribe,)
 
     # ------------------------------------------------------------ requests
 
@@ -209,7 +216,7 @@ class Session:
         unsigned = params | {"apiKey": auth.key, "recvWindow": self.rules.recv_window_ms, "timestamp": now_ms}
         return signed_params(unsigned, auth.sign)
 
-    def subscribe(self, request_id: str, auth: Auth, now_ms: int) -> SessionRequest:
+    def _subscribe(self, request_id: str, auth: Auth, now_ms: int) -> SessionRequest:
         """Serves every kind of key; a session that is logged on needs an Ed25519 key and is not used."""
         params = self._with_signature({}, auth, now_ms)
         costs = (Charge(facts.REQUEST_WEIGHT, _WEIGHT),)
@@ -234,15 +241,15 @@ class Session:
         return self._signed(request_id, CALLS[orders.kind.value], params, auth, now_ms)
 
     def cancel(
-        self, request_id: str, order: CancelOrder, venue_id: str | None, instrument: Instrument, auth: Auth, now_ms: int
+        self, request_id: str, order: CancelOrder, current: Order, instrument: Instrument, auth: Auth, now_ms: int
     ) -> SessionRequest:
-        params = cancel_params(order, venue_id, instrument)
+        params = cancel_params(order, current.venue_id, instrument)
         return self._signed(request_id, CALLS["cancel"], params, auth, now_ms)
 
     def amend(
-        self, request_id: str, order: AmendOrder, venue_id: str | None, instrument: Instrument, auth: Auth, now_ms: int
+        self, request_id: str, order: AmendOrder, current: Order, instrument: Instrument, auth: Auth, now_ms: int
     ) -> SessionRequest:
-        return self._signed(request_id, CALLS["amend"], amend_params(order, venue_id, instrument), auth, now_ms)
+        return self._signed(request_id, CALLS["amend"], amend_params(order, current.venue_id, instrument), auth, now_ms)
 
     def probe(self, request_id: str) -> SessionRequest:
         """Asks for the subscriptions of this connection; that there are none is read as the end of the stream."""
@@ -267,17 +274,6 @@ class Session:
         if heard.status == 200 and heard.result == _NOTHING:
             return SessionEvents((StreamEnded("the venue knows of no subscription on this connection"),))
         return _reply(heard, received_ns)
-
-    def symbol_of(self, frame: bytes, instruments: InstrumentTable | None = None) -> Symbol | None:
-        if instruments is None:
-            return None
-        try:
-            heard = _FRAME.decode(frame)
-        except UNREADABLE:
-            return None
-        named = _named(frame if isinstance(heard.event, msgspec.UnsetType) else heard.event)
-        instrument = instruments.by_name(named.s) if isinstance(named.s, str) else None
-        return None if instrument is None else instrument.symbol
 
 
 _NOTHING = msgspec.Raw(b"[]")

@@ -65,6 +65,8 @@ def _speed(topic: Topic) -> str:
 def _suffix(topic: Topic) -> str:
     match topic.kind:
         case TopicKind.BOOK:
+            if topic.depth is not None:
+                raise InvalidRequest(f"{topic}: {VENUE} offers no choice of depth of a full book. Leave depth away.")
             return "depth" + _speed(topic)
         case TopicKind.PARTIAL_BOOK:
             if topic.depth not in facts.PARTIAL_DEPTHS:
@@ -367,7 +369,11 @@ class _Streams:
 
     limits: StreamLimits = facts.STREAM_LIMITS
 
-    def url(self, hosts: Hosts) -> str:
+    def group(self, topic: Topic) -> str:
+        self.name(topic)
+        return ""
+
+    def url(self, hosts: Hosts, group: str = "") -> str:
         return f"{hosts.public_stream}/stream"
 
     def name(self, topic: Topic) -> str:

@@ -19,7 +19,7 @@ from connector.domain.commands import AmendOrder, CancelOrder, PlaceOrder, Place
 from connector.domain.credentials import Credentials
 from connector.domain.facts import BalanceReport, ListReport, OrderReport
 from connector.domain.instruments import Instrument, InstrumentTable
-from connector.domain.orders import Fill, OrderType, TimeInForce
+from connector.domain.orders import Fill, Order, OrderType, TimeInForce
 from connector.domain.wire import BudgetLimit, Charge, HttpRequest, HttpResponse
 from connector.drivers.binance import facts, reports, wire
 from connector.drivers.binance.facts import VENUE, budget_name
@@ -133,17 +133,21 @@ class Trading:
         return self._signed(CALLS[orders.kind.value], params, auth, now_ms)
 
     def cancel(
-        self, order: CancelOrder, venue_id: str | None, instrument: Instrument, auth: Auth, now_ms: int
+        self, order: CancelOrder, current: Order, instrument: Instrument, auth: Auth, now_ms: int
     ) -> HttpRequest:
-        return self._signed(CALLS["cancel"], cancel_params(order, venue_id, instrument), auth, now_ms)
+        return self._signed(CALLS["cancel"], cancel_params(order, current.venue_id, instrument), auth, now_ms)
 
-    def amend(
-        self, order: AmendOrder, venue_id: str | None, instrument: Instrument, auth: Auth, now_ms: int
-    ) -> HttpRequest:
-        return self._signed(CALLS["amend"], amend_params(order, venue_id, instrument), auth, now_ms)
+    def amend(self, order: AmendOrder, current: Order, instrument: Instrument, auth: Auth, now_ms: int) -> HttpRequest:
+        return self._signed(CALLS["amend"], amend_params(order, current.venue_id, instrument), auth, now_ms)
 
     def order(
-        self, client_id: str | None, venue_id: str | None, instrument: Instrument, auth: Auth, now_ms: int
+        self,
+        client_id: str | None,
+        venue_id: str | None,
+        instrument: Instrument,
+        auth: Auth,
+        now_ms: int,
+        current: Order | None = None,
     ) -> HttpRequest:
         return self._signed(CALLS["order"], order_params(instrument, client_id, venue_id), auth, now_ms)
 
@@ -171,6 +175,10 @@ class Trading:
 
     def balances(self, auth: Auth, now_ms: int) -> HttpRequest:
         return self._signed(CALLS["balances"], [("omitZeroBalances", "true")], auth, now_ms)
+
+    def more(self, request: HttpRequest, response: HttpResponse, auth: Auth, now_ms: int) -> HttpRequest | None:
+        """Lists come whole, or as many rows as fit; fills go on from an id."""
+        return None
 
     def order_counts(self, auth: Auth, now_ms: int) -> HttpRequest | None:
         return self._signed(CALLS["order counts"], [], auth, now_ms)
