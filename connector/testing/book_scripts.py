@@ -155,7 +155,7 @@ def play(
                 held = None
         if not calm and chance.random() < faults.cut_off:
             sync.on_disconnected()
-            asked.clear()
+            asked[:] = [entry for entry in asked if isinstance(entry[1], FetchSnapshot)]  # those are answered, late
             join(step)
         answer(step, calm)
     valid = sync.state is BookState.VALID and sync.update_id == far.update_id
