@@ -19,7 +19,7 @@ __all__ = ["cut", "decimals_in", "deepened", "flipped", "lengthened", "renamed",
 _DECODER = msgspec.json.Decoder(float_hook=Decimal)
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 _NUMBER = re.compile(r"-?\d+(\.\d+)?\Z")
-_TAIL = "000000000000000000000001"
+_TAIL = "100000000000000000000001"  # a float would keep the first of these digits, and so show itself
 _DEPTH = 50_000
 
 NO_NUMBERS = (
