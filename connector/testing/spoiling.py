@@ -81,17 +81,15 @@ def with_unknown_fields(sample: bytes) -> Iterator[tuple[str, bytes]]:
             yield _shown(path), _ENCODER.encode(_replaced(value, path, more))
 
 
-def lengthened(sample: bytes) -> Iterator[tuple[str, bytes]]:
-    """The sample with 24 more digits behind one of its decimals: (where, bytes). No float could keep them."""
+def lengthened(sample: bytes) -> Iterator[tuple[str, str, bytes]]:
+    """The sample with 24 more digits behind one of its decimals: (where, the number, bytes). No float could keep them."""
     value = _decoded(sample)
     for path, inner in _walk(value):
         text = str(inner) if isinstance(inner, Decimal) else inner
         if isinstance(text, str) and "." in text and _NUMBER.match(text):
-            longer: Any = text + _TAIL
-            yield (
-                _shown(path),
-                _ENCODER.encode(_replaced(value, path, Decimal(longer) if text is not inner else longer)),
-            )
+            longer = text + _TAIL
+            new: Any = Decimal(longer) if text is not inner else longer
+            yield _shown(path), longer, _ENCODER.encode(_replaced(value, path, new))
 
 
 def unnumbered(sample: bytes) -> Iterator[tuple[str, bytes]]:

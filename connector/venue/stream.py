@@ -462,7 +462,7 @@ class WebSocketActor(SupervisedActor):
         self._send_frames(slot)
 
     def _on_confirmed(self, name: str, feed: Feed, *, proven: bool) -> None:
-        if not proven:
+        if not proven and feed.rule.probe is not None:
             if feed.state is TopicState.WANTED:
                 feed.set_state(TopicState.WANTED, "acknowledged, which proves nothing at this venue; no data yet")
         elif feed.state is not TopicState.LIVE:

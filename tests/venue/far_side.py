@@ -88,6 +88,7 @@ class FarSide:
         self.orders, self.fills, self.subscribed = {}, [], set()
         self.order_id, self.trade_id, self.version = 100, 9000, 0
         self.history, self.external, self.amended = {}, set(), set()
+        self.keys, self.dead_keys, self.renewed = [], set(), []
         self.touched, self.twice, self.happened = [], [], Counter()
         self.out_until_s = self.deaf_until_s = 0.0
         self.outage = "dark"
@@ -121,6 +122,8 @@ class FarSide:
             symbol |= {"filters": [], "permissions": [], "amendAllowed": True}
             info = {"timezone": "UTC", "serverTime": self.now_ms(), "rateLimits": [], "exchangeFilters": []}
             return 200, info | {"symbols": [symbol]}
+        if path == "userDataStream":
+            return self.key(verb, query)
         if path == "order" and verb == "POST":
             return self.place(query)
         if verb == "GET":
@@ -140,6 +143,16 @@ class FarSide:
             return 400, {"code": -2011, "msg": "Unknown order sent."}
         self.end(order, "CANCELED")
         return 200, self.shown(order) | {"origClientOrderId": order["clientOrderId"], "clientOrderId": "cancel"}
+
+    def key(self, verb, query):
+        """Keys of addresses, for a driver whose events come by a connection of their own."""
+        if verb == "POST":
+            self.keys.append(f"key{len(self.keys) + 1}")
+            return 200, {"listenKey": self.keys[-1]}
+        if query.get("listenKey") in self.dead_keys:
+            return 400, {"code": -1125, "msg": "This listenKey does not exist."}
+        self.renewed.append((self.runtime.monotonic_s(), query["listenKey"]))
+        return 200, {}
 
     def question(self, path, query):
         """As of a moment ago, where queries are behind."""
@@ -469,13 +482,13 @@ class FarSide:
             self.pass_on(verb, path, query, reply, session=True)
 
 
-def connect(far, chance, *, session, **account):
-    """A connector whose venue is the far side, on its runtime."""
+def connect(far, chance, *, session, driver=None, **account):
+    """A connector whose venue is the far side, on its runtime. `driver`: another than Binance spot's, that it understands."""
     runtime = far.runtime
     parts = Parts(
         links=lambda settings: far.links,
         open_http=lambda memory: lambda context: FarHttp(far),
-        driver=find_driver,
+        driver=find_driver if driver is None else lambda name: driver,
         random=runtime.random,
     )
     venue = VenueSettings(
@@ -530,14 +543,14 @@ class Judge:
 class Run:
     """Orders placed and cancelled in trouble, then calm, then the comparison."""
 
-    def __init__(self, seed, *, session, trouble=0.3, kills=False):
+    def __init__(self, seed, *, session, trouble=0.3, kills=False, driver=None):
         chance = random.Random(seed)
         self.runtime = DeterministicRuntime(seed)
         self.far = FarSide(self.runtime, chance)
         self.judge = Judge(self.far)
         self.events = self.judge.events
         self.outcomes = []
-        with connect(self.far, chance, session=session) as connector:
+        with connect(self.far, chance, session=session, driver=driver) as connector:
             self.venue = connector.venue("binance")
             self.stream = self.venue.orders_stream(self.judge.hear)
             self.runtime.advance(5.0)

@@ -1,0 +1,254 @@
+"""Venues that answer orders in another manner: with receipts only, with the account's events on a connection of their own, and
+with a key in that connection's address. The storms of `test_orders_deterministic` on such a venue, and what is particular to it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+from far_side import BTC, FarSide, Run, connect
+
+from connector import Side
+from connector.domain.commands import CancelOrder, OutcomeKind, PlaceOrder
+from connector.domain.orders import Fill, OrderStatus, OrderType
+from connector.domain.wire import HttpRequest
+from connector.drivers.registry import find_driver
+from connector.drivers.trading import CancelAnswer, KeyRule, PlaceAnswer
+from connector.testing.deterministic import DeterministicRuntime
+
+SEEDS = range(int(os.environ.get("SEEDS", "8")))
+SPOT = find_driver("binance")
+RENEW_S = 1800.0
+
+
+class Receipts:
+    """Binance spot's trading, but answers say only that a request was received."""
+
+    def __init__(self, trading):
+        self._trading = trading
+        self.rules = replace(trading.rules, ack_is_receipt=True)
+
+    def __getattr__(self, name):
+        return getattr(self._trading, name)
+
+    def read_placed(self, response, order, instrument):
+        told = self._trading.read_placed(response, order, instrument)
+        return PlaceAnswer(None, (), told.report.venue_id)
+
+    def read_cancelled(self, response, instrument, client_id=None):
+        self._trading.read_cancelled(response, instrument, client_id)
+        return CancelAnswer(None)
+
+    def read_amended(self, response, instrument):
+        self._trading.read_amended(response, instrument)
+
+
+class OrdersOnly:
+    """A session that takes orders and tells nothing else."""
+
+    key = None
+
+    def __init__(self, session):
+        self._session = session
+
+    def __getattr__(self, name):
+        return getattr(self._session, name)
+
+    def opening(self):
+        return ()
+
+    def probe(self, request_id):
+        return None
+
+
+def _read_key(response):
+    refused = SPOT.trading.failure(response, write=False)
+    if refused is not None:
+        raise refused
+    return json.loads(response.body)["listenKey"]
+
+
+class EventsOnly:
+    """A connection that brings the account's events, at an address with a key in it."""
+
+    max_age_s, rollover_before_s = 86_400.0, 1_800.0
+    key = KeyRule(
+        open=lambda auth: HttpRequest("POST", "/api/v3/userDataStream", safe=True),
+        read=_read_key,
+        renew=lambda key, auth: HttpRequest("PUT", "/api/v3/userDataStream", f"listenKey={key}", safe=True),
+        renew_every_s=RENEW_S,
+    )
+
+    def __init__(self, session):
+        self._session = session
+
+    def url(self, hosts, key=""):
+        return f"{hosts.events_root}/private/{key}"
+
+    def opening(self):
+        return self._session.opening()
+
+    def probe(self, request_id):
+        return self._session.probe(request_id)
+
+    def read(self, frame, received_ns, instruments):
+        return self._session.read(frame, received_ns, instruments)
+
+
+OTHER = replace(SPOT, trading=Receipts(SPOT.trading), session=OrdersOnly(SPOT.session), events=EventsOnly(SPOT.session))
+
+
+@pytest.mark.parametrize("session", [False, True], ids=["by REST", "over the session"])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_where_answers_are_receipts_every_order_still_ends_as_the_venue_says(seed, session):
+    run = Run(seed, session=session, driver=OTHER)
+    fills = [event.trade_id for event in run.events if isinstance(event, Fill)]
+
+    assert run.differences() == []
+    assert run.wrong_finals() == []
+    assert set(run.far.orders) <= set(run.orders)
+    assert sorted(fills) == sorted(str(fill["id"]) for fill in run.far.fills)
+    assert not [order for order in run.orders.values() if order.status is OrderStatus.UNKNOWN]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_killed_actors_lose_no_order_there_and_double_no_fill(seed):
+    run = Run(seed, session=True, kills=True, driver=OTHER)
+    fills = [event.trade_id for event in run.events if isinstance(event, Fill)]
+
+    assert run.differences() == []
+    assert run.wrong_finals() == []
+    assert len(fills) == len(set(fills))
+
+
+def test_without_trouble_a_receipt_is_followed_by_the_venues_word_and_nothing_is_called_unknown():
+    run = Run(1, session=True, trouble=0.0, driver=OTHER)
+
+    assert {outcome.kind for outcome in run.outcomes} <= {OutcomeKind.ACCEPTED, OutcomeKind.REJECTED}
+    assert "orders.unknown" not in run.counters
+
+
+def order():
+    return PlaceOrder(symbol=BTC, side=Side.BUY, type=OrderType.LIMIT, quantity=Decimal(1), price=Decimal(100))
+
+
+class Bench:
+    """A connector on a far side that does no harm unless told to."""
+
+    def __init__(self):
+        self.runtime = DeterministicRuntime(5, max_steps=50_000_000)
+        self.far = FarSide(self.runtime, random.Random(5))
+        options = {"clock_sync_s": 3600.0, "idle_timeout_s": 7200.0, "ping_every_s": None}
+        self.connector = connect(self.far, random.Random(5), session=True, driver=OTHER, **options)
+        self.venue = self.connector.venue("binance")
+
+    def ask(self, command, seconds):
+        ask = self.venue.orders.ask(command, block=False, timeout=300.0)
+        self.runtime.advance(seconds)
+        return ask.get(timeout=0.0)
+
+    def place(self, seconds=5.0):
+        return self.ask(order(), seconds)
+
+    def counter(self, name):
+        return self.venue.snapshot().counters.get(name, 0)
+
+    @property
+    def private_urls(self):
+        return [link.settings.url for link in self.far.links.live if "/private/" in link.settings.url]
+
+
+@pytest.fixture
+def bench():
+    bench = Bench()
+    with bench.connector:
+        bench.runtime.advance(10.0)
+        yield bench
+
+
+def test_events_and_orders_have_a_connection_each_and_both_are_up(bench):
+    trading = bench.venue._memory.trading
+
+    assert bench.private_urls == ["wss://far.test/private/key1"]
+    assert (trading.session.is_up, trading.is_followed) == (True, True)
+    assert not bench.venue.balances()[1].stale
+
+
+def test_a_receipt_of_which_no_event_comes_is_settled_by_a_question(bench):
+    bench.far.stream = lambda event: None
+    outcome = bench.place(20.0)
+
+    assert outcome.kind is OutcomeKind.ACCEPTED
+    assert bench.counter("orders.receipts") == 1
+    assert bench.counter("orders.questions") == 1
+    assert bench.counter("orders.unknown") == 0
+
+
+def test_an_order_that_was_received_and_then_lost_is_told_unknown_and_proven_never_to_have_arrived(bench):
+    bench.far.stream = lambda event: None
+    ask = bench.venue.orders.ask(order(), block=False, timeout=300.0)
+    bench.runtime.advance(0.5)
+    bench.far.orders.clear()
+    bench.runtime.advance(4.0)
+    assert ask.get(timeout=0.0).kind is OutcomeKind.UNKNOWN
+
+    bench.runtime.advance(60.0)
+    (left,) = bench.venue.order_history()[0]
+    assert left.status is OrderStatus.REJECTED
+
+
+def test_a_cancel_that_was_only_received_is_done_when_the_venue_says_so(bench):
+    placed = bench.place()
+    assert bench.ask(CancelOrder(symbol=BTC, client_id=placed.client_id), 5.0).kind is OutcomeKind.ACCEPTED
+    assert bench.venue.order(placed.client_id)[0].status is OrderStatus.CANCELED
+
+
+def test_a_key_is_renewed_at_half_its_life_for_as_long_as_the_connection_lives(bench):
+    bench.runtime.advance(3 * RENEW_S + 60.0)
+
+    assert [key for _, key in bench.far.renewed] == ["key1"] * 3
+    assert bench.counter("session.key_renewals") == 3
+    assert bench.counter("session.connections_lost") == 0
+
+
+def test_a_key_that_is_gone_is_replaced_beside_the_old_connection_and_the_account_compared(bench):
+    compared = bench.counter("account.reconciliations")
+    bench.far.dead_keys.add("key1")
+    bench.runtime.advance(RENEW_S + 30.0)
+
+    assert bench.private_urls == ["wss://far.test/private/key2"]
+    assert bench.counter("session.keys_lost") == 1
+    assert bench.counter("session.rollovers") == 1
+    assert bench.counter("account.reconciliations") > compared
+    assert not bench.venue.balances()[1].stale
+
+
+def test_a_key_whose_renewal_is_not_answered_is_renewed_again_soon_and_kept(bench):
+    answer, failed = bench.far.key, []
+
+    def fail_once(verb, query):
+        if failed:
+            return answer(verb, query)
+        failed.append(verb)
+        return 503, {"code": -1000, "msg": "busy"}
+
+    bench.far.key = fail_once
+    bench.runtime.advance(RENEW_S + 20.0)
+
+    assert failed == ["PUT"]
+    assert [key for _, key in bench.far.renewed] == ["key1"]
+    assert bench.counter("session.keys_lost") == 0
+
+
+def test_an_order_connection_that_ends_makes_orders_go_by_rest_and_nobody_doubt_the_account(bench):
+    doubts = bench.counter("account.doubts")
+    bench.far.links.server.cut(link=next(link for link in bench.far.links.live if "ws-api" in link.settings.url))
+    outcome = bench.place()
+
+    assert outcome.kind is OutcomeKind.ACCEPTED
+    assert bench.counter("account.doubts") == doubts
