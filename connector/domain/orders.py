@@ -63,6 +63,7 @@ class Order(msgspec.Struct, frozen=True):
         received_ns: our clock when we learned of this state.
         contracts, filled_contracts: what the venue counts where that is not base units; None elsewhere. On inverse contracts
             these are exact, `quantity` is their worth at `price` and `filled` what the fills come to.
+        in_contracts: it was placed in contracts, so the quantity of an amend is in contracts too.
     """
 
     venue: str
@@ -85,6 +86,7 @@ class Order(msgspec.Struct, frozen=True):
     filled_contracts: Decimal | None = None
     reduce_only: bool = False
     position_side: PositionSide = PositionSide.NET
+    in_contracts: bool = False
 
 
 class FillKind(enum.Enum):
