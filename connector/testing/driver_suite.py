@@ -357,7 +357,8 @@ class DriverSuite:
             return "something else than a number changed"
         told = f"{digits} was read as {', '.join(map(str, changed))}"
         if Product.INVERSE in self.driver.products:
-            return told if any(abs(number) == abs(Decimal(repr(float(digits)))) for number in changed) else ""
+            rounded = Decimal(repr(float(digits))).copy_abs()
+            return told if any(number.copy_abs() == rounded for number in changed) else ""
         return "" if any(len(number.as_tuple().digits) >= _EXACT_DIGITS for number in changed) else told
 
     def questions(self) -> Iterator[AnswerSample]:
