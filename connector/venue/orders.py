@@ -32,6 +32,7 @@ from connector.domain.commands import (
     PlaceOrder,
     PlaceOrderList,
 )
+from connector.domain.contracts import ordered_base_units
 from connector.domain.facts import AccountFact, OrderReport
 from connector.domain.instruments import Instrument
 from connector.domain.orders import Order, OrderStatus
@@ -76,6 +77,7 @@ from connector.orders.outcomes import (
     Refused,
     Seen,
     SettledAs,
+    Wanted,
     decide,
     learn,
 )
@@ -185,6 +187,7 @@ class _Open:
         "number",
         "patient_until_s",
         "pending",
+        "wanted",
     )
 
     def __init__(
@@ -202,6 +205,7 @@ class _Open:
         self.number, self.kind, self.command, self.client_id = number, kind, command, client_id
         self.instrument, self.intent, self.answer, self.by_s = instrument, intent, answer, by_s
         self.pending: Pending | None = None
+        self.wanted: Wanted | None = None
         self.current = current
         self.grant: Grant | None = None
         self.evidence: list[Evidence] = []
@@ -526,10 +530,12 @@ class OrderCommandActor(SupervisedActor):
         if isinstance(command, AmendOrder):
             kind = CommandKind.AMEND
             assert record.intent.place is not None
-            check_amend(command, record.intent.place, instrument)
+            check_amend(command, record.intent.place, instrument, record.order, trading.language.rules.amends)
             self._ask_hooks(command, self._view())
             self._require_healthy()
         order = self._open(kind, command, command.client_id, instrument, answer, current=record.order)
+        if isinstance(command, AmendOrder) and record.intent.place is not None:
+            order.wanted = Wanted.of(command, record.intent.place, instrument, record.order.price)
         self._journal(order)
         self._send(order)
 
@@ -545,6 +551,9 @@ class OrderCommandActor(SupervisedActor):
     ) -> _Open:
         assert self._trading is not None
         self._number += 1
+        base_quantity = None
+        if isinstance(command, PlaceOrder) and command.contracts is not None:
+            base_quantity = ordered_base_units(command, instrument, self._trading.view.prices.get(command.symbol))
         intent = IntentRecord.of(
             command,
             venue=self._memory.name,
@@ -552,6 +561,7 @@ class OrderCommandActor(SupervisedActor):
             at_ns=self._clock.time_ns(),
             recv_window_ms=self._trading.language.rules.recv_window_ms,
             list_id=list_id,
+            base_quantity=base_quantity,
         )
         by_s = self._clock.monotonic_s() + BUDGET_WITHIN_S
         known = new_record(intent).order if current is None else current
@@ -642,6 +652,8 @@ class OrderCommandActor(SupervisedActor):
             if charges is None:
                 charges = self._charges[order.kind] = build("0", timestamp_ms).charges
             grant = self._memory.ledger.try_grant(charges, _priority(order.kind), now_s)
+        except Unsupported:  # over this connection; REST says whether it can be done at all
+            return False
         except ConnectorError as refused:
             self._learn(order, NotSent(str(refused)))
             return True
@@ -675,10 +687,15 @@ class OrderCommandActor(SupervisedActor):
 
         try:
             trading.session.send(lambda request_id: build(request_id, timestamp_ms), due_s, done)
-        except NotConnected:
+        except (NotConnected, Unsupported):
             grant.settle()
             order.grant = None
             return False
+        except ConnectorError as refused:  # its form: nothing left
+            grant.settle()
+            order.grant = None
+            self._learn(order, NotSent(str(refused)))
+            return True
         self._note(order, "sent", "sent over the session")
         return True
 
@@ -742,7 +759,7 @@ class OrderCommandActor(SupervisedActor):
             recv_window_ms=rules.recv_window_ms,
             backend_s=rules.backend_s,
             visible_after_s=rules.visible_after_s,
-            wanted=order.command.quantity if isinstance(order.command, AmendOrder) else None,
+            wanted=order.wanted,
         )
 
     # ------------------------------------------------------------ answers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from connector.domain.wire import HttpResponse
 from connector.drivers import bybit
 from connector.drivers.binance import SPOT
 from connector.drivers.contract import Driver
+
+if str(Path(__file__).parent) not in sys.path:  # lets the tests of this folder share their helpers
+    sys.path.insert(0, str(Path(__file__).parent))
 
 CAPTURES = Path(__file__).resolve().parents[2].parent / "shared" / "captures"
 
