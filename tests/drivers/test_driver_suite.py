@@ -185,7 +185,7 @@ BROKEN = [
     (
         "one host for practice and real money",
         change(hosts={env: Hosts("https://mock", "wss://mock", "wss://mock") for env in MOCK.hosts}),
-        "test_environments_do_not_share_hosts",
+        "test_no_two_environments_take_orders_at_one_address",
     ),
     (
         "limits without a month",
