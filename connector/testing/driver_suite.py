@@ -1866,15 +1866,15 @@ class DriverSuite:
                         f"{name}: {self._failure(said, write=False)!r}"
                     )
 
-    def test_opening_frames_are_signed_with_the_key_and_the_time_they_are_given(self) -> None:
-        for name, language, _ in self.private():
-            if "hmac" not in self._area("key"):
-                continue
-            signed = 0
-            for build in language.opening():
-                frames = {build("c1", self._auth_of(secret), NOW_MS).frame for secret in (_SECRET, _SECRET_OTHER)}
-                signed += len(frames) > 1
-            assert signed or language.key is not None, f"{name}: nothing shows whose account it is"
+    def test_a_private_connection_shows_whose_account_it_is(self, table: InstrumentTable) -> None:
+        if "hmac" not in self._area("key"):
+            return
+        for name, language, facts in self.private():
+            signers = [self._auth_of(secret) for secret in (_SECRET, _SECRET_OTHER)]
+            frames = [[build("c1", auth, NOW_MS).frame for auth in signers] for build in language.opening()]
+            frames += [[self._session_request(call, table, auth).frame for auth in signers] for call in facts.calls]
+            signed = any(one != other for one, other in frames)
+            assert signed or language.key is not None, f"{name}: neither a login, nor signed requests, nor a key"
 
     def test_the_key_of_a_private_address_is_had_kept_and_renewed(self) -> None:
         for name, language, facts in self.private():
@@ -2050,10 +2050,12 @@ class DriverSuite:
         assert isinstance(said, SessionReply) and self.driver.trading is not None
         return self.driver.trading.failure(said.response, write=write)
 
-    def _session_request(self, sample: SessionSample, table: InstrumentTable) -> SessionRequest:
+    def _session_request(
+        self, sample: SessionSample, table: InstrumentTable, auth: Auth | None = None
+    ) -> SessionRequest:
         pair, trading = self.orders_session(), self.facts.trading
         assert pair is not None and trading is not None
-        session, instrument, auth = pair[0], table.require(trading.symbol), self.auth()
+        session, instrument, auth = pair[0], table.require(trading.symbol), auth or self.auth()
         match sample.what:
             case "place":
                 return session.place("c7", sample.command or trading.order, trading.client_id, instrument, auth, NOW_MS)
