@@ -1,7 +1,7 @@
 """Questions a venue can be asked without an account. Frozen messages: send them to a venue with `ask`.
 
 Each names what its answer is. Ranges are UTC nanoseconds, `start_ns` and `end_ns` inclusive; None leaves a side open.
-`limit` None takes the venue's own maximum for one page; paging over more is the work of the caller or of `venue.paging`.
+`limit` None takes the venue's own maximum for one page; paging over more is the work of the caller, or of `connector.history`.
 """
 
 from __future__ import annotations

@@ -78,6 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--symbols", default="BTCUSDT,ETHUSDT,ETHBTC", help="comma separated")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--rate", type=float, default=200.0, help="orders a second over all symbols")
+    parser.add_argument("--deep", action="store_true", help="candles of every interval back to the listing")
     parser.add_argument("--capture", metavar="FILE", help="play a recording instead of making a market")
     parser.add_argument("--speed", default="1", help="of a recording: a factor, or 'max'")
     parser.add_argument(
@@ -97,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         faults = sorted((read_fault(text) for text in options.fault), key=lambda fault: fault.at_s)
-        source: Live | Replay = Live()
+        source: Live | Replay = Live(deep=options.deep)
         if options.capture:
             speed = None if options.speed == "max" else float(options.speed)
             source = Replay(options.capture, speed=speed, start=options.start)

@@ -170,9 +170,9 @@ class Exchange:
         self.close: Callable[[Connection, int, str], None] = _no_close
         self.later: Callable[[float, Callable[[], None]], object] = _no_loop
         now_us = self.clock.now_us()
-        live = isinstance(settings.source, Live)
+        live, deep = isinstance(settings.source, Live), isinstance(settings.source, Live) and settings.source.deep
         self.markets: dict[str, Market] = {
-            entry.symbol: Market(entry, settings.seed, now_us, settings.keep)
+            entry.symbol: Market(entry, settings.seed, now_us, settings.keep, deep)
             for entry in (settings.listings() if live else ())
         }
         self.dialect: Dialect = load_dialect(settings.dialect)(self)

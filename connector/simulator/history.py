@@ -5,19 +5,25 @@ coarser and coarser steps (minutes for a week, then quarter hours ... then days)
 least 2,000 closed candles and longer ones have as many as fit since the listing, 2,100 days ago. All intervals are sums of
 the same steps and therefore agree. Trade ids run on without holes from the oldest step to the first live trade.
 
+`older` splits long steps into shorter candles on demand, each step by a seed of its own, so that every interval reaches back to
+the listing and nothing is kept. The pieces of a step add up to it, at every length.
+
 Pure: the same seed, symbol, start time and price give the same past, whatever was asked before. Integers only.
 """
 
 from __future__ import annotations
 
 import random
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, pairwise
 
 import msgspec
 
-from connector.simulator.candles import INTERVALS, Bar, aggregate
+from connector.simulator.candles import INTERVALS, Bar, aggregate, bucket_start
 from connector.simulator.instruments import SCALE, Listing
 
-__all__ = ["FIRST_LIVE_AGG", "FIRST_LIVE_TRADE", "Past", "Trade"]
+__all__ = ["FIRST_LIVE_AGG", "FIRST_LIVE_TRADE", "Past", "Trade", "split"]
 
 FIRST_LIVE_TRADE = 1_000_000_000
 FIRST_LIVE_AGG = 800_000_000
@@ -36,6 +42,7 @@ _STAGES = (
     (14_400_000, 1_005 * _DAY),
     (86_400_000, 2_100 * _DAY),
 )
+_SIZES = tuple(sorted({step for step, _ in _STAGES}, reverse=True))
 
 
 class Trade(msgspec.Struct, frozen=True, gc=False):
@@ -53,7 +60,8 @@ class Past:
     """Trades and candles of one symbol before the simulator started."""
 
     def __init__(self, listing: Listing, seed: int, start_ms: int) -> None:
-        self._rng = random.Random(f"{seed}:{listing.symbol}:past")
+        self._name = f"{seed}:{listing.symbol}"
+        self._rng = random.Random(f"{self._name}:past")
         self._start_ms = start_ms // 1000 * 1000
         self._price = listing.price_e8 // listing.tick_e8
         self._floor = max(2, self._price // 20)
@@ -81,6 +89,43 @@ class Past:
             steps = [bar for stage in reversed(self._stages[: reach + 1]) for bar in stage]
             known = self._bars[interval] = aggregate(steps, interval)
         return known
+
+    def older(self, interval: str, since_ms: int, limit: int) -> list[Bar]:
+        """The first `limit` candles that open at or after `since_ms` and before the second of `bars`, oldest first.
+
+        Empty when there is nothing shorter to be had: for seconds, and from a day on.
+        """
+        length = INTERVALS[interval]
+        if not _SIZES[-1] <= length < _DAY:
+            return []
+        known = self.bars(interval)
+        self._reach(len(_STAGES))
+        base = next(size for size in _SIZES if length % size == 0)
+        first = max(bucket_start(interval, since_ms - 1) + length, self._reached)
+        end = min(first + limit * length, known[1].start)
+        return aggregate(self._fine(first, end, base), interval)
+
+    def _fine(self, first: int, end: int, base: int) -> Iterator[Bar]:
+        """Steps no longer than `base` from one time up to another, both of them borders of such steps."""
+        sizes = (*reversed([step for step, _ in _STAGES]), 1_000)
+        for size, stage in zip(sizes, reversed(self._stages), strict=True):
+            at = bisect_right(stage, first, key=lambda bar: bar.start) - 1
+            for bar in stage[max(0, at) :]:
+                if bar.start >= end:
+                    return
+                if bar.start + size > first:
+                    yield from self._split(bar, size, first, end, base)
+
+    def _split(self, bar: Bar, size: int, first: int, end: int, base: int) -> Iterator[Bar]:
+        """The pieces of a step, and of its pieces, down to `base`; only those that lie between two times."""
+        if size <= base:
+            yield bar
+            return
+        piece = next(other for other in _SIZES if other < size)
+        rng = random.Random(f"{self._name}:{size}:{bar.start}")
+        for part in split(bar, size // piece, piece, rng):
+            if first < part.start + piece and part.start < end:
+                yield from self._split(part, piece, first, end, base)
 
     def minutes(self, since_ms: int) -> list[Bar]:
         """One-minute candles from that time on at least; cheaper than all of them when it is within a day."""
@@ -157,3 +202,57 @@ class Past:
         reach = self._price * int(seconds**0.5 * 1000) // 12_000_000 + 1
         moved = self._price + self._rng.randrange(-reach, reach + 1)
         self._price = moved if moved > self._floor else 2 * self._floor - moved + 1
+
+
+def _shares(total: int, weights: Sequence[int]) -> list[int]:
+    """A whole number cut into parts of about these weights that add up to it; none exceeds its weight if the total does not."""
+    whole = sum(weights) or 1
+    borders = [total * reached // whole for reached in accumulate(weights, initial=0)]
+    return [after - before for before, after in pairwise(borders)]
+
+
+def split(bar: Bar, pieces: int, piece_ms: int, rng: random.Random) -> list[Bar]:
+    """Cut a candle into shorter ones that add up to it exactly: prices, volumes, quote amounts, counts and ids."""
+    wander = (bar.high - bar.low) // 3 + 1
+    path = [bar.open]
+    for number in range(1, pieces):
+        straight = bar.open + (bar.close - bar.open) * number // pieces
+        path.append(min(bar.high, max(bar.low, straight + rng.randrange(-wander, wander + 1))))
+    path.append(bar.close)
+    weights = [rng.randrange(50, 151) for _ in range(pieces)]
+    counts, volumes, buys = (_shares(total, weights) for total in (bar.count, bar.volume, bar.buy))
+    parts, next_id = [], bar.first_id
+    highest, lowest = rng.randrange(pieces), rng.randrange(pieces)
+    for number in range(pieces):
+        part = Bar(bar.start + number * piece_ms, path[number])
+        part.close = path[number + 1]
+        reach = abs(part.close - part.open) // 2 + 1
+        top, bottom = max(part.open, part.close), min(part.open, part.close)
+        part.high = bar.high if number == highest else min(bar.high, top + rng.randrange(reach + 1))
+        part.low = bar.low if number == lowest else max(bar.low, bottom - rng.randrange(reach + 1))
+        part.count, part.volume, part.buy = counts[number], volumes[number], buys[number]
+        if part.count:
+            part.first_id, part.last_id = next_id, next_id + part.count - 1
+            next_id += part.count
+        parts.append(part)
+    for part in parts:  # a piece trades between its low and its high: widen pieces until all that was paid fits in
+        if _fits(bar.quote, parts, volumes) and _fits(bar.buy_quote, parts, buys):
+            break
+        part.high, part.low = bar.high, bar.low
+    for part, paid, paid_by_buyers in zip(
+        parts, _paid(bar.quote, parts, volumes), _paid(bar.buy_quote, parts, buys), strict=True
+    ):
+        part.quote, part.buy_quote = paid, paid_by_buyers
+    return parts
+
+
+def _fits(quote: int, parts: Sequence[Bar], volumes: Sequence[int]) -> bool:
+    lowest = sum(part.low * volume for part, volume in zip(parts, volumes, strict=True))
+    return lowest <= quote <= sum(part.high * volume for part, volume in zip(parts, volumes, strict=True))
+
+
+def _paid(quote: int, parts: Sequence[Bar], volumes: Sequence[int]) -> list[int]:
+    """What was paid in each piece, so that its average price lies between its low and its high."""
+    least = [part.low * volume for part, volume in zip(parts, volumes, strict=True)]
+    room = [(part.high - part.low) * volume for part, volume in zip(parts, volumes, strict=True)]
+    return [low + more for low, more in zip(least, _shares(quote - sum(least), room), strict=True)]

@@ -112,7 +112,7 @@ class BookLog:
 class Market:
     """One listed symbol and everything true about it."""
 
-    def __init__(self, listing: Listing, seed: int, now_us: int, keep: int) -> None:
+    def __init__(self, listing: Listing, seed: int, now_us: int, keep: int, deep: bool = False) -> None:
         self.listing = listing
         self.symbol = listing.symbol
         self.status = "TRADING"
@@ -123,7 +123,7 @@ class Market:
         self.candles = Candles(now_us // 1000, self.price)
         self.trades: list[Trade] = []
         self._next_agg = FIRST_LIVE_AGG
-        self._keep = keep
+        self._keep, self._deep = keep, deep
         self.dropped_trades = 0
         self._price_texts: dict[int, str] = {}
         self._size_texts: dict[int, str] = {}
@@ -192,6 +192,14 @@ class Market:
     def bars(self, interval: str) -> list[Bar]:
         """Candles, oldest first, the open one last; past and present joined."""
         return self._joined(self.past.bars(interval), self.candles.bars(interval))
+
+    def bars_since(self, interval: str, since_ms: int, limit: int) -> list[Bar]:
+        """As `bars`; of a deep market at least the first `limit` from then on, however long ago, and perhaps not the next."""
+        bars = self.bars(interval)
+        if not self._deep or since_ms >= bars[0].start:
+            return bars
+        older = self.past.older(interval, since_ms, limit)
+        return [*older, *bars[1:]] if older else bars
 
     def _joined(self, past: list[Bar], live: list[Bar]) -> list[Bar]:
         if past and live and past[-1].start == live[0].start:

@@ -26,10 +26,13 @@ class Live:
     Attributes:
         resting_orders: how many orders rest per symbol in the long run (both sides together).
         warm_up: whether a full book stands before the first client connects.
+        deep: whether candles of every interval from a minute on reach back to the listing, 2,100 days before the start, invented
+            when they are asked for; else there are about 2,000 or more of each.
     """
 
     resting_orders: int = 400
     warm_up: bool = True
+    deep: bool = False
 
     def __post_init__(self) -> None:
         if self.resting_orders < 20:

@@ -47,6 +47,22 @@ def test_candles_are_paged_into_a_csv_without_holes_or_repeats(run, tmp_path):
     assert all(Decimal(row["low"]) <= Decimal(row["open"]) <= Decimal(row["high"]) for row in rows)
 
 
+def test_a_history_that_was_broken_off_goes_on_where_it_ended(run, tmp_path):
+    done = run("download_history.py", tmp_path / "candles.csv", "--days", 12, within_s=60)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    first = re.search(r"^broken off  <Report .* incomplete rows=([\d,]+) pages=6 .* missing=0 ", done.stdout, re.M)
+    second = re.search(
+        r"^went on +<Report .* complete rows=([\d,]+) \(([\d,]+) before\) .* missing=0 ", done.stdout, re.M
+    )
+    assert first and second and first[1] == second[2] == "6,000"
+    assert "up to date" in done.stdout and re.search(r"^highest of (199|200) weeks: [\d.]+ in", done.stdout, re.M)
+    with (tmp_path / "candles.csv").open(encoding="utf-8", newline="") as file:
+        opened = [int(row["open_time_ns"]) for row in csv.DictReader(file)]
+    assert opened == list(range(opened[0], opened[0] + len(opened) * 60 * 10**9, 60 * 10**9))
+    assert len(opened) >= int(second[1].replace(",", "")) >= 12 * 1440 - 1
+
+
 def test_thread_engine_learns_of_what_it_dropped_and_gets_what_the_connection_lost(run):
     done = run("thread_engine.py", within_s=30)
 

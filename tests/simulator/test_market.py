@@ -60,6 +60,29 @@ def test_trade_ids_of_the_past_run_without_holes_up_to_the_first_live_trade():
         assert all(later.first_id == earlier.last_id + 1 for earlier, later in pairwise(bars))
 
 
+def test_candles_split_from_longer_ones_add_up_to_them_join_and_reach_back_to_the_listing():
+    past, again = Past(listing("BTCUSDT"), 7, START_MS), Past(listing("BTCUSDT"), 7, START_MS)
+    days = past.bars("1d")
+    for interval in ("1m", "3m", "15m", "1h", "6h", "12h"):
+        older = past.older(interval, days[0].start, 700)
+        assert (len(older), older[0].start) == (700, days[0].start)
+        for bar in older:
+            assert bar.low <= min(bar.open, bar.close) <= max(bar.open, bar.close) <= bar.high
+            assert bar.low * bar.volume <= bar.quote <= bar.high * bar.volume
+            assert bar.low * bar.buy <= bar.buy_quote <= bar.high * bar.buy
+        assert all(later.start == bucket_end(interval, earlier.start) for earlier, later in pairwise(older))
+        assert all(later.first_id == earlier.last_id + 1 for earlier, later in pairwise(older))
+        assert list(map(repr, again.older(interval, older[333].start, 5))) == list(map(repr, older[333:338]))
+        known = past.bars(interval)
+        newest = past.older(interval, known[1].start - 3 * INTERVALS[interval], 700)
+        assert [bar.start for bar in newest] == [known[1].start - n * INTERVALS[interval] for n in (3, 2, 1)]
+        assert newest[-1].last_id + 1 == known[1].first_id
+    for start in (1, 900, 2_000):  # out of steps of days, hours and less
+        minutes = past.older("1m", days[start].start, 3 * 1440)
+        assert list(map(repr, aggregate(minutes, "1d"))) == list(map(repr, days[start : start + 3]))
+    assert past.older("1s", 0, 9) == past.older("1w", 0, 9) == past.older("1m", START_MS, 9) == []
+
+
 def test_the_past_ends_where_the_present_begins_and_does_not_depend_on_what_is_asked_first():
     entry = listing("BTCUSDT")
     one, other = Past(entry, 7, START_MS), Past(entry, 7, START_MS)

@@ -98,7 +98,10 @@ class LiveAnswers:
     def klines(self, params: Params, unit: int) -> Any:
         market = self._market(params)
         market.candles.roll(self._exchange.clock.now_ms())
-        bars = zone_bars(market, params.interval, params.zone_ms)
+        if params.zone_ms or params.start_us is None:
+            bars = zone_bars(market, params.interval, params.zone_ms)
+        else:
+            bars = market.bars_since(params.interval, -(-params.start_us // 1000), params.limit)
         first = 0 if params.start_us is None else bisect_left(bars, -(-params.start_us // 1000), key=_start)
         last = len(bars) if params.end_us is None else bisect_right(bars, params.end_us // 1000, key=_start)
         bars = bars[first:last]
