@@ -16,7 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connector.domain import BookDelta, BookTicker, Candle, OrderBook, Side, Symbol, Ticker, Topic, TopicKind, Trade
+from connector.domain.facts import OrderReport
 from connector.domain.market import Liquidation
+from connector.domain.orders import Fill, OrderStatus
 from connector.domain.queries import (
     BookTickersQuery,
     CandlesQuery,
@@ -31,6 +33,7 @@ from connector.domain.queries import (
     TickersQuery,
 )
 from connector.drivers.contract import Ack, ConnectionEnding, Noise, Refusal
+from connector.drivers.trading import Auth, SessionEnding, SessionEvents, SessionNoise, SessionReply
 from connector.errors import ConnectorError, VenueUnavailable, WireFormatError
 
 VENUE = "bybit-inverse"
@@ -538,3 +541,194 @@ def test_spoilt_refusal_is_always_classed(driver, answer):
                 assert isinstance(driver.rest.failure(response, write=write), ConnectorError | None)
 
     spoil()
+
+
+# ---------------------------------------------------------------- the private half
+
+AUTH = Auth("DUMMYKEY0123456789", lambda payload: "00", "hmac")
+ORDER = {
+    "category": "inverse",
+    "symbol": "ETHUSD",
+    "orderId": "fd4300ae-0000-404e-b947-b46980a4d140",
+    "orderLinkId": "cn-000001",
+    "side": "Buy",
+    "orderType": "Limit",
+    "price": "3150.25",
+    "qty": "400",
+    "timeInForce": "GTC",
+    "orderStatus": "PartiallyFilled",
+    "cancelType": "UNKNOWN",
+    "rejectReason": "EC_NoError",
+    "avgPrice": "3150",
+    "cumExecQty": "100",
+    "cumExecValue": "0.031746",
+    "stopOrderType": "",
+    "triggerPrice": "",
+    "triggerDirection": 0,
+    "positionIdx": 0,
+    "reduceOnly": False,
+    "updatedTime": "1767225600470",
+}
+EXECUTION = {
+    "category": "inverse",
+    "symbol": "ETHUSD",
+    "orderId": "fd4300ae",
+    "orderLinkId": "cn-000001",
+    "side": "Sell",
+    "execId": "e0cbe81d",
+    "execPrice": "3150.25",
+    "execQty": "100",
+    "execFee": "-0.00001",
+    "feeCurrency": "",
+    "execType": "Trade",
+    "execTime": "1767225600470",
+    "isMaker": True,
+    "execPnl": "0.1",
+    "leavesQty": "300",
+    "createType": "CreateByUser",
+}
+POSITION = {
+    "category": "inverse",
+    "symbol": "ETHUSD",
+    "side": "Sell",
+    "size": "300",
+    "positionIdx": 0,
+    "avgPrice": "3100",
+    "entryPrice": "3100",
+    "leverage": "10",
+    "markPrice": "3150",
+    "liqPrice": "",
+    "unrealisedPnl": "-0.001",
+    "updatedTime": "1767225600470",
+    "seq": 5,
+}
+WALLET = {"accountType": "UNIFIED", "coin": [{"coin": "ETH", "walletBalance": "-1.5", "locked": "0.5"}]}
+LINE = {"transactionTime": "1672128000000", "currency": "ETH", "symbol": "ETHUSD", "category": "inverse"}
+LINE |= {"funding": "-0.003676", "side": "Buy", "tradeId": "534c0003", "type": "SETTLEMENT"}
+
+
+def sane(value):
+    return all(found.is_finite() and -48 <= found.adjusted() <= 49 for found in numbers_in(value))
+
+
+@pytest.mark.parametrize(
+    ("topic", "row"),
+    [("order.inverse", ORDER), ("execution.inverse", EXECUTION), ("position.inverse", POSITION), ("wallet", WALLET)],
+)
+def test_spoilt_event_is_noise_or_holds_sane_numbers_only(driver, table, topic, row):
+    frame = {"id": "x", "topic": topic, "creationTime": 1767225600474, "data": [row]}
+    intact = driver.events.read(json.dumps(frame).encode(), AT, table)
+    assert isinstance(intact, SessionEvents) and len(intact.facts) == 1 and sane(intact.facts)
+    seen = Counter()
+
+    @QUICK
+    @given(SEEDS)
+    def spoil(seed):
+        rng = random.Random(seed)
+        for _ in range(PER_SEED):
+            wire = spoilt(frame, rng)
+            said = driver.events.read(wire, AT, table)
+            seen[type(said)] += 1
+            assert isinstance(said, SessionReply | SessionEvents | SessionEnding | SessionNoise)
+            assert isinstance(
+                driver.session.read(wire, AT, table), SessionReply | SessionEvents | SessionEnding | SessionNoise
+            )
+            if isinstance(said, SessionEvents):
+                assert sane(said.facts), wire
+                for fact in said.facts:
+                    if isinstance(fact, OrderReport):
+                        assert fact.venue_id and fact.contracts is not None
+                        assert fact.status is not OrderStatus.FILLED or fact.filled
+                    if isinstance(fact, Fill):
+                        assert fact.quantity > 0 and fact.price > 0 and fact.trade_id
+            elif isinstance(said, SessionNoise):
+                assert len(said.kind) < 150 and not said.known
+
+    spoil()
+    assert seen[SessionEvents] > 300 and seen[SessionNoise] > 300, seen
+
+
+def test_spoilt_reply_is_some_answer_that_the_table_can_class(driver, table):
+    header = {"X-Bapi-Limit": "10", "X-Bapi-Limit-Status": "9", "X-Bapi-Limit-Reset-Timestamp": "1767225600208"}
+    header |= {"Traceid": "38b7", "Timenow": "1767225600209"}
+    reply = {"reqId": "c1", "retCode": 0, "retMsg": "OK", "op": "order.create", "retExtInfo": {}, "header": header}
+    reply |= {"data": {"orderId": "a4c1718e", "orderLinkId": "cn-000001"}, "connId": "x"}
+    frames = [reply, {**reply, "retCode": 10006}, {"retCode": 0, "retMsg": "OK", "op": "pong", "data": ["1"]}]
+    frames.append({"success": False, "ret_msg": "error", "op": "auth", "conn_id": "x"})
+
+    @QUICK
+    @given(SEEDS)
+    def spoil(seed):
+        rng = random.Random(seed)
+        for _ in range(PER_SEED):
+            wire = spoilt(rng.choice(frames), rng)
+            for language in (driver.session, driver.events):
+                said = language.read(wire, AT, table)
+                if isinstance(said, SessionReply):
+                    failure = driver.trading.failure(said.response, write=True)
+                    assert failure is None or isinstance(failure, ConnectorError)
+                    assert all(points >= 0 for points in driver.trading.used(said.response).values())
+                    if failure is None and not said.answers:
+                        try:
+                            driver.trading.read_cancelled(said.response, table[ETH])
+                        except WireFormatError:
+                            continue
+                else:
+                    assert isinstance(said, SessionNoise | SessionEnding)
+
+    spoil()
+
+
+@pytest.mark.parametrize("kind", ["order", "orders", "fills", "balances", "positions", "funding"])
+def test_spoilt_answer_about_the_account_is_refused_or_holds_sane_numbers_only(driver, answer, table, kind):
+    trading, positions, instrument = driver.trading, driver.positions, table[ETH]
+    row = {
+        "order": ORDER,
+        "orders": ORDER,
+        "fills": EXECUTION,
+        "balances": WALLET,
+        "positions": POSITION,
+        "funding": LINE,
+    }
+    read = {
+        "order": lambda response: trading.read_order(response, instrument),
+        "orders": lambda response: trading.read_orders(response, table),
+        "fills": lambda response: trading.read_fills(response, instrument),
+        "balances": trading.read_balances,
+        "positions": lambda response: positions.read_positions([response], table),
+        "funding": lambda response: positions.read_funding(response, table),
+    }[kind]
+    ask = {
+        "order": lambda: trading.order("cn-1", None, instrument, AUTH, 1),
+        "orders": lambda: trading.orders_since(instrument, 1, AUTH, 1),
+        "fills": lambda: trading.fills(instrument, None, 1, None, AUTH, 1),
+        "balances": lambda: trading.balances(AUTH, 1),
+        "positions": lambda: positions.positions(AUTH, 1)[0],
+        "funding": lambda: positions.funding(1, AUTH, 1),
+    }[kind]
+    result = {"list": [row[kind]], "nextPageCursor": "abc%3A1"}
+    body = {"retCode": 0, "retMsg": "OK", "result": result, "retExtInfo": {}, "time": 1767225700000}
+    assert sane(read(answer(body)))
+    seen = Counter()
+
+    @QUICK
+    @given(SEEDS)
+    def spoil(seed):
+        rng = random.Random(seed)
+        for _ in range(PER_SEED // 2):
+            response = answer(spoilt(body, rng))
+            try:
+                following = trading.more(ask(), response, AUTH, 1)
+                assert following is None or following.safe
+            except WireFormatError:
+                pass
+            try:
+                value = read(response)
+            except ConnectorError:
+                seen["refused"] += 1
+                continue
+            seen["read"] += 1
+            assert sane(value if isinstance(value, tuple) else (value,))
+
+    spoil()
+    assert seen["read"] > 20 and seen["refused"] > 100, seen

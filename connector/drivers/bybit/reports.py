@@ -19,7 +19,6 @@ from typing import Annotated
 import msgspec
 
 from connector.domain.account import FundingPayment, Position, PositionSide
-from connector.domain.contracts import base_units
 from connector.domain.facts import OrderReport
 from connector.domain.instruments import Instrument, InstrumentTable
 from connector.domain.market import Side
@@ -28,7 +27,7 @@ from connector.domain.times import NS_PER_MS
 from connector.drivers.bybit import wire
 from connector.drivers.bybit.facts import Market
 from connector.drivers.bybit.orders import TIMES_IN_FORCE
-from connector.drivers.bybit.rest import SIDES
+from connector.drivers.bybit.rest import SIDES, base_quantity
 from connector.drivers.bybit.wire import Milliseconds, number
 from connector.errors import WireFormatError
 from connector.orders.rounding import average, total
@@ -369,8 +368,8 @@ def order_report(kind: str, row: OrderRow, instrument: Instrument, market: Marke
     quote_filled = worth if worth is None or worth >= 0 else None
     if market.is_inverse:
         contracts, filled_contracts, quote_filled = quantity, filled, filled
-        quantity = _dollars_worth(kind, instrument, quantity, price or paid or trigger)
-        filled = _dollars_worth(kind, instrument, filled, paid or _average(worth, filled) or price)
+        quantity = _dollars_worth(kind, market, quantity, price or paid or trigger)
+        filled = _dollars_worth(kind, market, filled, paid or _average(worth, filled) or price)
     elif market.is_spot and _by_worth(row):
         quantity = filled if status is not None and status.is_final else wire.ZERO
     return OrderReport(
@@ -411,12 +410,12 @@ def _average(worth: Decimal | None, dollars: Decimal) -> Decimal | None:
     return average(dollars, worth) if worth is not None and worth > 0 and dollars else None
 
 
-def _dollars_worth(kind: str, instrument: Instrument, dollars: Decimal, price: Decimal | None) -> Decimal:
+def _dollars_worth(kind: str, market: Market, dollars: Decimal, price: Decimal | None) -> Decimal:
     if not dollars:
         return wire.ZERO
     if not price:
         raise WireFormatError(kind, f"{dollars} contracts at no price are no base units")
-    return base_units(instrument, dollars, price)
+    return base_quantity(market, dollars, price)
 
 
 # ---------------------------------------------------------------- fills and funding
@@ -461,7 +460,7 @@ def fill(kind: str, row: ExecutionRow, instrument: Instrument, market: Market, r
         venue_id=row.order_id,
         side=side,
         price=price,
-        quantity=base_units(instrument, size, price) if market.is_inverse else size,
+        quantity=base_quantity(market, size, price),
         fee=fee,
         fee_asset=_fee_asset(row, instrument, side, fee),
         is_maker=bool(row.is_maker),
@@ -540,7 +539,7 @@ def position(kind: str, row: PositionRow, instrument: Instrument, market: Market
     quantity, contracts = signed, None
     if market.is_inverse:
         contracts = signed
-        quantity = _dollars_worth(kind, instrument, signed, entry)
+        quantity = _dollars_worth(kind, market, signed, entry)
     return Position(
         venue=market.name,
         symbol=instrument.symbol,

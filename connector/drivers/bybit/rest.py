@@ -85,6 +85,7 @@ __all__ = [
     "Rest",
     "base_quantity",
     "contract_count",
+    "level_units",
     "month_after",
     "percent_encoded",
     "questions_of",
@@ -238,14 +239,24 @@ def contract_count(market: Market, size: Decimal) -> Decimal | None:
 
 
 def base_quantity(market: Market, size: Decimal, price: Decimal) -> Decimal:
-    """A size on the wire as base units; `price`, which is not 0, counts on inverse contracts only."""
-    return base_units(DOLLAR_CONTRACT, size, price) if market.is_inverse else size
+    """A size on the wire as base units; `price`, which is not 0, counts on inverse contracts only.
+
+    Raises:
+        ValueError: so little that nothing is left of it at 16 places: an absurd price (of UNREADABLE).
+    """
+    if not market.is_inverse:
+        return size
+    units = base_units(DOLLAR_CONTRACT, size, price)
+    if size and not units:
+        raise ValueError(f"{size!s:.40} contracts at {price!s:.40} come to nothing")
+    return units
 
 
-def _level_units(market: Market, levels: wire.Levels) -> wire.Levels:
+def level_units(market: Market, levels: wire.Levels) -> wire.Levels:
+    """Levels of a book with their sizes as base units. Raises as `base_quantity`."""
     if not market.is_inverse:
         return levels
-    return tuple((price, base_units(DOLLAR_CONTRACT, size, price)) for price, size in levels)
+    return tuple([(price, base_quantity(market, size, price)) for price, size in levels])
 
 
 def _read_time(market: Market, query: ServerTimeQuery, response: HttpResponse, table: _Table) -> int:
@@ -338,7 +349,7 @@ def _read_depth(market: Market, query: DepthQuery, response: HttpResponse, table
     if problem is not None:
         raise _bad("depth", problem, response)
     at_ms = answer.ts if answer.cts is None else answer.cts
-    bids, asks = _level_units(market, answer.b), _level_units(market, answer.a)
+    bids, asks = level_units(market, answer.b), level_units(market, answer.a)
     return OrderBook(market.name, query.symbol, at_ms * NS_PER_MS, response.received_ns, answer.u, bids, asks)
 
 
@@ -440,9 +451,9 @@ def ticker_of(
     if market.is_inverse:
         volume, quote_volume = quote_volume, volume
         if bid and bid_size:
-            bid_size = base_units(DOLLAR_CONTRACT, bid_size, bid)
+            bid_size = base_quantity(market, bid_size, bid)
         if ask and ask_size:
-            ask_size = base_units(DOLLAR_CONTRACT, ask_size, ask)
+            ask_size = base_quantity(market, ask_size, ask)
     change = wire.number(_text(row.price24h_pcnt))
     if change is not None and not wire.is_amount(change.copy_abs()):
         raise ValueError(f"price24hPcnt {change!s:.40} is out of range")
@@ -538,7 +549,7 @@ def _read_open_interest(
     if market.is_inverse:
         mark = _known("markPrice", row.mark_price)
         _check("open interest", response, row, (mark,), positive=True)
-        quantity = base_units(DOLLAR_CONTRACT, size, mark)
+        quantity = base_quantity(market, size, mark)
     return OpenInterest(market.name, query.symbol, at_ns, response.received_ns, quantity, contracts)
 
 

@@ -20,7 +20,6 @@ from decimal import Decimal
 
 import msgspec
 
-from connector.domain.contracts import base_units
 from connector.domain.instruments import Instrument
 from connector.domain.market import (
     BookDelta,
@@ -38,7 +37,7 @@ from connector.domain.topics import Topic, TopicKind
 from connector.drivers.bybit import facts, wire
 from connector.drivers.bybit.facts import Market
 from connector.drivers.bybit.instruments import wire_name
-from connector.drivers.bybit.rest import SIDES, ticker_of
+from connector.drivers.bybit.rest import SIDES, base_quantity, level_units, ticker_of
 from connector.drivers.bybit.wire import LARGEST, SMALLEST, UNREADABLE, ZERO, is_zero
 from connector.drivers.contract import Ack, Control, Hosts, Noise, Refusal, StreamLimits, TopicReader
 from connector.errors import InvalidRequest, Unsupported, VenueRejected, WireFormatError
@@ -147,7 +146,7 @@ def _trade(topic: Topic, instrument: Instrument, market: Market) -> TopicReader:
                         received_ns,
                         row.i,
                         price,
-                        base_units(instrument, size, price) if inverse else size,
+                        base_quantity(market, size, price),
                         _side("trade", row.S, frame),
                         contracts=size if inverse else None,
                         sequence=row.seq,
@@ -183,7 +182,7 @@ def _liquidation(topic: Topic, instrument: Instrument, market: Market) -> TopicR
                         received_ns,
                         Side.SELL if position is Side.BUY else Side.BUY,
                         price,
-                        base_units(instrument, size, price) if inverse else size,
+                        base_quantity(market, size, price),
                         size if inverse else None,
                     )
                 )
@@ -289,7 +288,7 @@ class _BookTickerReader:
     """The book of one level: whole each time, and sent again every 3 s when nothing changed, with the same number."""
 
     def __init__(self, topic: Topic, instrument: Instrument, market: Market) -> None:
-        self._instrument, self._inverse = instrument, market.is_inverse
+        self._instrument, self._market = instrument, market
         self._update_id: int | None = None
 
     def __call__(self, frame: bytes, received_ns: int) -> BookTicker | None:
@@ -329,7 +328,7 @@ class _BookTickerReader:
         if not levels:
             return ZERO, ZERO
         price, size = levels[0]
-        return price, base_units(self._instrument, size, price) if self._inverse else size
+        return price, base_quantity(self._market, size, price)
 
 
 class _BookReader:
@@ -340,7 +339,7 @@ class _BookReader:
     """
 
     def __init__(self, topic: Topic, instrument: Instrument, market: Market) -> None:
-        self._instrument, self._inverse = instrument, market.is_inverse
+        self._instrument, self._market = instrument, market
         self._sequence = 0
 
     def __call__(self, frame: bytes, received_ns: int) -> BookDelta | OrderBook | None:
@@ -359,7 +358,7 @@ class _BookReader:
             if not whole and data.seq < self._sequence and data.u != 1:
                 return None
             self._sequence = data.seq
-            bids, asks = self._levels(data.b), self._levels(data.a)
+            bids, asks = level_units(self._market, data.b), level_units(self._market, data.a)
             at_ns = (heard.ts if heard.cts is None else heard.cts) * NS_PER_MS
             venue, symbol = instrument.venue, instrument.symbol
             if whole:
@@ -367,11 +366,6 @@ class _BookReader:
             return BookDelta(venue, symbol, at_ns, received_ns, data.u, data.u, bids, asks)
         except UNREADABLE as problem:
             raise _unreadable("book", problem, frame) from problem
-
-    def _levels(self, levels: wire.Levels) -> wire.Levels:
-        if not self._inverse:
-            return levels
-        return tuple([(price, base_units(self._instrument, size, price)) for price, size in levels])
 
 
 _MakeReader = Callable[[Topic, Instrument, Market], TopicReader]
