@@ -358,6 +358,10 @@ def _signed(kind: str, name: str, value: Decimal) -> Decimal:
     return value
 
 
+def _or_zero(value: Decimal | None) -> Decimal:
+    return wire.ZERO if value is None else value
+
+
 def _ns(time_ms: int | None) -> int | None:
     return None if time_ms is None else time_ms * NS_PER_MS
 
@@ -508,11 +512,11 @@ def algo_report(kind: str, row: AlgoRow, instrument: Instrument, received_ns: in
         time_in_force=row.time_in_force,
         status=status,
         status_text=row.algo_status,
-        counted=row.quantity or wire.ZERO,
+        counted=_or_zero(row.quantity),
         filled=wire.ZERO,
-        price=row.price or wire.ZERO,
+        price=_or_zero(row.price),
         average=wire.ZERO,
-        stop_price=row.trigger_price or wire.ZERO,
+        stop_price=_or_zero(row.trigger_price),
         position_side=row.position_side,
         reduce_only=row.reduce_only,
         working=working,
@@ -580,7 +584,7 @@ def position(kind: str, row: PositionRow, instrument: Instrument, received_ns: i
 
 def _payment_id(asset: str, amount: Decimal, time_ms: int) -> str:
     """The same for the event and for the row of the history, which share no id and are some seconds apart."""
-    return f"{asset}-{time_ms // 3_600_000}-{amount.normalize():f}"
+    return f"{asset}:{time_ms // 3_600_000}:{amount.normalize():f}"
 
 
 def funding_payment(kind: str, row: IncomeRow, instrument: Instrument, received_ns: int) -> FundingPayment:
@@ -729,11 +733,11 @@ def _algo(event: AlgoUpdate, received_ns: int, table: InstrumentTable) -> tuple[
         time_in_force=order.f,
         status=status,
         status_text=order.X,
-        counted=order.q or wire.ZERO,
+        counted=_or_zero(order.q),
         filled=wire.ZERO,
-        price=order.p or wire.ZERO,
+        price=_or_zero(order.p),
         average=wire.ZERO,
-        stop_price=order.tp or wire.ZERO,
+        stop_price=_or_zero(order.tp),
         position_side=order.ps,
         reduce_only=order.R,
         reason=order.rm[:200],
