@@ -696,7 +696,7 @@ class Product:
         return tuple(found)
 
     def paid(self) -> FundingPayment:
-        made = f"{self.asset}-{T // 3_600_000}--0.157"
+        made = f"{self.asset}:{T // 3_600_000}:-0.157"  # made: event and history share no id
         return FundingPayment(self.venue, self.symbol, T * MS, AT, made, self.asset, D("-0.157"))
 
     # ------------------------------------------------------------ private connections
