@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,7 @@ from connector.domain.orders import Fill, OrderStatus, OrderType
 from connector.domain.queries import PricesQuery
 from connector.testing.deterministic import DeterministicRuntime
 from connector.testing.mock_venue import MockVenue
+from connector.venue.account_side import GetPositions
 
 BTC, PERPETUAL = Symbol("BTC", "USDT"), Symbol("BTC", "USDT", "USDT")
 D = Decimal
@@ -145,6 +148,16 @@ def test_an_order_that_ended_in_silence_is_found_by_comparing(venue, runtime, mo
     assert mock.order("mine-1")[0].status is OrderStatus.CANCELED
 
 
+def test_the_test_in_the_guide_passes():
+    guide = Path(__file__).resolve().parents[2] / "docs" / "guides" / "testing-your-engine.md"
+    blocks = re.findall(r"^```python\n(.*?)^```", guide.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    (block,) = [block for block in blocks if "MockVenue" in block]
+    space = {}
+    exec(block, space)
+    (test,) = [made for name, made in space.items() if name.startswith("test_")]
+    test()
+
+
 def test_the_same_seed_gives_the_same_run():
     def run():
         runtime = DeterministicRuntime(seed=5)
@@ -158,3 +171,14 @@ def test_the_same_seed_gives_the_same_run():
         return seen
 
     assert run() == run() != []
+
+
+def test_positions_follow_what_was_traded_in_contracts(venue, runtime, mock):
+    opened = PlaceOrder(symbol=PERPETUAL, side=Side.SELL, type=OrderType.MARKET, quantity=D(2))
+    tell(mock, runtime, opened)
+    closed = PlaceOrder(symbol=PERPETUAL, side=Side.BUY, type=OrderType.MARKET, quantity=D("0.5"))
+    tell(mock, runtime, closed)
+
+    (position,), freshness = mock.state.ask(GetPositions(symbol=PERPETUAL))
+    assert (position.quantity, position.entry_price, freshness.stale) == (D("-1.5"), D(99), False)
+    assert venue.totals["USDT"] == D(999)  # sold at 99, half a unit bought back at 101
