@@ -1,8 +1,8 @@
 """One book over several: who is in it, on which terms, and what its top is. Who may be wrong is out of it in the same call.
 
-`Consolidation` is told the state and the top of every source after each change, and answers with what is to be told: a source
-came in, a source left and why, the new top. A source is in while its own book is VALID and the rate of its quote asset is
-known. Whole books are merged by `merged`, from copies the caller takes of the books that are in.
+`Consolidation` is told after each change of a source's book what its top is, or that it may be wrong, and answers with what
+is to be told: a source came in, a source left and why, the new top. A source is in while its own book is VALID and the rate
+of its quote asset is known. Whole books are merged by `merged`, from copies the caller takes of the books that are in.
 
 Levels keep their venue and are never added up across venues, nor hidden where venues cross. It waits for nothing, locks
 nothing and reads no clock; all methods belong to one thread at a time.
@@ -29,7 +29,7 @@ from connector.aggregate.sources import (
     checked_sources,
     rate_of_book,
 )
-from connector.domain.market import BookState, BookUpdate, Level, OrderBook
+from connector.domain.market import Level, OrderBook
 from connector.domain.symbols import Symbol
 from connector.errors import ConnectorBug, InvalidRequest
 
@@ -173,7 +173,7 @@ class Consolidation:
 
     Attributes:
         watched: every book that must be followed, rate books included, each once.
-        counts: how often what happened: updates, joined, left, old.
+        counts: how often what happened: updates, joined, left.
 
     Raises:
         InvalidRequest: the sources cannot be put side by side as they are.
@@ -209,19 +209,14 @@ class Consolidation:
 
     # ---------------------------------------------------------------- what happens
 
-    def on_update(self, key: Key, update: BookUpdate) -> tuple[BookEvent, ...]:
-        """The state and top of a watched book, after a change."""
-        if update.state is not BookState.VALID:
-            return self.on_lost(key, update.reason or update.state.value, update.received_ns)
+    def on_book(self, key: Key, book: OrderBook) -> tuple[BookEvent, ...]:
+        """A watched book is valid, and this is its top, or more of it."""
         side = self._side(key)
-        if side.is_valid and (update.update_id or 0) < (side.update_id or 0):
-            self.counts["old"] += 1  # overtaken by a look at the book itself; a count that starts over is lost first
-            return ()
         self.counts["updates"] += 1
         side.is_valid, side.reason = True, ""
-        side.update_id, side.received_ns = update.update_id, update.received_ns
-        side.bid, side.ask = update.best_bid, update.best_ask
-        return self._follow(key, update.received_ns)
+        side.update_id, side.received_ns = book.update_id, book.received_ns
+        side.bid, side.ask = book.best_bid, book.best_ask
+        return self._follow(key, book.received_ns)
 
     def on_lost(self, key: Key, reason: str, at_ns: int) -> tuple[BookEvent, ...]:
         """A watched book may be wrong from now on, for whatever reason."""

@@ -80,15 +80,37 @@ class LiveConsolidatedBook:
 
     def _take(self, key: Key, value: Any) -> None:
         """A value of a watched book, on the reader thread of its connection."""
-        if isinstance(value, BookUpdate):
-            with self._lock:
-                self._follow(key, self._core.on_update(key, value))
+        if key not in self._watches:
+            return  # it was there before us, and is looked at as soon as we are ready
+        if isinstance(value, BookUpdate) and value.state is BookState.VALID:
+            self._look_at(key)
+        elif isinstance(value, BookUpdate):
+            self._lose(key, value.reason or value.state.value, value.received_ns)
         elif isinstance(value, TopicStatus) and value.state not in (TopicState.LIVE, TopicState.CONFIRMED):
-            with self._lock:
-                self._follow(key, self._core.on_lost(key, f"{value.state.value}: {value.reason}", value.at_ns))
-        else:
-            return
+            self._lose(key, f"{value.state.value}: {value.reason}", value.at_ns)
         self._hand_over()
+
+    def _look_at(self, key: Key, *, only_turns: bool = False) -> None:
+        """Tell the core the top of a book as it is now. The book is read under the lock: whoever comes last tells the newest.
+
+        Args:
+            only_turns: tell nothing when the core knows already that it is valid, or not.
+        """
+        with self._lock:
+            known = self._core.is_valid(key)
+            try:
+                if only_turns and known and self._is_sound(key):
+                    return
+                top = self._copy(key, 1)
+            except BookNotValid as unsure:
+                if known:
+                    self._follow(key, self._core.on_lost(key, unsure.reason, self._clock.time_ns()))
+                return
+            self._follow(key, self._core.on_book(key, top))
+
+    def _lose(self, key: Key, reason: str, at_ns: int) -> None:
+        with self._lock:
+            self._follow(key, self._core.on_lost(key, reason, at_ns))
 
     def _follow(self, key: Key, events: tuple[BookEvent, ...]) -> None:
         """Post what a watched book's change led to, and what that means to spreads. Under the lock."""
@@ -124,35 +146,17 @@ class LiveConsolidatedBook:
 
     # ------------------------------------------------------------ looking after it (the aggregator's actor)
 
-    def _look_at(self, key: Key) -> None:
-        """Make the core agree with a book as it is now: it may have become valid before we listened, or ended without a word."""
-        watch = self._watches[key]
-        with self._lock:
-            try:
-                top = self._copy(key, 1)
-            except BookNotValid as unsure:
-                if self._core.is_valid(key):
-                    self._follow(key, self._core.on_lost(key, unsure.reason, self._clock.time_ns()))
-                return
-            if not self._core.is_valid(key):
-                update = BookUpdate(
-                    watch.key[0],
-                    watch.symbol,
-                    top.event_time_ns,
-                    top.received_ns,
-                    BookState.VALID,
-                    top.update_id,
-                    top.best_bid,
-                    top.best_ask,
-                )
-                self._follow(key, self._core.on_update(key, update))
+    def _is_sound(self, key: Key) -> bool:
+        live = self._books.get(key)
+        return live is not None and live.state is BookState.VALID and self._watches[key].state is TopicState.LIVE
 
     def on_tick(self, now_s: float) -> None:
-        """Twenty times a second: subscriptions that ended are made again, consumers that hang are taken off."""
+        """Twenty times a second: what turned without a word is seen, subscriptions that ended are made again, consumers that
+        hang are taken off."""
         for key, watch in self._watches.items():
             if watch.renew(now_s):
                 self._books.pop(key, None)
-            self._look_at(key)
+            self._look_at(key, only_turns=True)
         self._outlets.look(now_s)
         for _, outlets in self._spreads:
             outlets.look(now_s)

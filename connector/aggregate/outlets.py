@@ -28,6 +28,8 @@ CALLBACK_WITHIN_S = 1.0
 """How long a callback may take before it is taken off; shorter than a feed's patience with the aggregate itself."""
 BEHIND_AT_MOST = 10_000
 """Values that may wait behind a callback that is running."""
+AT_ONCE = 1_000
+"""Values that one call of `hand_over` hands to one consumer."""
 
 
 class _Outlet:
@@ -42,10 +44,15 @@ class _Outlet:
         )  # held by the one thread that hands over; taken without waiting, so nobody stands here
 
     def hand_over(self, now_s: Callable[[], float]) -> None:
-        """Hand over all that is posted, unless another thread is at it: that one sees what is posted meanwhile."""
-        while self.behind and self._free.acquire(blocking=False):
+        """Hand over what is posted, unless another thread is at it: that one sees what is posted meanwhile.
+
+        What is left after `AT_ONCE` is for whoever comes next, so that no venue's thread works for the others for ever.
+        """
+        done = 0
+        while self.behind and done < AT_ONCE and self._free.acquire(blocking=False):
             try:
-                while self.behind:
+                while self.behind and done < AT_ONCE:
+                    done += 1
                     self.busy_since_s = now_s()
                     value = self.behind.popleft()
                     if isinstance(value, Gap | TopicStatus):
