@@ -154,9 +154,10 @@ class LiveConsolidatedBook:
         """Twenty times a second: what turned without a word is seen, subscriptions that ended are made again, consumers that
         hang are taken off."""
         for key, watch in self._watches.items():
-            if watch.renew(now_s):
+            renewed = watch.renew(now_s)
+            if renewed:
                 self._books.pop(key, None)
-            self._look_at(key, only_turns=True)
+            self._look_at(key, only_turns=not renewed)  # what came meanwhile was told to nobody
         self._outlets.look(now_s)
         for _, outlets in self._spreads:
             outlets.look(now_s)

@@ -153,8 +153,7 @@ class Outlets:
 
     def _take_off(self, outlet: _Outlet) -> None:
         self.counts["taken_off"] += 1
-        outlet.subscription.close()
-        outlet.behind.clear()
+        outlet.subscription.close()  # what is behind it stays with the thread that hangs there, and goes nowhere
 
     def close(self) -> None:
         for outlet in self._all:

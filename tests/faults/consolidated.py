@@ -239,8 +239,24 @@ class Run:
             ):
                 self.wrong.append(f"step {self.counts['steps']}: the last quote told is not the top: {quote}")
 
+    def _await_trades(self) -> None:
+        """Move on until each source's feed has shown the end of its ledger: what a cut took is seen by the next trade only."""
+        for _ in range(100):
+            newest = {(product.source.key, max(self._true_trades(product))) for product in PRODUCTS}
+            self._step()
+            with suppress(AssertionError):
+                eventually(lambda newest=newest: self._heard() >= newest, 0.2)
+                return
+
+    def _heard(self) -> set[Any]:
+        return {(merged.source.key, merged.trade.trade_id) for merged in list(self.tape)}
+
+    def _true_trades(self, product: Product) -> dict[int, Any]:
+        return self.sims[product.venue].ledger.trades(product.listed)
+
     def judge_tape(self) -> None:
-        """Every trade once, as it was, and in order unless it is marked."""
+        """Every trade once, and in order unless it is marked."""
+        self._await_trades()
         self.trades.close()
         newest, seen = -1, Counter((merged.source.key, merged.trade.trade_id) for merged in self.tape)
         for merged in self.tape:
@@ -250,9 +266,10 @@ class Run:
             newest = max(newest, happened_ns)
         self.wrong += [f"trade {key} came {times} times" for key, times in seen.items() if times > 1]
         for product in PRODUCTS:
-            truth = self.sims[product.venue].ledger.trades(product.listed)
-            ids = [trade_id for key, trade_id in seen if key == product.source.key]
-            missing = [trade_id for trade_id in truth if ids and min(ids) <= trade_id and trade_id not in set(ids)]
+            truth = self._true_trades(product)
+            ids = {trade_id for key, trade_id in seen if key == product.source.key}
+            span = range(min(ids, default=0), max(ids, default=0) + 1)
+            missing = [trade_id for trade_id in truth if trade_id in span and trade_id not in ids]
             if missing or not ids:
                 self.wrong.append(f"{product}: {len(missing)} trades missing of {len(truth)}, e.g. {missing[:3]}")
         self.counts["trades"] = len(self.tape)
