@@ -36,9 +36,13 @@ __all__ = ["TICK_S", "Aggregator"]
 
 TICK_S = 0.05
 STOP_WITHIN_S = 5.0
+BUSY_LIMIT_S = 3.0
+"""A consumer's callback may hold up the caretaker for so long, then another takes its place."""
 
 
 class _Part(Protocol):
+    @property
+    def is_closed(self) -> bool: ...
     def on_tick(self, now_s: float) -> None: ...
     def close(self) -> None: ...
 
@@ -62,7 +66,8 @@ class _Caretaker(SupervisedActor):
 
     def on_receive(self, message: Any) -> None:
         for part in self._parts():
-            part.on_tick(self._clock.monotonic_s())
+            if not part.is_closed:
+                part.on_tick(self._clock.monotonic_s())
 
 
 class Aggregator:
@@ -94,7 +99,9 @@ class Aggregator:
         if self._report is not None:
             raise NotConnected("this aggregator was stopped, and stays so; make a new one.")
         if self._tree is None:
-            caretaker = ChildSpec("caretaker", _Caretaker, args=(lambda: self._parts, self._clock))
+            caretaker = ChildSpec(
+                "caretaker", _Caretaker, args=(lambda: self._parts, self._clock), busy_limit_s=BUSY_LIMIT_S
+            )
             spec = SupervisorSpec(children=(caretaker,), on_limit=OnLimit.PROBE)
             self._tree = start_tree(spec, runtime=self._runtime, name="aggregator")
         return self
@@ -160,7 +167,7 @@ class Aggregator:
     def _keep(self, part: P) -> P:
         with self._lock:
             if self._tree is not None and self._report is None:
-                self._parts = (*self._parts, part)
+                self._parts = (*(each for each in self._parts if not each.is_closed), part)
                 return part
         with suppress(Exception):
             part.close()

@@ -337,6 +337,10 @@ class LiveConsolidatedBook:
         outlets.hand_over()
         return subscription
 
+    @property
+    def is_closed(self) -> bool:
+        return self._closed
+
     def close(self) -> None:
         """Stop listening; consumers' subscriptions end. Idempotent."""
         with self._lock:

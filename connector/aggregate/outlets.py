@@ -141,17 +141,22 @@ class Outlets:
         for outlet in self._all:
             if outlet.behind:
                 outlet.hand_over(self._clock.monotonic_s)
-                if len(outlet.behind) > BEHIND_AT_MOST:
-                    self._take_off(outlet)
+                if outlet.behind:  # somebody is at it; or it is more than one call's share
+                    self._judge(outlet, self._clock.monotonic_s())
 
     def look(self, now_s: float) -> None:
-        """Take off whoever does not return; a few times a second."""
+        """Take off whoever does not return; a few times a second, for the case that nothing is posted."""
         for outlet in self._all:
-            since_s = outlet.busy_since_s
-            if since_s is not None and now_s - since_s > CALLBACK_WITHIN_S:
-                self._take_off(outlet)
+            self._judge(outlet, now_s)
+
+    def _judge(self, outlet: _Outlet, now_s: float) -> None:
+        since_s = outlet.busy_since_s
+        if len(outlet.behind) > BEHIND_AT_MOST or (since_s is not None and now_s - since_s > CALLBACK_WITHIN_S):
+            self._take_off(outlet)
 
     def _take_off(self, outlet: _Outlet) -> None:
+        if outlet.subscription.state is TopicState.CLOSED:
+            return  # another thread saw it too
         self.counts["taken_off"] += 1
         outlet.subscription.close()  # what is behind it stays with the thread that hangs there, and goes nowhere
 

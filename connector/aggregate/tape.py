@@ -129,6 +129,10 @@ class ConsolidatedTrades:
         """
         return self._outlets.add(callback, inbox, capacity, overflow, notices)
 
+    @property
+    def is_closed(self) -> bool:
+        return self._closed
+
     def close(self) -> None:
         """Stop listening; what still waits is handed out first. Idempotent."""
         for watch in self._watches.values():

@@ -17,7 +17,7 @@ FAULTS = Path(__file__).parents[1] / "faults"
 
 
 def _load(name: str, file: str) -> None:
-    """Tests are no package: give a file of `tests/faults` a name to be imported by."""
+    """Tests are no package: give a file a name to be imported by; the path is as seen from `tests/faults`."""
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, FAULTS / file)
         assert spec is not None and spec.loader is not None
@@ -28,6 +28,7 @@ def _load(name: str, file: str) -> None:
 
 _load("fault_harness", "harness.py")
 _load("consolidated_run", "consolidated.py")
+_load("deterministic_venue", "../venue/test_deterministic_venue.py")
 
 
 @pytest.fixture

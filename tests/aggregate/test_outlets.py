@@ -48,7 +48,7 @@ def test_a_thread_that_finds_a_callback_running_leaves_its_value_and_goes_on(out
 
     outlets.add(slow, None, 10, Overflow.REPORT_GAP)
     outlets.post((1,))
-    first = threading.Thread(target=outlets.hand_over, name="first")
+    first = threading.Thread(target=outlets.hand_over, name="first", daemon=True)
     first.start()
     inside.wait(10.0)
 
@@ -67,7 +67,7 @@ def test_a_callback_that_does_not_return_is_taken_off_and_the_others_never_notic
     hung = outlets.add(lambda value: (inside.set(), go_on.wait(10.0)), None, 10, Overflow.REPORT_GAP)
     outlets.add(got.append, None, 10, Overflow.REPORT_GAP)
     outlets.post((1,))
-    thread = threading.Thread(target=outlets.hand_over)
+    thread = threading.Thread(target=outlets.hand_over, daemon=True)
     thread.start()
     inside.wait(10.0)
 
@@ -86,11 +86,30 @@ def test_a_callback_that_does_not_return_is_taken_off_and_the_others_never_notic
     assert hung.delivered == 1
 
 
+def test_whoever_has_a_value_for_a_callback_that_hangs_takes_it_off_too(outlets, clock):
+    inside, go_on = threading.Event(), threading.Event()
+    hung = outlets.add(lambda value: (inside.set(), go_on.wait(10.0)), None, 10, Overflow.REPORT_GAP)
+    outlets.post((1,))
+    thread = threading.Thread(target=outlets.hand_over, daemon=True)
+    thread.start()
+    inside.wait(10.0)
+    outlets.post((2,))
+    outlets.hand_over()
+    patient = hung.state
+    clock.advance(CALLBACK_WITHIN_S + 0.1)
+    outlets.hand_over()
+    go_on.set()
+    thread.join(10.0)
+
+    assert (patient, hung.state) == (TopicState.LIVE, TopicState.CLOSED)
+    assert hung.delivered == 1
+
+
 def test_a_callback_that_cannot_keep_up_is_taken_off_before_memory_is_full(outlets):
     inside, go_on = threading.Event(), threading.Event()
     slow = outlets.add(lambda value: (inside.set(), go_on.wait(10.0)), None, 10, Overflow.REPORT_GAP)
     outlets.post((1,))
-    thread = threading.Thread(target=outlets.hand_over)
+    thread = threading.Thread(target=outlets.hand_over, daemon=True)
     thread.start()
     inside.wait(10.0)
 

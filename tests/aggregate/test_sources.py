@@ -1,6 +1,6 @@
 """What an engine has to state before books are put side by side, and that nothing is assumed in its place."""
 
-from decimal import Decimal
+from decimal import Decimal, localcontext
 
 import pytest
 
@@ -78,5 +78,15 @@ def test_a_rate_is_read_off_a_book_either_way_round_and_rounded_against_us():
     back = rate_of_book("EUR", "USDT", Symbol("USDT", "EUR"), Decimal("0.9"), Decimal("0.93"))
 
     assert there == Rate(Decimal("0.9998"), Decimal("0.9999"))
-    assert back.bid < Decimal(1) / Decimal("0.93") * (1 + Decimal("1e-27")) and back.bid * Decimal("0.93") <= 1
-    assert back.ask * Decimal("0.9") >= 1 and back.bid < back.ask
+    with localcontext(prec=200):
+        assert 1 - Decimal("1e-50") < back.bid * Decimal("0.93") < 1
+        assert 1 < back.ask * Decimal("0.9") < 1 + Decimal("1e-50")
+
+
+def test_a_rate_may_be_a_number_that_an_engine_states(make):
+    euro = Source.of("beta", "BTC/EUR")
+    core = Consolidation([USDT, euro], "USDT", {"EUR": "1.08"})
+
+    *_, quote = core.on_book(euro.key, make.book(euro, {100: 1}, {200: 1}))
+
+    assert (quote.best_bid.price, quote.best_ask.price) == (108, 216)

@@ -64,6 +64,17 @@ def test_an_open_spread_is_quiet_between_its_two_thresholds(make):
     assert scene.watch.counts == {"opened": 1, "kept_quiet": 1, "closed": 1}
 
 
+def test_the_thresholds_themselves_belong_to_the_open_spread(make):
+    free = Source.of("alpha", "BTC/USDT", 0), Source.of("beta", "BTC/USDT", 0)
+    scene = Scene(make, 10, 5, sources=free)
+    scene.show(free[0], 99, 100)
+
+    assert scene.show(free[1], "100.0999", 101) == ()
+    assert [event.net_bps for event in scene.show(free[1], "100.1", 101)] == [10]
+    assert scene.show(free[1], "100.05", 101) == ()
+    assert [event.net_bps for event in scene.show(free[1], "100.0499", 101)] == [Decimal("4.99")]
+
+
 def test_a_step_tells_an_open_spread_again_when_it_moved_so_far(make):
     scene = Scene(make, 10, 0, 5)
     scene.show(A, 99, 100)

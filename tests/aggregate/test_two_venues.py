@@ -230,6 +230,25 @@ def test_what_a_venue_does_not_list_is_refused_and_nothing_stays_subscribed():
         assert not any(feed.consumers for feed in rig.connector.venue("alpha")._memory.feeds())
 
 
+def test_what_was_closed_is_not_looked_after_any_more():
+    with across_two() as (_, across):
+        book, tape = across.book([ALPHA]), across.trades([ALPHA])
+        book.wait_in(15.0)
+        queue = tape.subscribe()
+        book.close()
+        tape.close()
+        book.close()
+        third = across.book([BETA])
+
+        assert across._parts == (third,)
+        with pytest.raises(BookNotValid, match="was ended"):
+            book.snapshot()
+        with pytest.raises(Closed):
+            while True:
+                queue.get(0)
+        assert repr(book).endswith(" closed>") and repr(tape).endswith(" closed>")
+
+
 def test_push_back_is_refused_because_it_would_stop_every_venue():
     with across_two() as (_, across), pytest.raises(InvalidRequest, match="stop every venue"):
         across.book([ALPHA, BETA]).subscribe(overflow="push_back")
