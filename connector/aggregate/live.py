@@ -35,7 +35,7 @@ from connector.clock import Clock
 from connector.domain.market import BookState, BookUpdate, OrderBook
 from connector.domain.symbols import Symbol
 from connector.domain.topics import Topic, TopicKind
-from connector.errors import BookNotValid
+from connector.errors import BookNotValid, InvalidRequest
 from connector.venue.delivery import Overflow, Subscription, TopicState, TopicStatus
 from connector.venue.handle import VenueHandle
 
@@ -238,8 +238,10 @@ class LiveConsolidatedBook:
 
         Raises:
             BookNotValid: no source is in; the text says why of each.
-            InvalidRequest: fees are asked for, and a source has none stated.
+            InvalidRequest: fees are asked for, and a source has none stated; or `depth` is below 1.
         """
+        if depth is not None and depth < 1:
+            raise InvalidRequest(f"depth is {depth}; expected 1 or more levels, or None for all.")
         copies, statuses = self._read(depth, fees)
         bids, asks = merged(copies, depth)
         return ConsolidatedBook(self.base, self.quote, bids, asks, statuses, fees)

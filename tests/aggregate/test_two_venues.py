@@ -280,6 +280,8 @@ def test_the_best_with_fees_is_what_a_taker_gets_and_pays():
         book = across.book([ALPHA, BETA])
         book.wait_in(15.0)
 
+        with pytest.raises(InvalidRequest, match="depth is 0"):
+            book.snapshot(0)
         best = book.best(fees=True)
         (level,) = best.best_ask.levels
 
