@@ -50,7 +50,7 @@ class LiveConsolidatedBook:
     Attributes:
         base, quote: of every price and quantity.
         sources: as they were named.
-        counts: how often what happened; see `Consolidation.counts`.
+        counts: how often what happened: updates, joined, left; consumers taken_off; subscriptions resubscribed.
     """
 
     def __init__(self, venue: Callable[[str], VenueHandle], consolidation: Consolidation, clock: Clock) -> None:
@@ -263,7 +263,10 @@ class LiveConsolidatedBook:
     @property
     def counts(self) -> Counter[str]:
         with self._lock:
-            return Counter(self._core.counts)
+            return self._core.counts + self._outlets.counts + Counter(resubscribed=self._renewals())
+
+    def _renewals(self) -> int:
+        return sum(watch.resubscribed for watch in self._watches.values())
 
     def wait_in(self, timeout_s: float, at_least: int | None = None) -> None:
         """Wait until so many sources are in; all of them when None.

@@ -39,9 +39,7 @@ class _Outlet:
         self.subscription = subscription
         self.behind: deque[Any] = deque()
         self.busy_since_s: float | None = None
-        self._free = (
-            threading.Lock()
-        )  # held by the one thread that hands over; taken without waiting, so nobody stands here
+        self._free = threading.Lock()  # held by the one thread that hands over; nobody waits for it
 
     def hand_over(self, now_s: Callable[[], float]) -> None:
         """Hand over what is posted, unless another thread is at it: that one sees what is posted meanwhile.

@@ -36,7 +36,8 @@ class ConsolidatedTrades:
 
     Attributes:
         sources: as they were named.
-        counts: how often what happened; see `TradeMerge.counts`.
+        counts: how often what happened: taken, in_order, late, clock_ahead, overflowed; consumers taken_off; subscriptions
+            resubscribed.
     """
 
     def __init__(
@@ -106,7 +107,8 @@ class ConsolidatedTrades:
     @property
     def counts(self) -> Counter[str]:
         with self._lock:
-            return Counter(self._core.counts)
+            renewals = sum(watch.resubscribed for watch in self._watches.values())
+            return self._core.counts + self._outlets.counts + Counter(resubscribed=renewals)
 
     def subscribe(
         self,

@@ -95,6 +95,7 @@ def test_a_callback_that_hangs_costs_its_owner_only():
         rig.await_flow(*(judge.subscription for judge in judges))
         assert [judge.faults() for judge in judges] == [[], []]
         assert repr(hung).endswith("delivered=1 dropped=0 failures=0>")
+        assert book.counts["taken_off"] == 1
 
 
 def test_a_subscription_that_a_venue_ended_is_made_again():
@@ -105,7 +106,7 @@ def test_a_subscription_that_a_venue_ended_is_made_again():
         ended = book._watches[BETA.key].subscription
         ended.close()  # what a feed does to a consumer that kept it for too long
 
-        eventually(lambda: book._watches[BETA.key].subscription is not ended)
+        eventually(lambda: book.counts["resubscribed"] == 1)
         book.wait_in(15.0)
         so_far = len(told)
         eventually(
