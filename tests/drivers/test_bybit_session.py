@@ -310,6 +310,10 @@ def test_funding_event_is_cash_received_or_paid(hears, fee, amount):
     assert str(payment.amount) == amount
 
 
+def test_split_of_a_contract_is_no_trade(hears):
+    assert hears(event("execution.linear", {**EXECUTION, "execType": "CorporateAction"})) == SessionEvents(())
+
+
 def test_position_event_is_a_report_of_that_position_alone(hears):
     (report,) = hears(event("position.linear", POSITION)).facts
     assert isinstance(report, PositionReport) and not report.complete

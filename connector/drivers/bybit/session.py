@@ -353,9 +353,10 @@ def _read_executions(market: Market, heard: _EventFrame, received_ns: int, table
     facts: list[AccountFact] = []
     for row in _own(market, _EXECUTIONS.decode(_raw(heard.data))):
         instrument = reports.instrument_of("execution", row.symbol, table)
-        found = reports.fill("execution", row, instrument, market, received_ns)
-        paid = reports.funding_of_execution
-        facts.append(paid("execution", row, instrument, market, received_ns) if found is None else found)
+        if row.exec_type == reports.FUNDING:
+            facts.append(reports.funding_of_execution("execution", row, instrument, market, received_ns))
+        elif (found := reports.fill("execution", row, instrument, market, received_ns)) is not None:
+            facts.append(found)
     return facts
 
 
