@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 from msgspec.structs import replace
 
-from connector.domain import AggTrade, Candle, OrderBook, Side, Symbol, Ticker, Topic, TopicKind, Trade
+from connector.domain import AggTrade, BookDelta, Candle, OrderBook, Side, Symbol, Ticker, Topic, TopicKind, Trade
 from connector.domain.queries import AggTradesQuery, CandlesQuery, HistoricalTradesQuery
 from connector.venue.continuity import CONTINUITY, following, same_but_for_times, unsettled
 
@@ -129,6 +129,8 @@ def ticker(last, count):
         ),
         (TopicKind.TICKER, ticker("5", 10), (ticker("5", 9),), (ticker("6", 10),)),
         (TopicKind.PARTIAL_BOOK, book(5), book(6), book(6, bid="2")),
+        (TopicKind.BOOK, BookDelta("venue", BTC, 1, 0, 4, 5, (), ()), book(5), book(6)),
+        (TopicKind.BOOK, book(5), book(5), book(6)),  # the stream's own snapshot was the last that came
     ],
 )
 def test_only_news_the_topic_should_have_sent_prove_that_it_is_silent(kind, seen, nothing_new, news):
