@@ -23,6 +23,7 @@ from connector.errors import (
     OutcomeUnknown,
     RateLimited,
     VenueRejected,
+    VenueUnavailable,
 )
 
 D = Decimal
@@ -187,6 +188,16 @@ def test_answers_of_the_events_connection_are_read_like_rests(hears, bybit_drive
 
 
 @pytest.mark.parametrize(
+    ("code", "error"), [(10003, AuthenticationFailed), (10002, ClockRejected), (10016, VenueUnavailable)]
+)
+def test_refused_login_to_the_events_that_has_a_code_is_classed_by_it(hears, bybit_drivers, code, error):
+    frame = {"op": "auth", "success": False, "retCode": code, "retMsg": "Invalid apikey", "connId": "x"}
+    reply = hears(json.dumps(frame).encode())
+    failure = bybit_drivers["bybit-linear"].trading.failure(reply.response, write=False)
+    assert type(failure) is error and "Invalid apikey" in str(failure)
+
+
+@pytest.mark.parametrize(
     ("code", "error"),
     [(0, None), (20001, None), (10004, AuthenticationFailed), (10003, AuthenticationFailed), (10001, VenueRejected)],
 )
@@ -310,6 +321,10 @@ def test_funding_event_is_cash_received_or_paid(hears, fee, amount):
     assert str(payment.amount) == amount
 
 
+def test_split_of_a_contract_is_no_trade(hears):
+    assert hears(event("execution.linear", {**EXECUTION, "execType": "CorporateAction"})) == SessionEvents(())
+
+
 def test_position_event_is_a_report_of_that_position_alone(hears):
     (report,) = hears(event("position.linear", POSITION)).facts
     assert isinstance(report, PositionReport) and not report.complete
@@ -331,6 +346,13 @@ def test_wallet_event_replaces_the_coins_it_names(hears):
     assert hears(event("wallet", WALLET)).facts == (expected,)
     (spot,) = hears(event("wallet", WALLET), "bybit").facts
     assert spot.balances == (("USDT", D("4900.5"), D(100)),)
+
+
+def test_wallet_event_without_its_kind_is_the_unified_accounts(hears):
+    coins = {"coin": [{"coin": "BTC", "walletBalance": "0.5", "availableToBorrow": "", "totalOrderIM": ""}]}
+    (report,) = hears(event("wallet", coins)).facts
+    assert report.balances == (("BTC", D("0.5"), D(0)),)
+    assert hears(event("wallet", {**coins, "accountType": "FUND"})) == SessionEvents(())
 
 
 def test_events_of_inverse_contracts_keep_contracts_exactly(hears):

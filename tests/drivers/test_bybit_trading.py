@@ -549,7 +549,6 @@ def test_fills_come_oldest_first_and_of_one_time_the_one_that_left_more(fills):
         ({"execType": "BustTrade"}, FillKind.LIQUIDATION),
         ({"execType": "Settle"}, FillKind.SETTLEMENT),
         ({"execType": "Delivery"}, FillKind.SETTLEMENT),
-        ({"execType": "CorporateAction"}, FillKind.SETTLEMENT),
         ({"createType": "CreateByUser"}, FillKind.TRADE),
         ({"createType": "CreateByLiq"}, FillKind.LIQUIDATION),
         ({"createType": "CreateByTakeOver_PassThrough"}, FillKind.LIQUIDATION),
@@ -561,15 +560,14 @@ def test_kind_of_an_execution_says_who_wanted_it(fills, fields, kind):
     assert fill.kind is kind
 
 
-def test_funding_is_no_fill(fills):
-    assert fills({"execType": "Funding", "execQty": "0"}, {}) == fills({})
+@pytest.mark.parametrize("word", ["Funding", "CorporateAction", "UNKNOWN", "Conjuring"])
+def test_what_is_no_trade_or_not_known_is_no_fill_and_costs_the_others_nothing(fills, word):
+    assert fills({"execType": word, "execQty": "0"}, {}) == fills({})
 
 
 @pytest.mark.parametrize(
     "fields",
     [
-        {"execType": "UNKNOWN"},
-        {"execType": "Conjuring"},
         {"side": "None"},
         {"execQty": "0"},
         {"execPrice": ""},
