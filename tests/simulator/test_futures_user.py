@@ -247,6 +247,21 @@ def test_a_liquidation_comes_as_an_order_nobody_placed(futures):
     assert sim.imbalance("USDT") == 0
 
 
+def test_a_whole_account_can_be_liquidated_at_once(futures):
+    sim, trader, other = futures("usdm", "main", "other")
+    trader.ask("POST", "positionSide/dual", dualSidePosition="true")
+    other.order(side="SELL", quantity="0.05")
+    trader.order(quantity="0.05", positionSide="LONG")
+    other.order(quantity="0.02")
+    trader.order(side="SELL", quantity="0.02", positionSide="SHORT")
+    sim.liquidate("main")
+    assert sim.accounts["main"].positions() == []
+    assert [fill.origin for fill in sim.accounts["main"].fills()] == ["", "", "liquidation", "liquidation"]
+    assert sim.imbalance("USDT") == 0
+    with pytest.raises(LookupError, match="no contract 'NOSUCH'"):
+        sim.liquidate("main", "NOSUCH")
+
+
 def test_deleveraging_comes_as_adl_autoclose(futures):
     sim, trader, other = futures("usdm", "main", "other")
     other.order(side="SELL")
