@@ -681,8 +681,12 @@ class Private:
 
 
 def _filter_of(order: AccountOrder) -> str:
-    """Which orderFilter an order belongs to."""
-    return order.new.notes.get("stopOrderType", "").replace("Stop", "StopOrder") or "Order"
+    """Which orderFilter an order belongs to; once it is triggered it is an order like any other."""
+    if order.working:
+        return "Order"
+    return {"Stop": "StopOrder"}.get(
+        order.new.notes.get("stopOrderType", ""), order.new.notes.get("stopOrderType") or "Order"
+    )
 
 
 def _page(rows: Iterable[Any], sort: Callable[[Any], tuple[int, int]], limit: int, p: Params) -> tuple[list[Any], str]:
