@@ -103,6 +103,7 @@ class Board:
         self._sums: dict[tuple[str, int], Sums] = {}
         self._earned: dict[str, Earned] = {}
         self._numbers = {symbol: Numbers(market.listing) for symbol, market in exchange.markets.items()}
+        self._places = {symbol: place for place, symbol in enumerate(exchange.markets)}
         self._rules = {symbol: Rules.of(market.listing) for symbol, market in exchange.markets.items()}
 
     def sums(self, order: AccountOrder) -> Sums:
@@ -126,6 +127,10 @@ class Board:
     def derivative(self) -> bool:
         """Contracts, not coins."""
         return self.category != "spot"
+
+    def number(self, market: Market, ident: int) -> int:
+        """A number for something of a market that no other market's things have."""
+        return ident * len(self._places) + self._places[market.symbol]
 
     def numbers(self, market: Market) -> Numbers:
         """How the market prints its prices and sizes."""
