@@ -435,6 +435,19 @@ def test_a_conditional_order_waits_for_its_price_and_is_deactivated_when_cancell
     assert trader.order("b")["orderStatus"] == "Deactivated"
 
 
+def test_a_stop_order_locks_nothing_before_its_price_and_is_cancelled_when_there_is_too_little_then(bybit):
+    _sim, trader = bybit()
+    for ident, qty in (("a", "0.02"), ("b", "9.99")):
+        trader.place("Sell", orderLinkId=ident, orderFilter="StopOrder", triggerPrice="63995", price="63980", qty=qty)
+    assert trader.coin("BTC")[1] == 0 and trader.order("a")["stopOrderType"] == "Stop"
+    trader.place("Sell", orderLinkId="c", price="64640", qty="8")
+    trader.place("Sell", orderType="Market", qty="1.5")
+    assert trader.order("a")["orderStatus"] in ("New", "PartiallyFilled", "Filled")
+    assert trader.order("b")["orderStatus"] == "Cancelled" and trader.order("b")["cumExecQty"] == "0.00000"
+    assert [row["orderLinkId"] for row in trader.ask("POST", "order/cancel-all")["list"]][-1] == "c"
+    assert trader.coin("BTC")[1] == 0
+
+
 def test_orders_of_one_owner_do_not_meet_when_the_taker_says_so(bybit):
     _sim, trader = bybit()
     trader.place("Sell", orderLinkId="a", price="64000.01", qty="0.01", timeInForce="PostOnly")

@@ -224,14 +224,15 @@ class OrderReader:
         """Where the price must come first."""
         notes = fields["notes"]
         if not self._board.derivative:
-            name = p.one_of("orderFilter", "Order", "tpslOrder", default="Order", error=trouble(170201))
+            name = p.one_of("orderFilter", "Order", "tpslOrder", "StopOrder", default="Order", error=trouble(170201))
             if name == "Order":
                 return
             if "triggerPrice" not in p:
                 raise trouble(170202)
             stop = self._ticks(market, p.units_e8("triggerPrice") or 0)
             fields["stop"], fields["trigger"] = stop, "above" if stop > market.price else "below"
-            notes["stopOrderType"] = "tpslOrder"
+            fields["unlocked"] = name == "StopOrder"
+            notes["stopOrderType"] = "Stop" if name == "StopOrder" else name
             return
         if "triggerPrice" not in p:
             return
