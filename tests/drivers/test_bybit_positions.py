@@ -152,17 +152,16 @@ def test_answer_that_is_an_error_is_raised(of, bybit_answer, bybit_tables):
 # ---------------------------------------------------------------- funding
 
 
-def test_funding_is_read_from_the_log_week_by_week(of, bybit_drivers, bybit_answer):
+def test_funding_is_read_from_the_log_of_a_week_page_by_page(of, bybit_drivers, bybit_answer):
     start = NOW_MS - WEEK_MS - 5
     first = of().funding(start * MS, AUTH, NOW_MS)
-    base = "/v5/account/transaction-log?category=linear&accountType=UNIFIED&type=SETTLEMENT&startTime={}&endTime={}&limit=50"
-    assert first.target == base.format(start, start + WEEK_MS - 1)
+    assert first.target == (
+        "/v5/account/transaction-log?category=linear&accountType=UNIFIED&type=SETTLEMENT"
+        f"&startTime={start}&endTime={start + WEEK_MS - 1}&limit=50"
+    )
     assert first.charges[0] == Charge("account/transaction-log account", 1)
     more = bybit_drivers["bybit-linear"].trading.more
-    last = bybit_answer({"list": [], "nextPageCursor": ""})
-    second = more(first, last, AUTH, NOW_MS)
-    assert second.target == base.format(start + WEEK_MS, start + 2 * WEEK_MS - 1)
-    assert more(second, last, AUTH, NOW_MS) is None
+    assert more(first, bybit_answer({"list": [LINE], "nextPageCursor": ""}), AUTH, NOW_MS) is None
     page = bybit_answer({"list": [LINE], "nextPageCursor": "21963%3A1%2C14954%3A1"})
     assert more(first, page, AUTH, NOW_MS).query == first.query + "&cursor=21963%3A1%2C14954%3A1"
 
@@ -226,9 +225,9 @@ def configures(of, bybit_tables):
             {"category": "linear", "symbol": "BTCUSDT", "mode": 3},
         ),
         (
-            SetPositionMode(mode=PositionMode.ONE_WAY),
+            SetPositionMode(mode=PositionMode.ONE_WAY, symbol=USDC),
             "/v5/position/switch-mode",
-            {"category": "linear", "coin": "USDT", "mode": 0},
+            {"category": "linear", "symbol": "BTCPERP", "mode": 0},
         ),
         (SetMarginMode(mode=MarginMode.CROSS), "/v5/account/set-margin-mode", {"setMarginMode": "REGULAR_MARGIN"}),
         (SetMarginMode(mode=MarginMode.ISOLATED), "/v5/account/set-margin-mode", {"setMarginMode": "ISOLATED_MARGIN"}),
@@ -249,6 +248,7 @@ def test_setting_goes_out_in_the_venues_words(configures, command, path, body):
         (SetLeverage(symbol=LINEAR, leverage=D("0.5")), "bybit-linear", InvalidRequest, "1 to 1000"),
         (SetMarginMode(mode=MarginMode.CROSS, symbol=LINEAR), "bybit-linear", InvalidRequest, "whole account"),
         (SetPositionMode(mode=PositionMode.HEDGE, symbol=USDC), "bybit-linear", Unsupported, "USDT only"),
+        (SetPositionMode(mode=PositionMode.HEDGE), "bybit-linear", InvalidRequest, "Give the symbol"),
         (SetPositionMode(mode=PositionMode.HEDGE, symbol=INVERSE), "bybit-inverse", Unsupported, "no mode"),
         (SetPositionMode(mode=PositionMode.ONE_WAY), "bybit-inverse", Unsupported, "no mode"),
     ],
@@ -285,7 +285,7 @@ def test_refused_margin_mode_says_what_stands_in_the_way(of, bybit_answer):
 
 
 def test_other_refusals_are_what_the_table_says(of, bybit_answer):
-    command = SetPositionMode(mode=PositionMode.HEDGE)
+    command = SetPositionMode(mode=PositionMode.HEDGE, symbol=LINEAR)
     for code, kind in ((110024, VenueRejected), (10016, OutcomeUnknown), (424242, OutcomeUnknown)):
         with pytest.raises(kind):
             of().read_configured(command, bybit_answer(code=code, text="x"))

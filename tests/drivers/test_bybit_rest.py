@@ -116,6 +116,7 @@ def test_range_of_candles_is_cut_from_its_start_on_because_the_venue_would_send_
 def test_funding_rates_from_a_time_on_always_have_an_end(asks):
     target = asks(FundingRatesQuery(LINEAR, start_ns=1_000 * MS))
     assert target.endswith(f"&startTime=1000&endTime={1000 + 200 * 3_600_000 - 1}&limit=200")
+    assert asks(FundingRatesQuery(LINEAR, start_ns=1_000 * MS, limit=1)) == target  # the first one may be hours away
     assert asks(FundingRatesQuery(LINEAR, end_ns=1_000 * MS)).endswith("&endTime=1000&limit=200")
 
 
@@ -200,6 +201,21 @@ def test_candles_of_inverse_contracts_change_volume_and_turnover(reads):
     )
     assert (candle.volume, candle.quote_volume) == (D("0.01"), D(900))
     assert candle.close_time_ns == (86_400_000 - 1) * MS
+
+
+def test_months_from_a_time_on_are_as_many_as_were_asked_for(asks, reads):
+    start = 1_735_776_000_000  # 2 January 2025: the next month begins thirty days later
+    query = CandlesQuery(LINEAR, "1M", start_ns=start * MS, limit=1)
+    assert f"start={start}&end={start + 31 * 86_400_000 - 1}&limit=3" in asks(query)
+    rows = [[str(open_ms), "1", "1", "1", "1", "9", "1"] for open_ms in (1_740_787_200_000, 1_738_368_000_000)]
+    (candle,) = reads(query, {"list": rows})
+    assert candle.open_time_ns == 1_738_368_000_000 * MS and candle.closed
+
+
+def test_funding_rates_from_a_time_on_are_as_many_as_were_asked_for(reads):
+    rows = [{"symbol": "BTCUSDT", "fundingRate": "1", "fundingRateTimestamp": str(at)} for at in (30, 20, 10)]
+    query = FundingRatesQuery(LINEAR, start_ns=5 * MS, limit=2)
+    assert [rate.event_time_ns for rate in reads(query, {"list": rows})] == [10 * MS, 20 * MS]
 
 
 def test_month_ends_when_the_next_begins(reads):

@@ -18,6 +18,7 @@ from connector.drivers.contract import Environment
 from connector.drivers.trading import Auth, SessionEnding, SessionEvents, SessionNoise, SessionReply
 from connector.errors import (
     AuthenticationFailed,
+    ClockRejected,
     NotConnected,
     OutcomeUnknown,
     RateLimited,
@@ -172,6 +173,7 @@ def test_probe_is_a_ping_whose_answer_proves_life(bybit_drivers, hears, replies)
     [
         ({"success": True, "ret_msg": "", "op": "auth", "conn_id": "x"}, "auth", None),
         ({"success": False, "ret_msg": "error:USVC1111", "op": "auth"}, "auth", AuthenticationFailed),
+        ({"success": False, "ret_msg": "Request expired", "op": "auth"}, "auth", ClockRejected),
         ({"success": True, "ret_msg": "", "op": "subscribe", "conn_id": "x"}, "subscribe", None),
         ({"success": False, "ret_msg": "error:topic", "op": "subscribe"}, "subscribe", VenueRejected),
     ],
@@ -306,6 +308,10 @@ def test_funding_event_is_cash_received_or_paid(hears, fee, amount):
     (payment,) = hears(event("execution.linear", row)).facts
     assert payment == FundingPayment("bybit-linear", LINEAR, 1746270400353 * MS, AT, "f-1", "USDT", D(amount))
     assert str(payment.amount) == amount
+
+
+def test_split_of_a_contract_is_no_trade(hears):
+    assert hears(event("execution.linear", {**EXECUTION, "execType": "CorporateAction"})) == SessionEvents(())
 
 
 def test_position_event_is_a_report_of_that_position_alone(hears):

@@ -1,4 +1,4 @@
-"""Answers to signed calls, and the questions that follow one another: receipts, orders, fills, balances, pages, weeks, coins."""
+"""Answers to signed calls, and the questions that follow one another: receipts, orders, fills, balances, pages, coins."""
 
 from __future__ import annotations
 
@@ -426,32 +426,26 @@ def test_all_open_orders_of_linear_contracts_are_asked_for_coin_by_coin(of, bybi
         assert targets(language, language.open_orders(None, AUTH, NOW_MS), last) == (expected, None)
 
 
-def test_fills_from_a_time_on_are_asked_for_week_by_week_until_now(of, bybit_answer):
+def test_fills_from_a_time_on_are_those_of_a_week_page_by_page(of, bybit_answer):
     language, instrument = of("bybit")
     start = NOW_MS - 2 * WEEK_MS - 5
     last = bybit_answer({"list": [], "nextPageCursor": ""})
     page = bybit_answer({"list": [{}], "nextPageCursor": "c%3A1"})
     first = language.fills(instrument, None, start * MS + 999_999, None, AUTH, NOW_MS)
-    found, after = targets(language, first, page, last, last, last)
-    base = "/v5/execution/list?category=spot&symbol=BTCUSDT&startTime={}&endTime={}&limit=100"
-    weeks = [(start + at * WEEK_MS, start + (at + 1) * WEEK_MS - 1) for at in range(3)]
-    assert after is None
-    assert found == [
-        base.format(*weeks[0]),
-        base.format(*weeks[0]) + "&cursor=c%3A1",
-        base.format(*weeks[1]),
-        base.format(*weeks[2]),
-    ]
-    assert all(end - begin < WEEK_MS for begin, end in weeks)
+    base = f"/v5/execution/list?category=spot&symbol=BTCUSDT&startTime={start}&endTime={start + WEEK_MS - 1}&limit=100"
+    assert targets(language, first, page, last) == ([base, f"{base}&cursor=c%3A1"], None)
+    following = language.fills(instrument, None, (start + WEEK_MS) * MS, None, AUTH, NOW_MS)
+    assert f"startTime={start + WEEK_MS}&" in following.query  # the next week begins where this one ended
+    assert language.rules.since_s * 1_000 == WEEK_MS
 
 
 def test_whether_there_is_more_does_not_hang_on_the_time_handed_in(of, bybit_answer):
     language, instrument = of()
-    last = bybit_answer({"list": [], "nextPageCursor": ""})
-    old = language.fills(instrument, None, (NOW_MS - 2 * WEEK_MS) * MS, None, AUTH, NOW_MS)
-    assert language.more(old, last, AUTH, 0) is not None
-    new = language.fills(instrument, None, (NOW_MS - 1_000) * MS, None, AUTH, NOW_MS)
-    assert language.more(new, last, AUTH, 0) is None
+    last, page = (bybit_answer({"list": [{}], "nextPageCursor": cursor}) for cursor in ("", "abc"))
+    for first in (language.open_orders(None, AUTH, NOW_MS), language.fills(instrument, None, 0, None, AUTH, NOW_MS)):
+        for answer in (last, page):
+            one, other = (language.more(first, answer, AUTH, now_ms) for now_ms in (0, NOW_MS))
+            assert (one and one.target) == (other and other.target)
 
 
 def test_fills_of_one_order_or_the_newest_need_no_time_and_never_an_id(of):
@@ -555,7 +549,6 @@ def test_fills_come_oldest_first_and_of_one_time_the_one_that_left_more(fills):
         ({"execType": "BustTrade"}, FillKind.LIQUIDATION),
         ({"execType": "Settle"}, FillKind.SETTLEMENT),
         ({"execType": "Delivery"}, FillKind.SETTLEMENT),
-        ({"execType": "CorporateAction"}, FillKind.SETTLEMENT),
         ({"createType": "CreateByUser"}, FillKind.TRADE),
         ({"createType": "CreateByLiq"}, FillKind.LIQUIDATION),
         ({"createType": "CreateByTakeOver_PassThrough"}, FillKind.LIQUIDATION),
@@ -567,15 +560,14 @@ def test_kind_of_an_execution_says_who_wanted_it(fills, fields, kind):
     assert fill.kind is kind
 
 
-def test_funding_is_no_fill(fills):
-    assert fills({"execType": "Funding", "execQty": "0"}, {}) == fills({})
+@pytest.mark.parametrize("word", ["Funding", "CorporateAction", "UNKNOWN", "Conjuring"])
+def test_what_is_no_trade_or_not_known_is_no_fill_and_costs_the_others_nothing(fills, word):
+    assert fills({"execType": word, "execQty": "0"}, {}) == fills({})
 
 
 @pytest.mark.parametrize(
     "fields",
     [
-        {"execType": "UNKNOWN"},
-        {"execType": "Conjuring"},
         {"side": "None"},
         {"execQty": "0"},
         {"execPrice": ""},

@@ -33,12 +33,14 @@ from connector.errors import WireFormatError
 from connector.orders.rounding import average, total
 
 __all__ = [
+    "FUNDING",
     "AccountResult",
     "ExecutionRow",
     "LogRow",
     "OrderRow",
     "PlacedResult",
     "PositionRow",
+    "UnknownExecution",
     "Unlisted",
     "WalletRow",
     "balances",
@@ -59,6 +61,13 @@ class Unlisted(WireFormatError):
     def __init__(self, kind: str, symbol: str) -> None:
         self.symbol = symbol
         super().__init__(kind, f"the instrument list has no {symbol!r:.40}")
+
+
+class UnknownExecution(WireFormatError):
+    """An execution of a kind this version does not know: it cannot be booked."""
+
+    def __init__(self, kind: str, word: str) -> None:
+        super().__init__(kind, f"execution of kind {word!r:.40}: what it does to a position is not known")
 
 
 # ---------------------------------------------------------------- rows
@@ -205,7 +214,9 @@ _CONDITIONAL = frozenset({"Stop", "tpslOrder"})
 _BY_TRIGGER = "CreateByStopOrder"
 
 # Kinds of executions that change a position or a balance by trading; funding is cash and told apart.
-_FUNDING = "Funding"
+FUNDING = "Funding"
+# A split of a stock's contract is no trade; what it made of the position is told by the position.
+_NO_FILLS = frozenset({FUNDING, "CorporateAction"})
 _FILLS = {
     "Trade": FillKind.TRADE,
     "BlockTrade": FillKind.TRADE,
@@ -215,7 +226,6 @@ _FILLS = {
     "BustTrade": FillKind.LIQUIDATION,
     "Settle": FillKind.SETTLEMENT,
     "Delivery": FillKind.SETTLEMENT,
-    "CorporateAction": FillKind.SETTLEMENT,
 }
 # An ordinary execution of an order that the venue made for us was not asked for by anybody here.
 _FORCED = {
@@ -433,18 +443,19 @@ def _fee_asset(row: ExecutionRow, instrument: Instrument, side: Side, fee: Decim
 
 
 def fill(kind: str, row: ExecutionRow, instrument: Instrument, market: Market, received_ns: int) -> Fill | None:
-    """One execution; None for funding, which is cash.
+    """One execution; None for what is no trade, as funding, which is cash.
 
     Raises:
-        WireFormatError: a number is out of range, or nobody knows what this kind of execution does to a position.
+        UnknownExecution: nobody knows what this kind of execution does to a position.
+        WireFormatError: a number is out of range.
     """
     if row.symbol != instrument.venue_name:
         raise WireFormatError(kind, f"it is about {row.symbol!r:.40}, expected {instrument.venue_name}")
-    if row.exec_type == _FUNDING:
+    if row.exec_type in _NO_FILLS:
         return None
     what = _FILLS.get(row.exec_type)
     if what is None:
-        raise WireFormatError(kind, f"execution of kind {row.exec_type!r:.40}: what it does to a position is not known")
+        raise UnknownExecution(kind, row.exec_type)
     if what is FillKind.TRADE:
         what = _FORCED.get(row.create_type or "", what)
     side = _side(kind, row.side)

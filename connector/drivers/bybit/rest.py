@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -106,6 +106,7 @@ DUPLICATE_TEXT = "orderLinkId is in use"
 
 SIDES = {"Buy": Side.BUY, "Sell": Side.SELL}
 
+_E = TypeVar("_E")
 _Params = list[tuple[str, str]]
 _ListQuery = TickersQuery | BookTickersQuery | PricesQuery | MarkPricesQuery
 
@@ -159,7 +160,10 @@ def _ask_instruments(market: Market, query: InstrumentsQuery) -> _Params:
 
 
 def _ask_candles(market: Market, query: CandlesQuery) -> _Params:
-    """A range is cut to as many candles as fit, from its start on: of a longer one the venue would send the newest."""
+    """A range is cut to as many candles as fit, from its start on: of a longer one the venue would send the newest.
+
+    Months differ in length, so a few more are asked for, and what is too many is cut off when they are read.
+    """
     known = facts.INTERVALS.get(query.interval)
     if known is None:
         raise InvalidRequest(
@@ -167,15 +171,17 @@ def _ask_candles(market: Market, query: CandlesQuery) -> _Params:
         )
     word, length_ms = known
     limit = _limit(query.limit, facts.CANDLE_LIMIT)
+    rows = limit
     start, end = _range_ms(query.start_ns, query.end_ns)
     params = [*_named(market, query.symbol), ("interval", word)]
     if start is not None:
         last = start + limit * length_ms - 1
         end = last if end is None else min(end, last)
         params.append(("start", str(start)))
+        rows = limit if query.interval != "1M" else min(facts.CANDLE_LIMIT, limit + limit // 30 + 2)
     if end is not None:
         params.append(("end", str(end)))
-    return [*params, ("limit", str(limit))]
+    return [*params, ("limit", str(rows))]
 
 
 def _ask_recent_trades(market: Market, query: RecentTradesQuery) -> _Params:
@@ -198,13 +204,16 @@ def _ask_open_interest(market: Market, query: OpenInterestQuery) -> _Params:
 
 
 def _ask_funding_rates(market: Market, query: FundingRatesQuery) -> _Params:
-    """The venue refuses a start without an end, and of a long range it sends the newest: a range is cut from its start on."""
+    """The venue refuses a start without an end, and of a long range it sends the newest.
+
+    So a range is cut, from its start on, to as many hours as a page has rows: payments are an hour apart or more, and none of
+    them can be missing. What is more than was asked for is cut off when they are read.
+    """
     limit = _limit(query.limit, facts.FUNDING_LIMIT)
     start, end = _range_ms(query.start_ns, query.end_ns)
     params = _named(market, query.symbol)
     if start is not None:
-        # Payments are an hour apart or more, so a range of as many hours cannot hold more rows than one page.
-        last = start + limit * 3_600_000 - 1
+        limit, last = facts.FUNDING_LIMIT, start + facts.FUNDING_LIMIT * 3_600_000 - 1
         end = last if end is None else min(end, last)
         params.append(("startTime", str(start)))
     if end is not None:
@@ -307,7 +316,12 @@ def _read_candles(market: Market, query: CandlesQuery, response: HttpResponse, t
                 quote_volume,
             )
         )
-    return tuple(candles)
+    return _first(candles, query)
+
+
+def _first(found: Sequence[_E], query: CandlesQuery | FundingRatesQuery) -> tuple[_E, ...]:
+    """As many as were asked for, from the start of the range on."""
+    return tuple(found if query.start_ns is None else found[: query.limit])
 
 
 def _read_trades(market: Market, query: RecentTradesQuery, response: HttpResponse, table: _Table) -> tuple[Trade, ...]:
@@ -563,12 +577,13 @@ def _read_funding_rates(
         _check("funding rates", response, row, (row.funding_rate.copy_abs(),), positive=False)
         if row.symbol != name:
             raise _bad("funding rates", f"it holds a rate of {row.symbol!r:.40}, expected {name}", response)
-    return tuple(
+    rates = [
         FundingRate(
             market.name, query.symbol, row.funding_rate_timestamp * NS_PER_MS, response.received_ns, row.funding_rate
         )
         for row in rows
-    )
+    ]
+    return _first(rates, query)
 
 
 # ---------------------------------------------------------------- the table of questions

@@ -50,7 +50,7 @@ __all__ = ["Events", "Session"]
 
 _LOGIN_LASTS_MS = 10_000
 _SHOWN = 40
-_DONE, _PARAMETERS, _KEY, _REPEATED_LOGIN, _RESTARTING = 0, 10001, 10003, 20001, 10019
+_DONE, _PARAMETERS, _CLOCK, _KEY, _REPEATED_LOGIN, _RESTARTING = 0, 10001, 10002, 10003, 20001, 10019
 _OPERATIONS = {call.operation: name for name, call in CALLS.items() if call.operation}
 _LOGIN, _SUBSCRIPTION, _PONG = "auth", "subscribe", "pong"
 
@@ -311,7 +311,7 @@ class Events:
         if heard.op in (_PONG, "ping"):
             return SessionReply(request_id, _response(_DONE, "", received_ns), _PONG)
         if heard.op in (_LOGIN, _SUBSCRIPTION) and heard.success is not None:
-            code = _DONE if heard.success else _KEY if heard.op == _LOGIN else _PARAMETERS
+            code = _DONE if heard.success else _refusal(heard)
             return SessionReply(request_id, _response(code, (heard.ret_msg or "")[:200], received_ns), heard.op)
         return SessionNoise(f"frame of operation {_words(heard.op) or 'none'}", known=False)
 
@@ -330,6 +330,13 @@ class Events:
             return SessionNoise(f"unreadable {kind}", known=False)
 
 
+def _refusal(heard: _EventFrame) -> int:
+    """The code REST has for what this connection says in words alone."""
+    if heard.op != _LOGIN:
+        return _PARAMETERS
+    return _CLOCK if "expire" in (heard.ret_msg or "").casefold() else _KEY
+
+
 def _own(market: Market, rows: Sequence[Any]) -> Sequence[Any]:
     """Rows of this product; those of another are told to its own driver."""
     return [row for row in rows if row.category in ("", market.category)]
@@ -346,9 +353,10 @@ def _read_executions(market: Market, heard: _EventFrame, received_ns: int, table
     facts: list[AccountFact] = []
     for row in _own(market, _EXECUTIONS.decode(_raw(heard.data))):
         instrument = reports.instrument_of("execution", row.symbol, table)
-        found = reports.fill("execution", row, instrument, market, received_ns)
-        paid = reports.funding_of_execution
-        facts.append(paid("execution", row, instrument, market, received_ns) if found is None else found)
+        if row.exec_type == reports.FUNDING:
+            facts.append(reports.funding_of_execution("execution", row, instrument, market, received_ns))
+        elif (found := reports.fill("execution", row, instrument, market, received_ns)) is not None:
+            facts.append(found)
     return facts
 
 

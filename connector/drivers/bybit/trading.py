@@ -3,7 +3,7 @@
 The answer to an order, an amend or a cancel is a receipt: the venue works asynchronously, and what became of the order is told by
 the stream or by a question. A single order is asked for where the open and the newest closed ones are kept, then in the history,
 so that "not there" is said only when both lack it; the first of them is forgotten when the venue restarts, the second lags. Lists
-come in pages; a question by time spans seven days at most, so further ones follow until now.
+come in pages; a question by time spans seven days from its start (`OrderRules.since_s`).
 
 What is signed is byte for byte what is sent. Answers are read by `reports`, refusals are classed by the same table as public
 ones. The key is handed in with every call and never kept. Never sends, waits, retries or reads a clock.
@@ -208,7 +208,7 @@ class Trading:
         auth: Auth,
         now_ms: int,
     ) -> HttpRequest:
-        """From a time on, week by week; of one order; or the newest. Each page is newest first.
+        """A week from a time on; of one order; or the newest. Each page is newest first.
 
         Raises:
             InvalidRequest: from an id: ids are in no order here.
@@ -221,7 +221,7 @@ class Trading:
         return self.ask("fills", auth, now_ms, **named, **_window(start_ns))
 
     def orders_since(self, instrument: Instrument, start_ns: int, auth: Auth, now_ms: int) -> HttpRequest:
-        """The history, week by week; then, by `more`, the newest closed ones, which the history may not have yet."""
+        """The history of a week; then, by `more`, the newest closed ones, which the history may not have yet."""
         return self.ask("history", auth, now_ms, symbol=instrument.venue_name, **_window(start_ns))
 
     def balances(self, auth: Auth, now_ms: int) -> HttpRequest:
@@ -233,12 +233,12 @@ class Trading:
     # ------------------------------------------------------------ pages
 
     def more(self, request: HttpRequest, response: HttpResponse, auth: Auth, now_ms: int) -> HttpRequest | None:
-        """The page after this one; else what the question goes on to: the history, the next coin, the next week."""
+        """The page after this one; else what the question goes on to: the history, the next coin, the newest closed orders."""
         name = next((name for name, call in CALLS.items() if call.path == request.path), "")
         sent = _pairs(request.query)
         error = self.failure(response, write=False)
         if isinstance(error, VenueRejected) and error.code in NOT_OPEN and name in ("realtime", "history"):
-            return self._after(name, sent, [], auth, now_ms, response)
+            return self._after(name, sent, [], auth, now_ms)
         if error is not None:
             raise WireFormatError("page", f"it is an error, not a page: {error}", response.body)
         if name not in ("realtime", "history", "fills", "funding", "positions"):
@@ -249,36 +249,24 @@ class Trading:
             raise WireFormatError("page", f"the place of the next page is {cursor!r:.80}", response.body)
         if cursor and page.list and cursor != sent.get("cursor"):
             return self._again(name, sent | {"cursor": cursor}, auth, now_ms)
-        return self._after(name, sent, page.list, auth, now_ms, response)
+        return self._after(name, sent, page.list, auth, now_ms)
 
     def _again(self, name: str, sent: Mapping[str, str], auth: Auth, now_ms: int) -> HttpRequest:
         """The same question with other parameters, whose values are percent-encoded already."""
         return self.get(name, "&".join(f"{key}={value}" for key, value in sent.items()), auth, now_ms)
 
     def _after(
-        self,
-        name: str,
-        sent: dict[str, str],
-        rows: Sequence[object],
-        auth: Auth,
-        now_ms: int,
-        response: HttpResponse,
+        self, name: str, sent: dict[str, str], rows: Sequence[object], auth: Auth, now_ms: int
     ) -> HttpRequest | None:
         """What follows the last page of a part; a cursor belongs to its part."""
         sent = {key: value for key, value in sent.items() if key != "cursor"}
         one = "orderId" in sent or "orderLinkId" in sent
         if name == "realtime" and one:
             return None if rows else self._again("history", sent, auth, now_ms)
-        if name == "realtime" and "openOnly" in sent:
+        if name == "realtime":
             following = self._next_coin(sent.get("settleCoin"))
             return None if following is None else self._again(name, sent | {"settleCoin": following}, auth, now_ms)
-        if "endTime" not in sent:
-            return None
-        end = int(sent["endTime"])
-        if end < max(now_ms, response.received_ns // NS_PER_MS):
-            moved = {"startTime": str(end + 1), "endTime": str(end + WINDOW_MS)}
-            return self._again(name, sent | moved, auth, now_ms)
-        if name == "history":
+        if name == "history" and not one:
             return self.ask("realtime", auth, now_ms, symbol=sent["symbol"], openOnly=1)
         return None
 
@@ -349,7 +337,11 @@ class Trading:
         return self._reports("orders", response, instruments)
 
     def read_fills(self, response: HttpResponse, instrument: Instrument) -> tuple[Fill, ...]:
-        """Oldest first; funding, which the same list tells, is left out. Of one time, those that left more come first."""
+        """Oldest first; of one time, those that left more come first.
+
+        Left out are funding, which the same list tells, and executions of a kind not known here: they would make a week's fills
+        unreadable. That an order lacks one shows in what it was filled, and what became of a position is told by the position.
+        """
         rows = self.answer("fills", _FILLS, response, write=False).result.list
         with Readable("fills", response):
             told = [(row, self._fill(row, instrument, response.received_ns)) for row in rows]
@@ -358,7 +350,10 @@ class Trading:
         return tuple(fill for _, fill in kept)
 
     def _fill(self, row: reports.ExecutionRow, instrument: Instrument, received_ns: int) -> Fill | None:
-        return reports.fill("fills", row, instrument, self.market, received_ns)
+        try:
+            return reports.fill("fills", row, instrument, self.market, received_ns)
+        except reports.UnknownExecution:
+            return None
 
     def read_balances(self, response: HttpResponse) -> BalanceReport:
         answer = self.answer("balances", _ACCOUNT, response, write=False)
