@@ -10,11 +10,20 @@ from __future__ import annotations
 
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
-from connector.domain.commands import PlaceOrder
+from connector.domain.commands import AmendOrder, PlaceOrder
 from connector.domain.instruments import Instrument
+from connector.domain.orders import Order
 from connector.domain.symbols import Product
 
-__all__ = ["base_units", "contracts_for", "notional", "ordered_base_units", "ordered_contracts", "profit"]
+__all__ = [
+    "amended_contracts",
+    "base_units",
+    "contracts_for",
+    "notional",
+    "ordered_base_units",
+    "ordered_contracts",
+    "profit",
+]
 
 _EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)
 _PLACES = Decimal(1).scaleb(-16)
@@ -55,6 +64,20 @@ def ordered_contracts(order: PlaceOrder, instrument: Instrument) -> Decimal | No
     if order.contracts is not None or order.quantity is None:
         return order.contracts
     return contracts_for(instrument, order.quantity, order.price)
+
+
+def amended_contracts(amend: AmendOrder, current: Order, instrument: Instrument) -> Decimal | None:
+    """How many contracts an order is for after an amend, filled ones included; None where its quantity stays.
+
+    Args:
+        current: what is known of the order: whether the amend's quantity is in contracts or base units, and at what price.
+
+    Raises:
+        ValueError: base units of an inverse contract, and no price.
+    """
+    if amend.quantity is None or current.in_contracts:
+        return amend.quantity
+    return contracts_for(instrument, amend.quantity, amend.price or current.price)
 
 
 def ordered_base_units(

@@ -31,11 +31,11 @@ from typing import assert_never
 
 import msgspec
 
-from connector.domain.commands import AmendOrder, OutcomeKind, PlaceOrder
-from connector.domain.contracts import contracts_for
+from connector.domain.commands import AmendOrder, OutcomeKind
+from connector.domain.contracts import amended_contracts
 from connector.domain.facts import OrderReport
 from connector.domain.instruments import Instrument
-from connector.domain.orders import OrderStatus
+from connector.domain.orders import Order, OrderStatus
 from connector.domain.symbols import Product
 from connector.domain.times import NS_PER_S
 from connector.orders.lifecycle import IntentRecord
@@ -283,20 +283,14 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     price: Decimal | None = None
 
     @classmethod
-    def of(cls, amend: AmendOrder, place: PlaceOrder, instrument: Instrument, price: Decimal | None = None) -> Wanted:
-        """What an amend of an order placed so asks for.
-
-        Args:
-            price: the order's now; None takes the one it was placed with.
-        """
-        if amend.quantity is None:
+    def of(cls, amend: AmendOrder, current: Order, instrument: Instrument) -> Wanted:
+        """What an amend of an order as it is now asks for."""
+        quantity = amend.quantity
+        if quantity is None:
             return cls(price=amend.price)
-        if place.contracts is not None:
-            return cls(contracts=amend.quantity, price=amend.price)
-        if instrument.contract_size == 1 and instrument.product is not Product.INVERSE:
-            return cls(quantity=amend.quantity, price=amend.price)
-        price = amend.price or price or place.price
-        return cls(contracts=contracts_for(instrument, amend.quantity, price), price=amend.price)
+        if not current.in_contracts and instrument.contract_size == 1 and instrument.product is not Product.INVERSE:
+            return cls(quantity=quantity, price=amend.price)
+        return cls(contracts=amended_contracts(amend, current, instrument), price=amend.price)
 
     def is_met_by(self, report: OrderReport) -> bool:
         """Whether the venue reports the order as it was wanted."""

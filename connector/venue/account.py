@@ -367,27 +367,29 @@ class AccountModel:
 
     # ------------------------------------------------------------ positions and funding
 
-    def take_positions(self, report: PositionReport, asked_ns: int = 0) -> Taken:
-        """What the venue says of positions.
+    def take_positions(self, report: PositionReport, asked_ns: int = 0, late_ns: int = 0) -> Taken:
+        """What the venue says of positions. Where the size of one changed, fills are read: one of them may not have come.
 
         Args:
-            asked_ns: our clock when they were asked for; 0: it said so by itself. What a question shows for the first time was
-                missed: the fills that led to it are read.
+            asked_ns: our clock when they were asked for; 0: it said so by itself. late_ns: how far answers may lag behind.
         """
         before = {(each.symbol, each.side): each for each in self.positions.open()}
         was_complete = self.positions.is_complete
-        changed = self.positions.take(report, asked_ns)
+        changed = self.positions.take(report, asked_ns, late_ns)
         if changed:
             self._announce(changed)
-        if asked_ns and was_complete:
-            for position in changed:
-                known = before.get((position.symbol, position.side))
-                if known is None or known.quantity != position.quantity:
-                    self._touch(position.symbol, None if known is None else known.received_ns)
+        for position in (
+            changed if was_complete or not asked_ns else ()
+        ):  # what was there before us has nothing to explain
+            known = before.get((position.symbol, position.side))
+            if known is None or known.quantity != position.quantity:
+                self._touch(position.symbol, None if known is None else known.received_ns)
         return Taken(changed)
 
     def take_funding(self, payments: Iterable[FundingPayment]) -> Taken:
         """Payments of funding, by whatever way; each counts once."""
+        if not self.is_loaded:  # which were told is not known yet: they are asked for once it is
+            return NOTHING
         told: list[Event] = []
         for payment in payments:
             is_new, is_untold = self.funding.take(payment)

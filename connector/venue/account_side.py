@@ -21,7 +21,7 @@ import pykka
 
 from connector.books import LiveBook
 from connector.domain.account import Balance, FundingPayment, Position, PositionSide
-from connector.domain.market import AggTrade, BookTicker, Freshness, Ticker, Trade
+from connector.domain.market import AggTrade, BookTicker, Freshness, MarkPrice, Ticker, Trade
 from connector.domain.orders import Fill
 from connector.domain.symbols import Symbol
 from connector.domain.times import NS_PER_MS, NS_PER_S
@@ -40,9 +40,18 @@ from connector.supervision import ActorContext, Reply
 from connector.throttle import Backoff, Priority
 from connector.venue.account import AccountModel, Taken
 from connector.venue.book_feed import BookFeed
-from connector.venue.comparison import BALANCES, EVERYTHING, FILLS, FUNDING, WITH_POSITIONS, Comparison, Question
+from connector.venue.comparison import (
+    BALANCES,
+    EVERYTHING,
+    FILLS,
+    FUNDING,
+    POSITIONS,
+    WITH_POSITIONS,
+    Comparison,
+    Question,
+)
 from connector.venue.memory import VenueMemory
-from connector.venue.messages import Intended, Noted, Noticed, RawAnswer, Ruled, SignedFetch, post
+from connector.venue.messages import Intended, Noted, Noticed, RawAnswer, Ruled, SettingsChanged, SignedFetch, post
 from connector.venue.private import PrivateUp
 from connector.venue.session import AccountDoubt, AccountFacts
 from connector.venue.trading import Trading
@@ -107,7 +116,7 @@ class GetOrderHistory(msgspec.Struct, frozen=True):
 
 
 class GetFills(msgspec.Struct, frozen=True):
-    """Ask: (tuple[Fill, ...], Freshness): ours, at or after `since_ns` by the venue's clock. StoreFailed: cannot be read."""
+    """Ask: (tuple[Fill, ...], Freshness): ours and forced ones, from `since_ns` on by the venue's clock. StoreFailed as above."""
 
     symbol: Symbol | None = None
     since_ns: int = 0
@@ -244,6 +253,7 @@ class AccountSide:
             Intended: lambda message: self._took(self.model.intend(message.intent)),
             Ruled: lambda message: self._took(self.model.rule(message.client_id, message.verdict)),
             Noted: lambda message: self._took(self.model.jot(message.client_id, message.evidence)),
+            SettingsChanged: lambda _: self._want(frozenset({POSITIONS})),
             AccountFacts: self._on_facts,
             AccountDoubt: lambda message: self._doubts(message.reason),
             PrivateUp: self._on_up,
@@ -563,7 +573,8 @@ def _order(record: Any) -> Any:
 
 
 def reference_prices(memory: VenueMemory) -> dict[Symbol, Decimal]:
-    """A price per subscribed symbol: the middle of the book where there is one, else the last trade. Stale ones are left out.
+    """A price per subscribed symbol: the middle of the book where there is one, else the last trade, else a ticker's or the mark
+    price. Stale ones are left out.
 
     Any thread; reads last values only.
     """
@@ -583,6 +594,8 @@ def reference_prices(memory: VenueMemory) -> dict[Symbol, Decimal]:
             rank, price = 2, value.price
         elif isinstance(value, Ticker):
             rank, price = 1, value.last
+        elif isinstance(value, MarkPrice):
+            rank, price = 1, value.mark
         if price > 0 and rank > found.get(feed.topic.symbol, (0, ZERO))[0]:
             found[feed.topic.symbol] = rank, price
     return {symbol: price for symbol, (_, price) in found.items()}

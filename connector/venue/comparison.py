@@ -262,6 +262,8 @@ class Comparison:
             report = language.read_order(response, self._instruments.require(question.symbol))
             if report is not None and not question.names(report):
                 raise WireFormatError("order", f"the answer is about {report.client_id!r:.60}, asked was {question!r}")
+            if report is None and not self._is_last(question, request, response):
+                return  # the venue keeps orders in several lists
             if question.client_id is not None:
                 self._orders[question.client_id] = report
             elif report is not None:
@@ -309,20 +311,17 @@ class Comparison:
         return None if end_ns > self._venue_ns else Question(question.kind, question.symbol, start_ns=end_ns)
 
     def _turn_page(self, question: Question, symbol: Symbol, fills: tuple[Fill, ...]) -> None:
-        if not self._language.rules.fill_ids_counted:
-            following = self._next_window(question)
-            if following is None:
-                self._read.add(symbol)
-            else:
-                self._want(following)
-            return
         last: str | None = None
-        for fill in fills:
-            last = later_id(last, fill.trade_id)
-        if last is None or last == question.from_id:
-            self._read.add(symbol)
-        else:
+        if self._language.rules.fill_ids_counted:
+            for fill in fills:
+                last = later_id(last, fill.trade_id)
+        following = self._next_window(question)
+        if last is not None and last != question.from_id:
             self._want(Question("fills", symbol, from_id=last))
+        elif last is None and following is not None:
+            self._want(following)
+        else:
+            self._read.add(symbol)
 
     def _go_on(self) -> None:
         """When everything is answered: what that leaves open."""
@@ -390,7 +389,7 @@ class Comparison:
         events = model.correct(corrections, self._balances is not None and self._balances.complete)
         if self._positions is not None:
             asked_ns = min(response.sent_ns for response in self._position_pages.values())
-            events = (*events, *model.take_positions(self._positions, asked_ns).events)
+            events = (*events, *model.take_positions(self._positions, asked_ns, self._late_ns).events)
         if self._funding_read:
             funding = [msgspec.structs.replace(payment, recovered=True) for payment in self._funding]
             events = (*events, *model.take_funding(funding).events)

@@ -6,7 +6,10 @@ and works out no position from fills: what a position is, the venue says.
 What holds:
 - Of two reports of a position the one with the larger sequence is newer, of equal or no sequences the one with the later venue
   time. An answer without either is older than what arrived after it was asked for.
-- A position that a complete list does not name is flat. Whatever was said of it before that list stays unsaid.
+- An answer to a question that was asked late enough to show what is known here is newer, whatever its figures say: no figure of
+  a venue's can keep a wrong position for ever, and prices are refreshed though nobody traded.
+- A position that a complete list does not name is flat, unless the list may be older than what is known. What was said of it
+  before stays unsaid when it comes again late; what is newer than that counts, since lists lag behind.
 - Leverage and margin mode are settings: a report that does not tell them leaves them. Prices, profit and margin are of their
   moment: a report that does not tell them leaves nothing.
 - A payment counts once per (symbol, asset, id), over restarts too.
@@ -63,31 +66,34 @@ class PositionModel:
         self._over: dict[_Key, Position] = {}  # what was known when a complete list said that it is flat
         self._net: dict[Symbol, Decimal] | None = None
 
-    def take(self, report: PositionReport, asked_ns: int = 0) -> tuple[Position, ...]:
+    def take(self, report: PositionReport, asked_ns: int = 0, late_ns: int = 0) -> tuple[Position, ...]:
         """Take one report in.
 
         Args:
             asked_ns: our clock when the question was sent that it answers; 0: it came by itself.
+            late_ns: how far answers may lag behind.
 
         Returns:
             tuple[Position, ...]: those that changed.
         """
+        as_of_ns = asked_ns - late_ns if asked_ns else None  # by our clock: an answer shows at least what was so then
         changed: list[Position] = []
         named = set()
         for position in report.positions:
             key = (position.symbol, position.side)
             named.add(key)
             known, over = self._held.get(key), self._over.get(key)
-            if known is not None and _is_older(position, known, asked_ns):
-                continue
-            if over is not None and not _is_newer(position, over):
-                continue
+            if known is not None and (as_of_ns is None or known.received_ns > as_of_ns):
+                if over is not None and not _is_newer(position, over):
+                    continue
+                if over is None and _is_older(position, known, as_of_ns):
+                    continue
             self._over.pop(key, None)
             self._keep(key, position, known, changed)
         if report.complete:
             self.is_complete = True
             for key, known in list(self._held.items()):
-                if key not in named and known.quantity and not (asked_ns and known.received_ns > asked_ns):
+                if key not in named and known.quantity and (as_of_ns is None or known.received_ns <= as_of_ns):
                     self._over[key] = known
                     self._keep(key, _emptied(known, report), known, changed)
         self._net = None
@@ -152,11 +158,11 @@ def _order_of(one: Position, other: Position) -> int | None:
     return None if one.sequence is None or other.sequence is None else 0
 
 
-def _is_older(position: Position, known: Position, asked_ns: int) -> bool:
+def _is_older(position: Position, known: Position, as_of_ns: int | None) -> bool:
     order = _order_of(position, known)
     if order is not None:
         return order < 0
-    return bool(asked_ns) and known.received_ns > asked_ns
+    return as_of_ns is not None and known.received_ns > as_of_ns
 
 
 def _is_newer(position: Position, over: Position) -> bool:

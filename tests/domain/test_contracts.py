@@ -9,11 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.domain.commands import PlaceOrder
-from connector.domain.contracts import base_units, contracts_for, notional, ordered_contracts, profit
+from connector.domain.commands import AmendOrder, PlaceOrder
+from connector.domain.contracts import (
+    amended_contracts,
+    base_units,
+    contracts_for,
+    notional,
+    ordered_base_units,
+    ordered_contracts,
+    profit,
+)
 from connector.domain.instruments import AmountFilter, Instrument, InstrumentStatus
 from connector.domain.market import Side
-from connector.domain.orders import OrderType
+from connector.domain.orders import Order, OrderStatus, OrderType, TimeInForce
 from connector.domain.symbols import Symbol
 
 D = Decimal
@@ -127,3 +135,30 @@ def test_nothing_depends_on_the_calling_threads_context():
 def test_an_order_is_for_so_many_contracts(fields, symbol, size, expected):
     order = PlaceOrder(symbol=symbol, side=Side.BUY, type=OrderType.LIMIT, **fields)
     assert ordered_contracts(order, contract(symbol, size)) == expected
+
+
+@pytest.mark.parametrize(
+    ("amended", "in_contracts", "symbol", "size", "expected"),
+    [
+        ({"quantity": D(3)}, True, INVERSE, D(100), D(3)),
+        ({"quantity": D("0.05")}, False, LINEAR, D("0.01"), D(5)),
+        ({"quantity": D("0.01")}, False, INVERSE, D(100), D(3)),
+        ({"quantity": D("0.01"), "price": D(20_000)}, False, INVERSE, D(100), D(2)),
+        ({"price": D(20_000)}, False, INVERSE, D(100), None),
+    ],
+)
+def test_an_amend_is_in_what_the_order_was_placed_in(amended, in_contracts, symbol, size, expected):
+    current = Order(
+        "v", symbol, None, 1, "a", None, Side.BUY, OrderType.LIMIT, TimeInForce.GTC, OrderStatus.NEW, "", D(1), D(0),
+        price=D(30_000), in_contracts=in_contracts,
+    )  # fmt: skip
+    amend = AmendOrder(symbol=symbol, client_id="a", **amended)
+    assert amended_contracts(amend, current, contract(symbol, size)) == expected
+
+
+def test_base_units_of_contracts_are_told_as_far_as_a_price_is_known():
+    linear = PlaceOrder(symbol=LINEAR, side=Side.BUY, type=OrderType.MARKET, contracts=D(5))
+    inverse = PlaceOrder(symbol=INVERSE, side=Side.BUY, type=OrderType.MARKET, contracts=D(3))
+    assert ordered_base_units(linear, contract(LINEAR, D("0.01"))) == D("0.05")
+    assert ordered_base_units(inverse, contract(INVERSE, D(100))) is None
+    assert ordered_base_units(inverse, contract(INVERSE, D(100)), D(30_000)) == D("0.01")

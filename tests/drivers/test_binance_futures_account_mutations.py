@@ -216,8 +216,8 @@ def readings(driver):
     table = table_of(driver.name)
     symbol = ETH_LINEAR if driver is USDM else BTC_INVERSE
     one, named = table[symbol], {"symbol": "ETHUSDT" if driver is USDM else "BTCUSD_PERP"}
-    limit = PlaceOrder(symbol=symbol, side=Side.BUY, type=OrderType.LIMIT, contracts=D(1), price=D(1))
-    stop = PlaceOrder(symbol=symbol, side=Side.BUY, type=OrderType.STOP, contracts=D(1), stop_price=D(1))
+    limit = PlaceOrder(symbol=symbol, side=Side.BUY, type=OrderType.LIMIT, quantity=D(1), price=D(1))
+    stop = PlaceOrder(symbol=symbol, side=Side.BUY, type=OrderType.STOP, quantity=D(1), stop_price=D(1))
     trading, positions = driver.trading, driver.positions
     leverage = SetLeverage(symbol=symbol, leverage=D(5))
     return [

@@ -149,7 +149,6 @@ REGULAR = [
     (limit(time_in_force=TimeInForce.FOK), "type=LIMIT&timeInForce=FOK&quantity=1.5&price=0.1"),
     (order(S.LIMIT_MAKER, price=D(3000)), "type=LIMIT&timeInForce=GTX&quantity=1.5&price=3000"),
     (order(S.MARKET, quantity=D("100")), "type=MARKET&quantity=100"),
-    (order(S.MARKET, quantity=None, contracts=D("2.50")), "type=MARKET&quantity=2.5"),
 ]
 ALGO = [
     (order(S.STOP, stop_price=D("0.2")), "type=STOP_MARKET&quantity=1.5&triggerPrice=0.2"),
@@ -293,7 +292,6 @@ def test_tests_of_orders_are_usd_ms_alone():
     ("wanted", "words"),
     [
         (order(S.MARKET, quantity=None), "quantity or contracts"),
-        (limit(contracts=D(1)), "only one"),
         (order(), "needs a price"),
         (order(S.MARKET, price=D(1)), "takes no price"),
         (limit(stop_price=D(1)), "takes no stop_price"),
@@ -327,6 +325,7 @@ def test_orders_the_venue_would_refuse_for_their_form_are_refused_here(wanted, w
     "wanted",
     [
         order(S.MARKET, quantity=None, quote_quantity=D(5)),
+        limit(quantity=None, contracts=D(1)),
         limit(iceberg_quantity=D(1)),
         limit(self_trade=SelfTrade.NONE),
         limit(self_trade=SelfTrade.DECREMENT),
@@ -402,6 +401,7 @@ def test_cancels_go_where_the_order_is(current, path, method, text):
         (ID, None, known(type=S.STOP, venue_id=None), "algoOrder", f"clientAlgoId={ID}"),
         (None, "algo:5", None, "algoOrder", "algoId=5"),
         (ID, "77", known(type=S.STOP), "order", "symbol=ETHUSDT&orderId=77"),
+        (ID, None, known(type=S.STOP, venue_id="99"), "order", "symbol=ETHUSDT&orderId=99"),
     ],
 )
 def test_orders_are_asked_for_where_they_are(client_id, venue_id, current, path, text):
@@ -488,6 +488,20 @@ WEEK_MS = 7 * 86_400_000
             lambda t, i: t.orders_since(i, 0, AUTH, NOW_MS),
             "/dapi/v1/allOrders",
             f"symbol=BTCUSD_PERP&startTime=0&endTime={WEEK_MS - 1}&limit=100",
+            5,
+        ),
+        (
+            USDM,
+            lambda t, i: t.orders_since(i, (NOW_MS - 1_000) * 1_000_000, AUTH, NOW_MS),
+            "/fapi/v1/allOrders",
+            f"symbol=ETHUSDT&startTime={NOW_MS - 1_000}&limit=1000",
+            5,
+        ),
+        (
+            USDM,
+            lambda t, i: t.fills(i, None, (NOW_MS + 5) * 1_000_000, None, AUTH, NOW_MS),
+            "/fapi/v1/userTrades",
+            f"symbol=ETHUSDT&startTime={NOW_MS + 5}&limit=1000",
             5,
         ),
         (

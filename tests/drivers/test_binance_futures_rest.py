@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from futures_values import BTC_INVERSE, ETH_LINEAR, MS, D, table_of
 
@@ -24,6 +26,7 @@ from connector.domain.queries import (
 )
 from connector.domain.wire import Charge
 from connector.drivers.binance import COINM, USDM
+from connector.drivers.table import capability_table
 from connector.errors import InvalidRequest, UnknownSymbol, Unsupported, WireFormatError
 
 ETH, INV = ETH_LINEAR, BTC_INVERSE
@@ -444,3 +447,10 @@ def test_the_wrong_header_on_lists_of_prices_is_not_believed(answer, body):
 @pytest.mark.parametrize("body", [[TRADE], [KLINE], MARK, {"orderId": 1, "symbol": "B", "price": "1", "time": 1}])
 def test_other_answers_are_believed(answer, body):
     assert USDM.rest.used(answer(body, x_mbx_used_weight_1m="1")) == {"REQUEST_WEIGHT/60s": 1}
+
+
+def test_tables_in_the_docs_are_the_printed_ones():
+    page = Path(__file__).resolve().parents[2] / "docs" / "venues" / "binance-futures.md"
+    if not page.exists():
+        pytest.skip("the docs are not part of this checkout")
+    assert capability_table([USDM, COINM]) in page.read_text(encoding="utf-8")

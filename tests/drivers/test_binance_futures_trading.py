@@ -305,7 +305,7 @@ def test_open_orders_go_on_to_the_algo_orders(driver, answer):
 
 
 def test_orders_since_are_paged_by_time_and_go_on_to_the_algo_orders_of_the_same_time(answer):
-    start_ms = 1_761_900_000_000
+    start_ms = 1_761_300_000_000  # more than seven days ago
     end = str(start_ms + 7 * 86_400_000 - 1)
     first = COINM.trading.orders_since(at(COINM), start_ms * MS, AUTH, NOW_MS)
     full = [COIN_ROW | {"orderId": number, "time": start_ms + number} for number in range(100)]
@@ -326,8 +326,18 @@ def test_orders_since_are_paged_by_time_and_go_on_to_the_algo_orders_of_the_same
     assert said(more(COINM, third, rows, answer))["startTime"] == str(start_ms + 99)
 
 
+def test_lists_of_the_last_days_name_no_end_and_algo_orders_are_asked_for_from_earlier_on(answer):
+    start_ms = NOW_MS - 1_000
+    first = COINM.trading.orders_since(at(COINM), start_ms * MS, AUTH, NOW_MS)
+    full = [COIN_ROW | {"time": start_ms + number} for number in range(100)]
+    second = more(COINM, first, full, answer)
+    assert said(second) == {"symbol": "BTCUSD_PERP", "startTime": str(start_ms + 99), "limit": "100"}
+    following = said(more(COINM, second, [], answer))
+    assert following == {"symbol": "BTCUSD_PERP", "startTime": str(NOW_MS + 2 - 7 * 86_400_000), "limit": "100"}
+
+
 def test_a_page_of_one_moment_still_moves_on(answer):
-    start_ms = 1_761_900_000_000
+    start_ms = 1_761_900_000_000  # some days ago
     first = COINM.trading.orders_since(at(COINM), start_ms * MS, AUTH, NOW_MS)
     second = more(COINM, first, [COIN_ROW | {"time": start_ms}] * 100, answer)
     assert said(second)["startTime"] == str(start_ms + 1)

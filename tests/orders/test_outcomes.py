@@ -14,6 +14,7 @@ from connector.domain.commands import AmendOrder, OutcomeKind
 from connector.domain.instruments import Instrument, InstrumentStatus
 from connector.domain.orders import OrderStatus
 from connector.domain.symbols import Symbol
+from connector.orders.lifecycle import new_record
 from connector.orders.outcomes import (
     NEVER_ARRIVED,
     Accepted,
@@ -353,9 +354,9 @@ def test_an_amend_is_done_when_everything_that_was_wanted_is_reported(wanted, do
 )
 def test_what_an_amend_wants_is_told_in_what_the_venue_counts(placed, amended, instrument, wanted):
     spot = Instrument("v", SYMBOL, "N", InstrumentStatus.TRADING, "T", 8, 8, (), ())
-    command = place(**{"quantity": None, "price": d(30_000), **placed})
+    current = new_record(intent(command=place(**{"quantity": None, "price": d(30_000), **placed}))).order
     amend = AmendOrder(symbol=SYMBOL, client_id="a", **amended)
-    assert Wanted.of(amend, command, instrument or spot) == wanted
+    assert Wanted.of(amend, current, instrument or spot) == wanted
 
 
 def test_the_old_quantity_counts_only_when_asked_after_the_amend_could_arrive_and_twice():

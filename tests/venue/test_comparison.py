@@ -12,7 +12,7 @@ from test_positions import BTC, COIN, Contracts, payment, position, said
 from connector.domain.account import FundingPayment, Position
 from connector.domain.facts import BalanceReport, PositionReport
 from connector.domain.instruments import Instrument, InstrumentStatus, InstrumentTable
-from connector.domain.orders import Fill, FillKind, OrderStatus
+from connector.domain.orders import Fill, FillKind, Order, OrderStatus
 from connector.domain.symbols import Symbol
 from connector.domain.times import NS_PER_S
 from connector.domain.wire import HttpRequest, HttpResponse
@@ -238,6 +238,18 @@ def test_a_question_about_an_order_carries_what_is_known_of_it():
     assert asked(venue, "order") == [{"client_id": "a", "venue_id": None, "current": "a", "at": 0}]
 
 
+def test_an_order_is_looked_for_in_every_list_the_venue_keeps():
+    kit = kit_with_order(client_id="a")
+    kit.model.take(report(S.NEW, symbol=BTC, event_time_ns=1), "stream")
+    ended = report(S.CANCELED, "0", 9, symbol=BTC)
+    venue = Pages(order=["active", "", "history", ""])
+    venue.read_order = lambda response, instrument: ended if "history" in pickle.loads(response.body)[0] else None
+    events, _ = run(kit, venue, {ORDERS}).finish()
+    assert [query["at"] for query in asked(venue, "order")] == [0, 2]
+    assert kit.model.orders["a"].order.status is S.CANCELED
+    assert [each.status for each in events if isinstance(each, Order)] == [S.CANCELED]
+
+
 # ---------------------------------------------------------------- fills by time
 
 
@@ -301,6 +313,16 @@ def test_counted_fills_are_read_by_id_as_ever():
     venue.asked.clear()
     run(kit, venue, {FILLS, ORDERS}).finish()
     assert asked(venue, "fills")[0]["from_id"] == "5"
+
+
+def test_counted_fills_are_looked_for_window_by_window_until_there_is_an_id_to_go_on_from():
+    kit = kit_with_reported_order()
+    fills = [fill(n, "0.1", "", "77", BTC, event_time_ns=NOW_NS - 40 * NS_PER_S) for n in range(1, 4)]
+    venue = Pages(counted=True, since_s=50.0, fills=fills, open=[report(S.NEW, symbol=BTC)])
+    events, _ = run(kit, venue, {FILLS, ORDERS}).finish()
+    assert [each.trade_id for each in events if isinstance(each, Fill)] == ["1", "2", "3"]
+    begun = [query["start_ns"] for query in asked(venue, "fills") if query["from_id"] is None and not query["at"]]
+    assert begun == [NOW_NS - (120 - 50 * n) * NS_PER_S for n in range(2)]
 
 
 # ---------------------------------------------------------------- positions and funding

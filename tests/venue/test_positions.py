@@ -124,6 +124,38 @@ def test_what_was_said_before_a_complete_list_does_not_open_a_position_again(at_
     assert model.take(said(position("3", 11, 6 if sequence else None)))[0].quantity == 3
 
 
+def test_a_list_that_lags_behind_does_not_keep_a_new_position_out():
+    model = PositionModel()
+    model.take(said(position("1", 10)))
+    model.take(said(complete=True, at_ns=30))  # as of a moment ago, though it was written at 30
+    assert [each.quantity for each in model.take(said(position("2", 25)))] == [d(2)]
+
+
+def test_a_list_that_may_be_older_than_a_position_does_not_make_it_flat():
+    model = PositionModel()
+    model.take(said(position("1", 10, received_ns=100)))
+    assert model.take(said(complete=True, at_ns=30), asked_ns=105, late_ns=10) == ()
+    assert model.take(said(position("3", None), complete=True, at_ns=None), asked_ns=105, late_ns=10) == ()
+    assert [each.quantity for each in model.take(said(complete=True, at_ns=30), asked_ns=110, late_ns=10)] == [d(0)]
+
+
+def test_a_position_a_list_left_out_by_mistake_is_back_with_the_next_list():
+    model = PositionModel()
+    model.take(said(position("1", 10, 5)))
+    model.take(said(complete=True, at_ns=30), asked_ns=29)
+    (back,) = model.take(said(position("1", 10, 5), complete=True, at_ns=60), asked_ns=59)
+    assert back.quantity == 1
+
+
+def test_an_answer_asked_for_late_enough_is_newer_whatever_its_figures_say():
+    model = PositionModel()
+    model.take(said(position("1", 100, 7)))
+    assert model.take(said(position("2", 90, 6), complete=True), asked_ns=105, late_ns=10) == ()
+    assert model.take(said(position("1", 90, 6, mark_price=d(7)), complete=True), asked_ns=110, late_ns=10) == ()
+    assert model.known(BTC, NET).mark_price == 7, "prices are refreshed"
+    assert model.take(said(position("2", 90, 6), complete=True), asked_ns=110, late_ns=10)[0].quantity == 2
+
+
 def test_prices_and_profit_move_without_being_told_and_settings_stay_where_they_are_not_told():
     model = PositionModel()
     model.take(said(position("1", 10, leverage=d(5), margin_mode=MarginMode.CROSS, mark_price=d(100))))
@@ -174,6 +206,15 @@ def test_a_position_a_question_shows_changed_has_the_fills_behind_it_read():
     kit.model.take_positions(said(complete=True, at_ns=20), asked_ns=kit.clock.time_ns() + 1)
     assert kit.model.due_symbols() == (BTC,)
     assert kit.model.first_ns(BTC) == kit.clock.time_ns()
+
+
+def test_a_position_the_stream_says_changed_has_its_fills_read_in_case_one_was_lost():
+    kit = Contracts()
+    kit.model.take(said(position("2")), "stream")
+    assert kit.model.due_symbols() == (BTC,)
+    kit.model.fills_read(BTC, kit.clock.time_ns() + 1)
+    kit.model.take(said(position("2", 11, mark_price=d(7))), "stream")
+    assert kit.model.due_symbols() == ()
 
 
 def test_an_account_of_assets_goes_on_taking_positions_from_balances():
@@ -299,6 +340,18 @@ def test_payments_of_before_the_first_process_are_counted_and_not_told():
     fresh.model.take_funding((payment("1", at_ns=DAY_NS + 5), payment("2", at_ns=clock_ns + 5)))
     assert [each.payment_id for each in fresh.announced] == ["2"]
     assert len(fresh.model.funding.since(BTC, DAY_NS)) == 2
+
+
+def test_a_payment_that_comes_before_the_store_could_be_read_is_left_for_the_question():
+    store = FailingStore()
+    store.fails_to_read = True
+    kit = Contracts(store)
+    kit.model.take(payment(), "stream")
+    assert kit.announced == []
+    store.fails_to_read = False
+    assert kit.model.load()
+    kit.model.take_funding((payment(),))
+    assert len(kit.announced) == 1
 
 
 def test_the_same_id_on_two_symbols_is_two_payments():

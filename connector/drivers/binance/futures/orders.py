@@ -13,12 +13,13 @@ Source: venue API docs, "New Order", "New Algo Order", "Modify Order", read 2026
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import NamedTuple
 
 from connector.domain.account import PositionSide
 from connector.domain.commands import AmendOrder, CancelOrder, PlaceOrder, SelfTrade, TriggerPrice
-from connector.domain.contracts import contracts_for, ordered_contracts
+from connector.domain.contracts import amended_contracts, ordered_contracts
 from connector.domain.instruments import Instrument
 from connector.domain.market import Side
 from connector.domain.orders import Order, OrderType, TimeInForce
@@ -30,28 +31,30 @@ from connector.errors import InvalidRequest, Unsupported
 
 __all__ = [
     "ALGO",
+    "CALLS",
     "CLIENT_ID",
     "CONDITIONAL",
     "ORDER_TYPES",
     "POSITION_SIDES",
     "SIDES",
     "TIMES_IN_FORCE",
-    "WINDOW_NS",
+    "WINDOW_S",
     "Call",
     "Params",
     "algo_id",
     "amend_params",
-    "calls",
     "cancel_call",
     "cancel_params",
     "capabilities",
     "charges",
     "fills_params",
+    "first_start",
     "is_algo",
     "order_params",
     "place_call",
     "place_params",
     "window",
+    "within",
 ]
 
 Params = list[tuple[str, str | int]]
@@ -60,7 +63,8 @@ Params = list[tuple[str, str | int]]
 CLIENT_ID = r"[.A-Z:/a-z0-9_-]{1,36}"
 _CLIENT_ID = re.compile(CLIENT_ID, re.ASCII)
 ALGO = "algo:"
-WINDOW_NS = 7 * 86_400 * 1_000_000_000  # both ends of a question about orders or fills lie less than this apart
+WINDOW_S = 7 * 86_400  # both ends of a question about orders or fills lie less than this apart
+_WINDOW_MS = WINDOW_S * 1_000
 
 # ---------------------------------------------------------------- where each call goes, and what it costs
 
@@ -75,8 +79,8 @@ class Call(NamedTuple):
     orders: int = 0
 
 
-def calls(futures: Futures) -> dict[str, Call]:
-    """What can be called. COIN-M has no test of orders, no way to the algo orders but REST, and other weights here and there."""
+def _calls(futures: Futures) -> dict[str, Call]:
+    """What can be called, of one product. COIN-M has no test of orders, no way to the algo orders but REST, and other weights here and there."""
     v1, coin = f"{futures.root}/v1", futures.contracts
     found = {
         "place": Call("POST", f"{v1}/order", "order.place", 0, 1),
@@ -98,6 +102,10 @@ def calls(futures: Futures) -> dict[str, Call]:
     if not coin:
         found["test"] = Call("POST", f"{v1}/order/test", "", 1)
     return found
+
+
+CALLS: Mapping[str, Mapping[str, Call]] = {futures.venue: _calls(futures) for futures in (facts.USDM, facts.COINM)}
+"""By product and by what is done."""
 
 
 def charges(call: Call) -> tuple[Charge, ...]:
@@ -228,7 +236,7 @@ def _counted(futures: Futures, name: str, value: Decimal, instrument: Instrument
 
 
 def place_call(futures: Futures, order: PlaceOrder) -> str:
-    """Which of `calls` places it.
+    """Which of `CALLS` places it.
 
     Raises:
         Unsupported: a test of what cannot be tested.
@@ -246,6 +254,8 @@ def _unsupported(futures: Futures, order: PlaceOrder) -> str:
     """What the venue does not have at all; "" when it has everything asked for."""
     if order.quote_quantity is not None:
         return "orders by quote_quantity"
+    if order.contracts is not None and not futures.contracts:
+        return "contracts: it counts base units, so give quantity"
     if order.iceberg_quantity is not None:
         return "iceberg orders"
     if order.self_trade is not None and order.self_trade not in _SELF_TRADE:
@@ -388,6 +398,8 @@ def order_params(
     Raises:
         InvalidRequest: neither id is given, or one is malformed.
     """
+    if venue_id is None and current is not None and current.type in CONDITIONAL:
+        venue_id = current.venue_id  # only that tells whether it has been triggered
     algo, number = is_algo(venue_id, current), None
     if venue_id is not None:
         number = checks.number(futures.venue, "venue_id", venue_id.removeprefix(ALGO))
@@ -425,11 +437,9 @@ def amend_params(futures: Futures, order: AmendOrder, current: Order, instrument
             f"{futures.title} amends limit orders on the book, no other. Cancel the order and place another."
         )
     price = current.price if order.price is None else order.price
-    quantity = order.quantity
+    quantity = amended_contracts(order, current, instrument)
     if quantity is None:
         quantity = current.contracts if futures.contracts else current.quantity
-    elif not current.in_contracts:
-        quantity = contracts_for(instrument, quantity, price)
     if not quantity:
         raise InvalidRequest(f"how large the order {order.client_id} is is not known. Give the whole quantity.")
     return [
@@ -444,7 +454,12 @@ def amend_params(futures: Futures, order: AmendOrder, current: Order, instrument
 
 
 def fills_params(
-    futures: Futures, instrument: Instrument, from_id: str | None, start_ns: int | None, venue_id: str | None
+    futures: Futures,
+    instrument: Instrument,
+    from_id: str | None,
+    start_ns: int | None,
+    venue_id: str | None,
+    now_ms: int,
 ) -> Params:
     """
     Raises:
@@ -460,11 +475,24 @@ def fills_params(
     if from_id is not None:
         params.append(("fromId", checks.number(futures.venue, "from_id", from_id)))
     if start_ns is not None:
-        params += window(start_ns)
+        params += window(start_ns, now_ms)
     return [*params, ("limit", facts.TRADE_LIMIT)]
 
 
-def window(start_ns: int) -> Params:
-    """From a time on, as far as one question may reach. The end is always named: from it a later page knows the start again."""
+def window(start_ns: int, now_ms: int) -> Params:
+    """From a time on, and no further than one question may reach: an end is named only where that lies before now.
+
+    Otherwise the venue's own clock says where now is, and nothing that just happened is missed because ours is behind.
+    """
     start_ms = checks.since_ms(start_ns)
-    return [("startTime", start_ms), ("endTime", start_ms + WINDOW_NS // 1_000_000 - 1)]
+    return within(start_ms, start_ms + _WINDOW_MS - 1 if now_ms - start_ms >= _WINDOW_MS else None)
+
+
+def within(start_ms: int, end_ms: int | None) -> Params:
+    end: Params = [] if end_ms is None else [("endTime", end_ms)]
+    return [("startTime", start_ms), *end]
+
+
+def first_start(end_ms: int | None, now_ms: int) -> int:
+    """Where the first page of a list began, or earlier, told from the end that all its pages name: rows told again do no harm."""
+    return max(0, (now_ms if end_ms is None else end_ms) + 1 - _WINDOW_MS)

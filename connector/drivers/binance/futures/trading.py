@@ -20,7 +20,6 @@ from connector.domain.credentials import Credentials
 from connector.domain.facts import BalanceReport, ListReport, OrderReport
 from connector.domain.instruments import Instrument, InstrumentTable
 from connector.domain.orders import Fill, Order, OrderType, TimeInForce
-from connector.domain.times import NS_PER_MS
 from connector.domain.wire import BudgetLimit, HttpRequest, HttpResponse
 from connector.drivers.binance import checks, wire
 from connector.drivers.binance.facts import Reaction
@@ -28,22 +27,24 @@ from connector.drivers.binance.futures import facts, reports
 from connector.drivers.binance.futures.facts import Futures
 from connector.drivers.binance.futures.failures import failure, used
 from connector.drivers.binance.futures.orders import (
+    CALLS,
     CLIENT_ID,
     CONDITIONAL,
     ORDER_TYPES,
-    WINDOW_NS,
+    WINDOW_S,
     Call,
     Params,
     amend_params,
-    calls,
     cancel_call,
     cancel_params,
     charges,
     fills_params,
+    first_start,
     order_params,
     place_call,
     place_params,
     window,
+    within,
 )
 from connector.drivers.binance.signing import make_auth, signed_request
 from connector.drivers.trading import Auth, CancelAnswer, OrderRules, PlaceAnswer
@@ -104,7 +105,7 @@ def order_rules(recv_window_ms: int = _RECV_WINDOW_MS) -> OrderRules:
         lists=frozenset(),
         amends=frozenset({"quantity down", "quantity up", "price"}),
         source=f"{facts.SOURCE}; what is visible when: as on spot",
-        since_s=WINDOW_NS / 1e9,
+        since_s=float(WINDOW_S),
     )
 
 
@@ -130,7 +131,7 @@ class Trading:
     # ------------------------------------------------------------ requests
 
     def _call(self, name: str) -> Call:
-        return calls(self.futures)[name]
+        return CALLS[self.futures.venue][name]
 
     def _signed(self, name: str, params: Params, auth: Auth, now_ms: int) -> HttpRequest:
         call = self._call(name)
@@ -183,12 +184,16 @@ class Trading:
         now_ms: int,
     ) -> HttpRequest:
         """At most 1,000, oldest first from an id on, or from a time on and no further than seven days; three months back."""
-        params = fills_params(self.futures, instrument, from_id, start_ns, venue_id)
+        params = fills_params(self.futures, instrument, from_id, start_ns, venue_id, now_ms)
         return self._signed("fills", params, auth, now_ms)
 
     def orders_since(self, instrument: Instrument, start_ns: int, auth: Auth, now_ms: int) -> HttpRequest:
         """Seven days from then on. Orders that ended without a fill are gone three days after they were placed."""
-        params: Params = [("symbol", instrument.venue_name), *window(start_ns), ("limit", self.futures.query_limit)]
+        params: Params = [
+            ("symbol", instrument.venue_name),
+            *window(start_ns, now_ms),
+            ("limit", self.futures.query_limit),
+        ]
         return self._signed("orders since", params, auth, now_ms)
 
     def balances(self, auth: Auth, now_ms: int) -> HttpRequest:
@@ -211,10 +216,11 @@ class Trading:
                 return self._signed("all open algo orders", [], auth, now_ms)
             case "/allOrders":
                 later = self._next_page("orders since", said, response, auth, now_ms)
-                if later is not None or "endTime" not in said:
+                if later is not None:
                     return later
-                start_ms = int(said["endTime"]) + 1 - WINDOW_NS // NS_PER_MS  # of the first page
-                params: Params = [("symbol", said["symbol"]), *window(start_ms * NS_PER_MS), ("limit", _ALGO_PAGE)]
+                end_ms = _end(said)
+                times = within(first_start(end_ms, now_ms), end_ms)
+                params: Params = [("symbol", said["symbol"]), *times, ("limit", _ALGO_PAGE)]
                 return self._signed("algo orders since", params, auth, now_ms)
             case "/allAlgoOrders":
                 return self._next_page("algo orders since", said, response, auth, now_ms)
@@ -239,13 +245,9 @@ class Trading:
         start_ms = max(times)
         if start_ms <= int(said["startTime"]):
             start_ms = int(said["startTime"]) + 1
-        params: Params = [
-            ("symbol", said["symbol"]),
-            ("startTime", start_ms),
-            ("endTime", int(said["endTime"])),
-            ("limit", limit),
-        ]
-        return self._signed(name, params, auth, now_ms) if start_ms < int(said["endTime"]) else None
+        end_ms = _end(said)
+        params: Params = [("symbol", said["symbol"]), *within(start_ms, end_ms), ("limit", limit)]
+        return self._signed(name, params, auth, now_ms) if end_ms is None or start_ms < end_ms else None
 
     def _next_income(
         self, said: Mapping[str, str], request: HttpRequest, response: HttpResponse, auth: Auth, now_ms: int
@@ -374,6 +376,10 @@ class _Symbol(msgspec.Struct):
 
 
 _NAMED = msgspec.json.Decoder(_Symbol)
+
+
+def _end(said: Mapping[str, str]) -> int | None:
+    return int(said["endTime"]) if "endTime" in said else None
 
 
 def _is_algo_row(raw: bytes | msgspec.Raw) -> bool:
