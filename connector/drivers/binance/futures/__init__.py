@@ -6,10 +6,15 @@ What they share with spot (signing, frames, the reading of refusals, bounds) is 
 from __future__ import annotations
 
 from connector.drivers.binance.futures import books, facts, streams
+from connector.drivers.binance.futures.events import Events, key_rule
 from connector.drivers.binance.futures.facts import Futures
 from connector.drivers.binance.futures.instruments import wire_name
+from connector.drivers.binance.futures.orders import capabilities
+from connector.drivers.binance.futures.positions import Positions
 from connector.drivers.binance.futures.rest import Rest
+from connector.drivers.binance.futures.session import Session
 from connector.drivers.binance.futures.streams import Streams
+from connector.drivers.binance.futures.trading import Trading
 from connector.drivers.contract import Capability, Driver
 
 __all__ = ["COINM", "USDM"]
@@ -30,7 +35,7 @@ _ONE_CANDLE_PAGE = "; at most 200 days from the start"
 
 
 def _driver(futures: Futures) -> Driver:
-    rest = Rest(futures)
+    rest, trading = Rest(futures), Trading(futures)
     notes = _NOTES | ({"open interest": "contracts"} if futures.contracts else {})
     asked = notes | ({"candles": _INTERVALS + _ONE_CANDLE_PAGE} if futures.contracts else {})
     return Driver(
@@ -45,9 +50,14 @@ def _driver(futures: Futures) -> Driver:
             [Capability("query", question.name, asked.get(question.name, "")) for question in rest.questions.values()]
             + [Capability("stream", kind.value, notes.get(kind.value, "")) for kind in streams.READERS]
             + [Capability("environment", environment.value) for environment in futures.hosts]
+            + [Capability(area, name, note) for area, name, note in capabilities(futures)]
         ),
         wire_name=wire_name(futures),
         error_codes={code: reaction.value for code, reaction in futures.errors.items()},
+        trading=trading,
+        session=Session(futures, trading.rules),
+        events=Events(futures, key_rule(futures)),
+        positions=Positions(futures, trading),
         candle_limit=facts.CANDLE_LIMIT,
         trade_limit=facts.TRADE_LIMIT,
         pool=facts.POOL,

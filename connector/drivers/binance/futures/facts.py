@@ -148,8 +148,8 @@ _SHARED = {
     **codes(Reaction.REJECTED, range(-1106, -1099), range(-1118, -1107), -1120, -1122),
     **codes(Reaction.REJECTED, range(-1128, -1125), -1130, -1136),
     **codes(Reaction.UNKNOWN_SYMBOL, -1121),
-    # INVALID_LISTEN_KEY: ask for one again, and connect anew
-    **codes(Reaction.RECONNECT, -1125),
+    # INVALID_LISTEN_KEY: the key is gone, and asking again does not bring it back; another one is needed
+    **codes(Reaction.REJECTED, -1125),
     # NEW_ORDER_REJECTED, CANCEL_REJECTED, NO_SUCH_ORDER (no proof by itself); balance, margin, liquidation; -2021 would trigger
     # at once, -2022 reduce-only refused, -2026 no reduce-only of this type: all three mean other things on spot
     **codes(Reaction.REJECTED, -2010, -2011, -2013, range(-2028, -2017)),
