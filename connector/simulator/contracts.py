@@ -48,6 +48,8 @@ class ContractDesk(Desk):
         self._next_forced = 1
         self._sending: AccountOrder | None = None
         self._seen: dict[str, tuple[int, int]] = {}
+        self._dated: dict[AccountOrder, None] = {}
+        """Orders that end at a time of their own."""
 
     # means
 
@@ -57,6 +59,12 @@ class ContractDesk(Desk):
         if not any(market.listing.settle == asset for market in self.contracts):
             return free
         return min(free, self.clearing.state(account, asset).free_e8)
+
+    def _open(self, account: Account, market: Market, new: NewOrder) -> AccountOrder:
+        order = super()._open(account, market, new)
+        if new.expires_us:
+            self._dated[order] = None
+        return order
 
     def _need(self, account: Account, market: Market, new: NewOrder) -> int:
         return 0 if market.listing.is_contract else super()._need(account, market, new)
@@ -481,10 +489,12 @@ class ContractDesk(Desk):
             if listing.expiry_ms and now_us >= listing.expiry_ms * 1000 and market.status == "TRADING":
                 self.deliver(market)
             self.watch_marks(market)
-        for account in self.accounts.values():
-            for order in [o for o in account.open_orders.values() if 0 < o.new.expires_us <= now_us]:
+        for order in [order for order in self._dated if order.new.expires_us <= now_us or not order.open]:
+            del self._dated[order]
+            if order.open:
                 self.expire(order, "GOOD_TILL_DATE")
-        self.check_accounts()
+        if self.contracts:
+            self.check_accounts()
 
     def watch_marks(self, market: Market) -> None:
         """Look at mark and index price, and trigger what waited for them."""
@@ -543,21 +553,20 @@ class ContractDesk(Desk):
         for held in clearing.holdings(account):
             if held.isolated and held.isolated_e8 + held.unrealised_e8 <= clearing.maintenance_e8(held):
                 self.liquidate(held)
-        endangered: list[Holding] = []
+        endangered = False
         for asset in {held.market.listing.settle for held in clearing.holdings(account)}:
-            state = clearing.state(account, asset)
-            equity = state.cross_wallet_e8 + state.cross_unrealised_e8
+            equity, needed = clearing.health(account, asset)
             crossed = [held for held in clearing.holdings(account, settle=asset) if not held.isolated]
-            if state.cross_maintenance_e8 and equity <= state.cross_maintenance_e8:
+            if needed and equity <= needed:
                 for held in sorted(crossed, key=clearing.maintenance_e8, reverse=True):
-                    state = clearing.state(account, asset)
-                    if state.cross_wallet_e8 + state.cross_unrealised_e8 <= state.cross_maintenance_e8 and held.lots:
+                    equity, needed = clearing.health(account, asset)
+                    if equity <= needed:
                         self.liquidate(held)
-            elif state.cross_maintenance_e8 * 100 >= equity * WARN_PERCENT and crossed:
-                endangered += crossed
+            elif needed * 100 > equity * WARN_PERCENT:
+                endangered = True
                 if not account.warned:
                     self._tell(account, MarginCall(account, asset, tuple(crossed), self._now_us()))
-        account.warned = bool(endangered)
+        account.warned = endangered
 
     def liquidate(self, held: Holding) -> AccountOrder | None:
         """Close a position by force, whether it must be or not. Returns the order that did it."""
@@ -569,10 +578,7 @@ class ContractDesk(Desk):
             for order in list(account.open_on(market.symbol)):
                 if order.open:
                     self._expire(order, "LIQUIDATION")
-            state = clearing.state(account, asset)
-            own = state.cross_wallet_e8 + state.cross_unrealised_e8 - held.unrealised_e8
-            if held.isolated:
-                own = held.isolated_e8
+            own = held.isolated_e8 if held.isolated else clearing.health(account, asset)[0] - held.unrealised_e8
             tick, mark_e8 = listing.tick_e8, market.marks.mark_e8
             long = held.lots > 0
             used_up = held.price_losing(max(0, own)) or (0 if long else mark_e8 * 2)
@@ -659,8 +665,10 @@ class ContractDesk(Desk):
 
     def _insure(self, account: Account, market: Market, amount_e8: int) -> None:
         """The insurance fund pays an account or (negative) gets something from it."""
-        if amount_e8:
-            asset, house = market.listing.settle, self.clearing.house
+        if not amount_e8:
+            return
+        asset, house = market.listing.settle, self.clearing.house
+        with self.because("insurance"):
             self.clearing.pay(account, asset, amount_e8)
             house.insurance_e8[asset] = house.insurance_e8.get(asset, 0) - amount_e8
             self.clearing.book(account, "insurance", asset, amount_e8, self._now_us(), symbol=market.symbol)

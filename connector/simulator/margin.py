@@ -439,6 +439,18 @@ class Clearing:
             cross + balance.locked,
         )
 
+    def health(self, account: Account, asset: str) -> tuple[int, int]:
+        """(what cross positions of a settle asset have behind them, what they need so as not to be liquidated)."""
+        balance = account.balance(asset)
+        equity, needed = balance.free + balance.locked, 0
+        for held in self.holdings(account, settle=asset):
+            if held.isolated:
+                equity -= held.isolated_e8
+            else:
+                equity += held.unrealised_e8
+                needed += self.maintenance_e8(held)
+        return equity, needed
+
     def liquidation_e8(self, held: Holding) -> int:
         """The mark price at which a position would be liquidated if nothing else changed, in 1e-8; 0 when there is none."""
         account, market = held.account, held.market
@@ -449,9 +461,8 @@ class Clearing:
         if held.isolated:
             own = held.isolated_e8
         else:
-            state = self.state(account, listing.settle)
-            own = state.cross_wallet_e8 + state.cross_unrealised_e8 - held.unrealised_e8
-            own -= state.cross_maintenance_e8 - self.maintenance_e8(held)
+            equity, needed = self.health(account, listing.settle)
+            own = equity - held.unrealised_e8 - (needed - self.maintenance_e8(held))
         # own + profit(value) = rate * |value| - cut, solved for the signed value; |value| is -value when short.
         money = (own + row.cut_e8) * SCALE
         rate = row.rate_e8 if held.lots > 0 else -row.rate_e8

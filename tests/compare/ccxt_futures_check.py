@@ -1,7 +1,7 @@
 """Point ccxt (REST and pro) at the simulated futures of both products and see that it works unchanged.
 
-A development check, no part of `make test`: ccxt is no dependency. The client gets only other addresses and a key. Prints one row a
-call and exits 0 when all hold, 1 otherwise.
+A development check, no part of `make test`: ccxt is no dependency. The client gets only other addresses and a key. Prints one row
+a call and exits 0 when all hold, 1 otherwise.
 
     python -m venv build/compare
     build/compare/bin/pip install ccxt==4.5.90 .[simulator]
@@ -73,7 +73,7 @@ def client_of(module, product: str, sim: Simulator):
 def check_public(sim: Simulator, product: str) -> None:
     """Market data by REST."""
     client = client_of(ccxt, product, sim)
-    symbol, other, ident, settle, _ = PRODUCTS[product]
+    symbol, other, _, settle, _ = PRODUCTS[product]
     markets = client.load_markets()
     market = markets[symbol]
     row(f"{product} load_markets", symbol in markets and other in markets, sorted(markets))

@@ -503,3 +503,121 @@ def bybit(hand_clock):
         for trader in traders:
             for session in trader.sockets:
                 session.ws.shutdown()
+
+
+class FuturesTrader:
+    """A customer of a futures product: signs calls by REST, hears the user's stream, and speaks the WebSocket API."""
+
+    def __init__(self, sim, product, name="main", secret=SECRET):
+        self.sim, self.product, self.name, self.key, self.secret = sim, product, name, f"Key{name}", secret
+        self.usdm = product == "usdm"
+        self.prefix = "/fapi" if self.usdm else "/dapi"
+        self.symbol = "BTCUSDT" if self.usdm else "BTCUSD_PERP"
+        self.settle = "USDT" if self.usdm else "BTC"
+        self.size = "0.01" if self.usdm else "10"
+        self.rest = Rest(sim)
+        self.sockets = []
+
+    def sign(self, text):
+        return hmac.new(self.secret.encode(), text.encode(), hashlib.sha256).hexdigest()
+
+    def call(self, method, path, **params):
+        path = path if path.startswith("v") else f"v1/{path}"
+        text = urlencode({"timestamp": self.sim.now_ns() // 1_000_000} | params)
+        query = f"{text}&signature={self.sign(text)}"
+        return self.rest(f"{self.prefix}/{path}?{query}", {"X-MBX-APIKEY": self.key}, method)
+
+    def ask(self, method, path, **params):
+        """The answer of a call that must succeed."""
+        answer = self.call(method, path, **params)
+        assert answer.status == 200, answer.body
+        return answer.json
+
+    def refused(self, method, path, **params):
+        """(HTTP status, code) of a call that must not."""
+        answer = self.call(method, path, **params)
+        assert answer.status != 200, answer.body
+        return answer.status, answer.json["code"]
+
+    def public(self, path, **params):
+        answer = self.rest(f"{self.prefix}/v1/{path}", **params)
+        assert answer.status == 200, answer.body
+        return answer.json
+
+    def place(self, side="BUY", type="LIMIT", **params):
+        fields = {"symbol": self.symbol, "side": side, "type": type, "quantity": self.size}
+        if type == "LIMIT":
+            fields |= {"timeInForce": "GTC", "price": "60000"}
+        return {name: value for name, value in (fields | params).items() if value is not None}
+
+    def order(self, **params):
+        return self.ask("POST", "order", **self.place(**params))
+
+    def rejected(self, **params):
+        return self.refused("POST", "order", **self.place(**params))
+
+    def algo(self, **params):
+        fields = {"algoType": "CONDITIONAL", "symbol": self.symbol, "side": "BUY", "type": "STOP_MARKET"}
+        fields |= {"quantity": self.size, "triggerPrice": "61000"}
+        return {name: value for name, value in (fields | params).items() if value is not None}
+
+    def status(self, ident):
+        return self.ask("GET", "order", symbol=self.symbol, origClientOrderId=ident)
+
+    def listen_key(self, method="POST"):
+        answer = self.rest(f"{self.prefix}/v1/listenKey", {"X-MBX-APIKEY": self.key}, method)
+        return answer.json
+
+    def stream(self, key=None, extra=""):
+        """The user's stream, read event by event."""
+        key = key or self.listen_key()["listenKey"]
+        path = f"/private/ws?listenKey={key}{extra}" if self.usdm else f"/ws/{key}"
+        self.sockets.append(Socket(self.sim.ws_url + path))
+        return self.sockets[-1]
+
+    def api(self):
+        """A connection to the WebSocket API: `ask(method, **params)` gives the whole answer."""
+        self.sockets.append(Socket(self.sim.ws_url + ("/ws-fapi/v1" if self.usdm else "/ws-dapi/v1")))
+        return self.sockets[-1]
+
+    def signed(self, **params):
+        params = {"apiKey": self.key, "timestamp": self.sim.now_ns() // 1_000_000} | params
+        text = "&".join(f"{name}={params[name]}" for name in sorted(params))
+        return params | {"signature": self.sign(text)}
+
+
+@pytest.fixture
+def futures(hand_clock):
+    """Start a futures exchange that stands still, its mark at 60000: `futures("usdm", "main", "other", **settings)` gives
+    (sim, trader, ...)."""
+    from contextlib import ExitStack
+
+    from connector.simulator import Live, Simulator, SimulatorSettings
+
+    with ExitStack() as running:
+        traders = []
+
+        def start(product, *names, accounts=None, **settings):
+            names = names or ("main",)
+            symbols = ("BTCUSDT", "ETHUSDT") if product == "usdm" else ("BTCUSD_PERP", "ETHUSD_PERP")
+            money = {"USDT": "100000"} if product == "usdm" else {"BTC": "2", "ETH": "20"}
+            fields = {
+                "dialect": f"binance_{product}",
+                "symbols": symbols,
+                "events_per_s": 0.0,
+                "clock": hand_clock,
+                "source": Live(resting_orders=20, warm_up=False),
+            } | settings
+            chosen = accounts or tuple(
+                account_settings(name, balances=money, maker_rate="0.0002", taker_rate="0.0005") for name in names
+            )
+            sim = running.enter_context(Simulator(SimulatorSettings(accounts=chosen, **fields)))
+            if "symbols" not in settings:
+                sim.hold_mark(symbols[0], "60000")
+            traders.extend(FuturesTrader(sim, product, entry.name) for entry in chosen)
+            return sim, *traders[-len(chosen) :]
+
+        yield start
+        for trader in traders:
+            for session in trader.sockets:
+                session.ws.shutdown()

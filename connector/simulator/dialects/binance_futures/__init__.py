@@ -35,6 +35,7 @@ from connector.simulator.dialects.binance_spot.rest import split_query
 from connector.simulator.exchange import Exchange
 from connector.simulator.history import Trade
 from connector.simulator.hub import Connection
+from connector.simulator.limits import Refusal, Window
 from connector.simulator.market import Market
 
 __all__ = ["FIGURES", "FuturesDialect"]
@@ -72,6 +73,7 @@ class FuturesDialect:
         self._users = UserStreams(exchange, self._private, self.product)
         self._api = SocketApi(exchange, self._private, self._answers, self.product)
         self._streams: LiveStreams | None = None
+        self._funding: dict[str, Window] = {}
 
     # streams
 
@@ -130,6 +132,8 @@ class FuturesDialect:
         sent = in_body | sent
         weight = 1 if call is None else weight_of(call, sent, self.product)
         refusal = limits.request(weight, now_s)
+        if refusal is None and call is not None and call.name.startswith("funding"):
+            refusal = self._funding_refusal(request.address, now_s)
         headers: dict[str, str] = {}
         if refusal is not None:
             exchange.records.violation(exchange.clock.now_ns(), refusal.reason, request.path)
@@ -158,6 +162,13 @@ class FuturesDialect:
             headers["X-MBX-ORDER-COUNT-10S"] = str(account.counts[0].used)
             headers["X-MBX-ORDER-COUNT-1M"] = str(account.minute_count.used)
         return Answer(status, body, headers, weight, limits.weight.used)
+
+    def _funding_refusal(self, address: str, now_s: float) -> Refusal | None:
+        """Questions about funding have a limit of their own: 500 in five minutes and address, which no header shows."""
+        window = self._funding.setdefault(address, Window(500, 300))
+        if window.spend(1, now_s) or not self._settings.enforce_limits:
+            return None
+        return Refusal(429, int(window.left_s(now_s)) + 1, "weight")
 
     def _do(self, call: Call, request: Request, sent: dict[str, str]) -> Any:
         if not call.private:
@@ -211,10 +222,12 @@ class FuturesDialect:
         connection.combined = match[2] == "stream"
         tail = unquote((match[3] or "").strip("/"))
         joined = parse_qs(query).get("streams", [""])[0] if connection.combined else tail
-        if match[1] == "private" or (match[1] is None and not self.product.routed and "@" not in joined):
+        if match[1] == "private":
             self._users.open(connection, query, tail)
             return
         names = list(dict.fromkeys(name for name in joined.split("/") if name))
+        if not self.product.routed:
+            names = [name for name in names if not self._users.add_if_key(connection, name)]
         if not self._too_many(connection, names):
             self._exchange.hub.subscribe(connection, self._heard(connection, names))
 

@@ -105,9 +105,6 @@ class UserStreams:
                 self.add(connection, key)
             elif name == "events" and key and connection.session is not None:
                 connection.session.keys[key] = frozenset(value.split("/"))
-            elif name == "streams" and not self._product.routed:
-                for stream in value.split("/"):
-                    self.add_if_key(connection, stream)
 
     def add(self, connection: Connection, key: str) -> None:
         """Let a connection hear what a key opens, if it opens anything."""

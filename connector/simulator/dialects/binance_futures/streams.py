@@ -46,7 +46,7 @@ _ALL = {
     "!markPrice@arr@1s": ("markPrice", 10),
     "!bookTicker": ("bookTicker", 50),
     "!forceOrder@arr": ("forceOrder", 10),
-    "!contractInfo": ("contractInfo", 10),
+    "!contractInfo": ("contractInfo", 1),
 }
 _KLINES = ("kline", "markPriceKline", "indexPriceKline")
 
@@ -407,6 +407,7 @@ class LiveStreams:
                 self._send(topic, now_ms, event)
             return
         if name.kind == "contractInfo":
+            self._contract_info(topic, now_ms)
             return
         topic.note = topic.note or {}
         rows = []
@@ -421,11 +422,40 @@ class LiveStreams:
             if name.kind == "markPrice" or topic.note.get(market.symbol) != note:
                 topic.note[market.symbol] = note
                 rows.append(row)
+        if rows:
+            rows.append(self._foreign(rows[0]))
         if name.kind == "bookTicker":
             for row in rows:
                 self._send(topic, row["u"], row)
         elif rows:
             self._send(topic, now_ms, rows)
+
+    def _foreign(self, row: dict[str, Any]) -> dict[str, Any]:
+        """A row of the other product: all-market streams carry both since 2026-06, told apart by `st` alone."""
+        base = self._feeds[row["s"]].market.listing.base
+        symbol, pair, st = (f"{base}USD_PERP", f"{base}USD", 2) if self._product.linear else (f"{base}USDT",) * 2 + (1,)
+        return row | {"s": symbol, "st": st} | ({"ps": pair} if "ps" in row else {})
+
+    def _contract_info(self, topic: Topic, now_ms: int) -> None:
+        """Who changed status since the last look."""
+        now = {symbol: feed.market.status for symbol, feed in self._feeds.items()}
+        before, topic.note = topic.note or now, now
+        every = list(self._exchange.markets.values())
+        for symbol, status in now.items():
+            if before[symbol] != status:
+                market = self._feeds[symbol].market
+                row: dict[str, Any] = {
+                    "e": "contractInfo",
+                    "E": now_ms,
+                    "s": symbol,
+                    "ps": market.listing.pair,
+                    "ct": contract_type(market, every),
+                    "dt": market.listing.expiry_ms or 4_133_404_800_000,
+                    "ot": 1_569_398_400_000,
+                    "cs": status,
+                    "st": self._product.st,
+                }
+                self._send(topic, now_ms, row)
 
     def _timed(self, kind: str, market: Market, now_ms: int) -> dict[str, Any]:
         rows: dict[str, Callable[[Market, int], dict[str, Any]]] = {
