@@ -53,8 +53,9 @@ _ORDERS_PAGE, _FILLS_PAGE, _LOG_PAGE, _POSITIONS_PAGE = 50, 100, 50, 200
 _PAGES = {"realtime": _ORDERS_PAGE, "history": _ORDERS_PAGE, "fills": _FILLS_PAGE, "funding": _LOG_PAGE}
 _JSON = "application/json"
 
-NOT_OPEN = frozenset(code for code, what in ERRORS.items() if what in (Reaction.NO_ORDER, Reaction.BUSY))
-"""Codes of a cancel or amend of something that is not open, or is being changed at this moment: a question tells more."""
+_ASK = (Reaction.NO_ORDER, Reaction.BUSY, Reaction.UNCHANGED)
+NOT_OPEN = frozenset(code for code, what in ERRORS.items() if what in _ASK)
+"""Codes of a cancel or amend of something that is not open, is being changed at this moment, or is so already: ask what it is."""
 
 _T = TypeVar("_T")
 
