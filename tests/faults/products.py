@@ -116,6 +116,10 @@ class Product:
         chosen = self.size if amount is None else Decimal(amount)
         return {"contracts": chosen} if self.inverse else {"quantity": chosen}
 
+    def least(self, symbol: Symbol) -> Decimal:
+        """The least step of an order's size: ten times as much of the second symbol where base units count."""
+        return self.small if self.inverse or symbol == self.symbol else self.small * 10
+
     def amount(self, event: Any, filled: bool = False) -> Decimal:
         """How much of what the venue counts an order, fill, trade or position of ours says."""
         name = "filled" if filled else "quantity"
