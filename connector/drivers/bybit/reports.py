@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -156,7 +156,7 @@ class PositionRow(msgspec.Struct, rename="camel"):
     mark_price: str | None = ""
     liq_price: str | None = ""
     unrealised_pnl: str | None = ""
-    updated_time: Milliseconds | None = None
+    updated_time: Milliseconds | Literal[""] | None = None  # "" of a position that never was traded
     seq: int | None = None
     category: str = ""
 
@@ -554,7 +554,7 @@ def position(kind: str, row: PositionRow, instrument: Instrument, market: Market
     return Position(
         venue=market.name,
         symbol=instrument.symbol,
-        event_time_ns=None if row.updated_time is None else row.updated_time * NS_PER_MS,
+        event_time_ns=row.updated_time * NS_PER_MS if isinstance(row.updated_time, int) else None,
         received_ns=received_ns,
         side=_position_side(kind, row.position_idx),
         quantity=quantity,
