@@ -277,6 +277,25 @@ def test_a_forced_fill_the_store_did_not_take_is_written_later():
     assert [each.kind for each in kit.store.fills()] == [FillKind.LIQUIDATION]
 
 
+@pytest.mark.parametrize("way", ["fill first", "order first", "fill in the report", "reconciliation"])
+def test_a_fill_that_does_not_show_its_force_has_it_from_its_order(way):
+    kit = Contracts()
+    bare = forced(kind=FillKind.TRADE, client_id="")
+    order = report(OrderStatus.FILLED, "2", 1, "autoclose-1", "9", BTC, kind=FillKind.LIQUIDATION)
+    if way == "reconciliation":
+        kit.model.take(bare, "query")
+        kit.model.correct(reconcile(kit.model.held((order,), (bare,)), (order,), fills=(bare,)), False)
+    elif way == "fill in the report":
+        kit.model.take(msgspec.structs.replace(order, fill=bare), "stream")
+    else:
+        for fact in (bare, order) if way == "fill first" else (order, bare):
+            kit.model.take(fact, "query", recovered=True)
+    told, alarm = kit.announced
+    assert (told.kind, told.trade_id) == (FillKind.LIQUIDATION, "1")
+    assert alarm.kind is AlarmKind.FORCED
+    assert kit.model.parked == {}
+
+
 def test_other_programs_fills_stay_untold():
     kit = Contracts()
     kit.model.take(forced(kind=FillKind.TRADE, client_id="web-1"), "stream")
