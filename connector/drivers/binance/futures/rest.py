@@ -5,8 +5,9 @@ not in the table are left out. Quantities of COIN-M are contracts on the wire an
 the instrument table.
 
 Two answers are shaped by how the question is asked. COIN-M counts candles back from the end, so a question with a start
-always names an end no further away than one page; a range of more than the 200 days it answers at once is refused here. Aggregate trades may be asked for between two times less than
-an hour apart; a wider range is asked for by its start, and what lies past its end is left out here.
+always names an end no further away than one page; a range of more than the 200 days it answers at once is refused here.
+Aggregate trades may be asked for between two times less than an hour apart; a wider range is asked for by its start, and what
+lies past its end is left out here.
 
 Never sends, waits, retries or reads a clock. Source: venue API docs, "Market Data Endpoints", read 2026-11.
 """
