@@ -146,8 +146,6 @@ class Candles:
         self.started_ms = start_ms // 1000 * 1000
         self._second = Bar(self.started_ms, price)
         self._final: list[tuple[str, Bar]] = []
-        self._leap_ms = (keep + 60) * 1000
-        """A silence longer than the seconds that are kept is gone through in minutes."""
         self._closed: dict[str, deque[Bar]] = {interval: deque(maxlen=keep) for interval in INTERVALS}
         self._open: dict[str, Bar] = {}
         self._ends: dict[str, int] = {}
@@ -174,9 +172,6 @@ class Candles:
         """Close every second that has ended by now."""
         while now_ms >= self._second.start + 1000:
             second = self._second
-            if now_ms - second.start > self._leap_ms and not second.count and second.start % 60_000 == 0:
-                self._leap()
-                continue
             for interval in INTERVALS:
                 self._open[interval].merge(second)
                 if second.start + 1000 >= self._ends[interval]:
@@ -186,18 +181,6 @@ class Candles:
             self._second = Bar(second.start + 1000, second.close)
         if len(self._final) > 10_000:  # nobody takes them
             del self._final[:-1_000]
-
-    def _leap(self) -> None:
-        """Close a whole minute without trades at once; its seconds would soon be forgotten."""
-        price, end = self._second.close, self._second.start + 60_000
-        for interval in INTERVALS:
-            if interval == "1s":
-                self._begin(interval, end, price)
-            elif end >= self._ends[interval]:
-                self._closed[interval].append(self._open[interval])
-                self._final.append((interval, self._open[interval]))
-                self._begin(interval, end, price)
-        self._second = Bar(end, price)
 
     def current(self, interval: str) -> Bar:
         """The candle still open, with the running second counted in."""
