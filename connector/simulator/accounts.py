@@ -62,7 +62,7 @@ class NewOrder(msgspec.Struct, frozen=True, kw_only=True):
     first ("" as `trigger`). With `spawns` another order takes its place when it is triggered, under the client id `spawns`.
     Of contracts: `holding` is the position of hedge mode it works on, `reduce_only` and `close_all` (whatever is held then) only
     close. `expires_us` ends it at that time (0: never). `origin` is "" for a customer's own, or liquidation, adl, settlement.
-    `notes` is the dialect's own.
+    `notes` is the dialect's own. With `apart_e8` it is triggered only while last and mark price differ by less than that part.
     """
 
     side: Side
@@ -95,6 +95,7 @@ class NewOrder(msgspec.Struct, frozen=True, kw_only=True):
     expires_us: int = 0
     origin: str = ""
     notes: Mapping[str, Any] = {}
+    apart_e8: int = 0
 
 
 class AccountFill(msgspec.Struct, frozen=True, gc=False):

@@ -248,6 +248,23 @@ class ContractDesk(Desk):
 
     # triggers
 
+    def _watch(self, market: Market, price: int, by: str = "last") -> None:
+        idle = [
+            order
+            for order in self._waiting[market.symbol].values()
+            if order.new.spawns and order.new.trailing is not None and order.extreme is None
+        ]
+        super()._watch(market, price, by)
+        for order in idle:
+            if order.open and order.extreme is not None:
+                self._report(order, "ACTIVATED", self._now_us())
+
+    def _may_trigger(self, order: AccountOrder) -> bool:
+        if not order.new.apart_e8:
+            return True
+        mark_e8, last_e8 = order.market.marks.mark_e8, order.market.price * order.market.listing.tick_e8
+        return abs(mark_e8 - last_e8) * SCALE < order.new.apart_e8 * mark_e8
+
     def _trigger(self, order: AccountOrder) -> None:
         market, new, account = order.market, order.new, order.account
         if not market.listing.is_contract:

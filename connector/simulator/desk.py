@@ -250,9 +250,12 @@ class Desk:
     def _watch(self, market: Market, price: int, by: str = "last") -> None:
         """A trade at that price, or a mark or index price: trigger what waited for it."""
         for order in list(self._waiting[market.symbol].values()):
-            if order.new.trigger_by == by and _triggered(order, price, self._now_us()):
+            if order.new.trigger_by == by and self._may_trigger(order) and _triggered(order, price, self._now_us()):
                 del self._waiting[market.symbol][order.order_id]
                 self._due.append(lambda order=order: self._trigger(order))  # type: ignore[misc]
+
+    def _may_trigger(self, order: AccountOrder) -> bool:
+        return True
 
     def _book(
         self, market: Market, fill: Fill, maker: AccountOrder | None, taker: AccountOrder | None, at_us: int

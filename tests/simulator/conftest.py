@@ -277,36 +277,6 @@ class Session:
         return False
 
 
-@pytest.fixture
-def account():
-    """Settings of an account with money and an HMAC key: `account("main", taker_rate="0.0005")`."""
-    return account_settings
-
-
-@pytest.fixture
-def trading(hand_clock):
-    """Start an exchange that stands still with customers: `trading("main", "other", **settings)` gives (sim, trader, ...)."""
-    from contextlib import ExitStack
-
-    from connector.simulator import Simulator, SimulatorSettings
-
-    with ExitStack() as running:
-        traders = []
-
-        def start(*names, accounts=None, **settings):
-            names = names or ("main",)
-            fields = {"symbols": ("BTCUSDT", "ETHUSDT", "ETHBTC"), "events_per_s": 0.0, "clock": hand_clock} | settings
-            chosen = accounts or tuple(account_settings(name) for name in names)
-            sim = running.enter_context(Simulator(SimulatorSettings(accounts=chosen, **fields)))
-            traders.extend(Trader(sim, entry.name) for entry in chosen)
-            return sim, *traders[-len(chosen) :]
-
-        yield start
-        for trader in traders:
-            for session in trader.sockets:
-                session.ws.shutdown()
-
-
 class BybitTrader:
     """A customer of the venue `bybit`: signs calls by REST, opens its sockets, and reads them by topic."""
 
@@ -615,6 +585,36 @@ def futures(hand_clock):
             if "symbols" not in settings:
                 sim.hold_mark(symbols[0], "60000")
             traders.extend(FuturesTrader(sim, product, entry.name) for entry in chosen)
+            return sim, *traders[-len(chosen) :]
+
+        yield start
+        for trader in traders:
+            for session in trader.sockets:
+                session.ws.shutdown()
+
+
+@pytest.fixture
+def account():
+    """Settings of an account with money and an HMAC key: `account("main", taker_rate="0.0005")`."""
+    return account_settings
+
+
+@pytest.fixture
+def trading(hand_clock):
+    """Start an exchange that stands still with customers: `trading("main", "other", **settings)` gives (sim, trader, ...)."""
+    from contextlib import ExitStack
+
+    from connector.simulator import Simulator, SimulatorSettings
+
+    with ExitStack() as running:
+        traders = []
+
+        def start(*names, accounts=None, **settings):
+            names = names or ("main",)
+            fields = {"symbols": ("BTCUSDT", "ETHUSDT", "ETHBTC"), "events_per_s": 0.0, "clock": hand_clock} | settings
+            chosen = accounts or tuple(account_settings(name) for name in names)
+            sim = running.enter_context(Simulator(SimulatorSettings(accounts=chosen, **fields)))
+            traders.extend(Trader(sim, entry.name) for entry in chosen)
             return sim, *traders[-len(chosen) :]
 
         yield start

@@ -166,6 +166,45 @@ def test_a_conditional_order_is_told_until_its_regular_order_is_done(futures, pr
     ]
 
 
+def test_a_trailing_stop_is_told_as_new_twice_first_waiting_then_active(futures):
+    sim, trader = futures("usdm")
+    stream = trader.stream()
+    fields = {"type": "TRAILING_STOP_MARKET", "triggerPrice": None, "callbackRate": "1", "workingType": "MARK_PRICE"}
+    trader.ask("POST", "algoOrder", **trader.algo(side="SELL", activatePrice="61000", **fields))
+    sim.hold_mark("BTCUSDT", "61500")
+    assert [(row["X"], row["ia"]) for row in (event["o"] for event in take(stream, 2))] == [
+        ("NEW", False),
+        ("NEW", True),
+    ]
+
+
+def test_a_protected_trigger_waits_until_last_and_mark_are_together(futures):
+    sim, trader, other = futures("usdm", "main", "other")
+    other.order(side="SELL", price="64000")
+    trader.ask("POST", "algoOrder", **trader.algo(clientAlgoId="p", workingType="MARK_PRICE", priceProtect="true"))
+    sim.hold_mark("BTCUSDT", "60950")  # the last price is 64000
+    sim.hold_mark("BTCUSDT", "61000")
+    assert trader.ask("GET", "algoOrder", clientAlgoId="p")["algoStatus"] == "FINISHED"
+    trader.ask(
+        "POST",
+        "algoOrder",
+        **trader.algo(
+            side="SELL", triggerPrice="59000", clientAlgoId="q", workingType="MARK_PRICE", priceProtect="true"
+        ),
+    )
+    sim.hold_mark("BTCUSDT", "58000")
+    assert trader.ask("GET", "algoOrder", clientAlgoId="q")["algoStatus"] == "NEW"
+
+
+def test_a_cut_of_sessions_takes_the_users_streams_and_leaves_the_market(futures, connect):
+    sim, trader = futures("usdm")
+    stream, market = trader.stream(), connect(sim, path="/public/ws")
+    assert sim.faults.session_cut("main") == 1
+    with pytest.raises(OSError):
+        stream.ws.recv()
+    assert market.ask("LIST_SUBSCRIPTIONS")["result"] == []
+
+
 def test_a_trigger_that_fails_for_want_of_margin_says_why(futures):
     sim, trader, _ = futures("usdm", "main", "other")
     stream = trader.stream()
@@ -187,6 +226,17 @@ def test_funding_of_a_cross_position_tells_the_balance_and_its_symbol(futures, p
     assert Decimal(event["B"][0]["bc"]) == sim.accounts["main"].incomes("funding")[0].amount
 
 
+@BOTH
+def test_money_from_outside_is_told_with_its_amount(futures, product):
+    sim, trader = futures(product)
+    stream = trader.stream()
+    sim.deposit("main", trader.settle, "1.5")
+    event = stream.receive()["a"]
+    assert (event["m"], event["P"], event["B"][0]["bc"]) == ("DEPOSIT", [], "1.50000000")
+    assert Decimal(event["B"][0]["wb"]) == sim.accounts["main"].balances()[trader.settle].free
+    assert trader.ask("GET", "income", incomeType="TRANSFER")[0]["income"] == "1.50000000"
+
+
 def test_a_liquidation_comes_as_an_order_nobody_placed(futures):
     sim, trader, other = futures("usdm", "main", "other")
     other.order(side="SELL", quantity="20")
@@ -206,6 +256,21 @@ def test_a_liquidation_comes_as_an_order_nobody_placed(futures):
     assert Decimal(insurance["a"]["B"][0]["bc"]) == sim.accounts["main"].incomes("insurance")[0].amount < 0
     assert trader.ask("GET", "forceOrders")[0]["clientOrderId"] == new["o"]["c"]
     assert sim.imbalance("USDT") == 0
+
+
+def test_a_whole_account_can_be_liquidated_at_once(futures):
+    sim, trader, other = futures("usdm", "main", "other")
+    trader.ask("POST", "positionSide/dual", dualSidePosition="true")
+    other.order(side="SELL", quantity="0.05")
+    trader.order(quantity="0.05", positionSide="LONG")
+    other.order(quantity="0.02")
+    trader.order(side="SELL", quantity="0.02", positionSide="SHORT")
+    sim.liquidate("main")
+    assert sim.accounts["main"].positions() == []
+    assert [fill.origin for fill in sim.accounts["main"].fills()] == ["", "", "liquidation", "liquidation"]
+    assert sim.imbalance("USDT") == 0
+    with pytest.raises(LookupError, match="no contract 'NOSUCH'"):
+        sim.liquidate("main", "NOSUCH")
 
 
 def test_deleveraging_comes_as_adl_autoclose(futures):

@@ -25,6 +25,8 @@ __all__ = ["PublicAnswers", "base_volume", "day_fields", "digits", "fixed", "pri
 _DEPTHS = (5, 10, 20, 50, 100, 500, 1000)
 _DAY_MS = 86_400_000
 _NO_DELIVERY_MS = 4_133_404_800_000
+TRIGGER_PROTECT_E8 = 5_000_000
+"""Orders with `priceProtect` are triggered while last and mark price differ by less than this part."""
 
 
 def digits(unit_e8: int) -> int:
@@ -127,6 +129,9 @@ def filters(market: Market, product: Product) -> dict[str, dict[str, Any]]:
     ]
     if product.linear:
         rows.append({"filterType": "MIN_NOTIONAL", "notional": "5"})
+        rows.append(
+            {"filterType": "POSITION_RISK_CONTROL", "positionControlSide": "NONE"}
+        )  # seen live, rule undocumented
     else:
         rows.append({"filterType": "MAX_NUM_ALGO_ORDERS", "limit": 20})
     return {row["filterType"]: row for row in [*rows, *(dict(row) for row in listing.filters)]}
@@ -152,7 +157,7 @@ def symbol_row(market: Market, product: Product, markets: list[Market]) -> dict[
         "quotePrecision": 8,
         "underlyingType": "COIN",
         "underlyingSubType": [],
-        "triggerProtect": "0.0500",
+        "triggerProtect": text_e8(TRIGGER_PROTECT_E8)[:-4],
         "liquidationFee": text_e8(listing.takeover_e8)[:-2],
         "marketTakeBound": "0.05",
         "filters": list(filters(market, product).values()),

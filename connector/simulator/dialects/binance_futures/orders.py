@@ -15,7 +15,7 @@ from connector.matching import Side, StpMode, TimeInForce
 from connector.simulator.accounts import Account, AccountOrder, NewOrder
 from connector.simulator.contracts import ContractDesk
 from connector.simulator.dialects.binance_futures.facts import Product
-from connector.simulator.dialects.binance_futures.live import digits, filters, fixed
+from connector.simulator.dialects.binance_futures.live import TRIGGER_PROTECT_E8, digits, filters, fixed
 from connector.simulator.dialects.binance_futures.rest import VenueError
 from connector.simulator.exchange import Exchange
 from connector.simulator.instruments import SCALE, e8
@@ -202,6 +202,7 @@ class OrderReader:
             close_all=close_all,
             expires_us=expires_us,
             notes=self._notes(p, until),
+            apart_e8=TRIGGER_PROTECT_E8 if p.get("priceProtect") else 0,
         )
 
     def read_change(self, order: AccountOrder, p: Mapping[str, Any]) -> tuple[int, int]:

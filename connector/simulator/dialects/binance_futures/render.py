@@ -274,7 +274,7 @@ def algo_event(order: AccountOrder, status: str, at_ms: int) -> dict[str, Any]:
         "tt": 0 if order.working_us is None else order.working_us // 1000,
         "gtd": new.notes.get("until", 0),
         "rm": reason,
-        "ia": new.trailing is not None and order.extreme is not None,
+        "ia": new.trailing is not None and (new.stop is None or order.extreme is not None),
     }
     if new.trailing is not None:
         row |= {"AP": _stop(order), "cr": _percent(new.trailing)}

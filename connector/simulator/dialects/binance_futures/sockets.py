@@ -219,15 +219,24 @@ class UserStreams:
         """What changed besides profit and commission: deposits, fundings, insurance."""
         if event.cause not in ("deposit", "funding", "insurance"):
             return {}
-        last = account.incomes[-1] if account.incomes else None
-        return {} if last is None else {last.asset: last.amount_e8}
+        changes: dict[str, int] = {}
+        for row in reversed(account.incomes):  # the newest ones of this cause; both sides of a hedge pay apart
+            newest = account.incomes[-1]
+            if (row.kind, row.at_us, row.symbol) != (newest.kind, newest.at_us, newest.symbol):
+                break
+            changes[row.asset] = changes.get(row.asset, 0) + row.amount_e8
+        return changes
 
     def _report(self, event: Report) -> list[tuple[str, dict[str, Any]]]:
         order, at_ms, product = event.order, event.at_us // 1000, self._product
         if order.new.spawns:
-            status = {"NEW": "NEW", "TRIGGERED": "TRIGGERING", "SPAWNED": "TRIGGERED", "FINISHED": "FINISHED"}.get(
-                event.execution, algo_status(order)
-            )
+            status = {
+                "NEW": "NEW",
+                "ACTIVATED": "NEW",
+                "TRIGGERED": "TRIGGERING",
+                "SPAWNED": "TRIGGERED",
+                "FINISHED": "FINISHED",
+            }.get(event.execution, algo_status(order))
             return [(f"ALGO_UPDATE.{status}", algo_event(order, status, at_ms))]
         execution = {"REPLACED": "AMENDMENT", "TRADE_PREVENTION": "EXPIRED"}.get(event.execution, event.execution)
         if event.execution == "TRADE_PREVENTION" and order.open:

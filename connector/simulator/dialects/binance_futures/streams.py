@@ -131,6 +131,7 @@ class _Feed:
             _Depth([hub.topic(f"{name}@depth@500ms"), hub.topic(f"{name}@rpiDepth@500ms")], 5, first),
         ]
         self.forced: dict[str, Any] | None = None
+        self.forced_lots = 0
 
 
 class LiveStreams:
@@ -160,7 +161,7 @@ class LiveStreams:
             self._best(feed.best, market, now_ms)
 
     def forced(self, order: AccountOrder, fill: AccountFill, at_ms: int) -> None:
-        """A liquidation has traded: the public is told of one a second and symbol."""
+        """A liquidation has traded: the public is told of one a second and symbol, the largest (USDⓈ-M) or the latest."""
         market = order.market
         row: dict[str, Any] = {
             "s": market.symbol,
@@ -181,7 +182,9 @@ class LiveStreams:
         else:
             row["ps"] = market.listing.pair
             event["st"] = self._product.st
-        self._feeds[market.symbol].forced = event
+        feed = self._feeds[market.symbol]
+        if feed.forced is None or not self._product.linear or order.lots >= feed.forced_lots:
+            feed.forced, feed.forced_lots = event, order.lots
 
     def _send(self, topic: Topic, ident: int, row: Any) -> None:
         payload = _encode(row)
