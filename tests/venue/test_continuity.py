@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from connector.domain import (
     AggTrade,
+    BookDelta,
     Candle,
     Liquidation,
     MarkPrice,
@@ -156,6 +157,8 @@ def ticker(last, count):
         ),
         (TopicKind.TICKER, ticker("5", 10), (ticker("5", 9),), (ticker("6", 10),)),
         (TopicKind.PARTIAL_BOOK, book(5), book(6), book(6, bid="2")),
+        (TopicKind.BOOK, BookDelta("venue", BTC, 1, 0, 4, 5, (), ()), book(5), book(6)),
+        (TopicKind.BOOK, book(5), book(5), book(6)),  # the stream's own snapshot was the last that came
     ],
 )
 def test_only_news_the_topic_should_have_sent_prove_that_it_is_silent(kind, seen, nothing_new, news):

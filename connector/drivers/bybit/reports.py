@@ -91,9 +91,9 @@ class OrderRow(msgspec.Struct, rename="camel"):
     order_status: _Word
     cum_exec_qty: str
     updated_time: Milliseconds
-    order_link_id: _Word = ""
-    price: str = ""
-    time_in_force: _Word = ""
+    order_link_id: _Word | None = ""
+    price: str | None = ""
+    time_in_force: _Word | None = ""
     avg_price: str | None = ""
     cum_exec_value: str | None = ""
     cancel_type: _Word | None = ""
@@ -135,7 +135,7 @@ class CoinRow(msgspec.Struct, rename="camel"):
 
 
 class WalletRow(msgspec.Struct, rename="camel"):
-    account_type: str
+    account_type: str = ""
     coin: tuple[CoinRow, ...] = ()
 
 
@@ -387,12 +387,12 @@ def order_report(kind: str, row: OrderRow, instrument: Instrument, market: Marke
         symbol=instrument.symbol,
         event_time_ns=row.updated_time * NS_PER_MS,
         received_ns=received_ns,
-        client_id=row.order_link_id,
+        client_id=row.order_link_id or "",
         venue_id=row.order_id,
         side=side,
         type=_type(kind, row, side, trigger),
         type_text=_type_text(row),
-        time_in_force=TIMES_IN_FORCE.get(row.time_in_force, TimeInForce.OTHER),
+        time_in_force=TIMES_IN_FORCE.get(row.time_in_force or "", TimeInForce.OTHER),
         status=status,
         status_text=row.order_status,
         quantity=quantity,
@@ -525,7 +525,7 @@ def balances(kind: str, rows: Sequence[WalletRow], market: Market) -> tuple[tupl
     """
     found = {}
     for wallet in rows:
-        if wallet.account_type != "UNIFIED":
+        if wallet.account_type not in ("", "UNIFIED"):
             continue
         for row in wallet.coin:
             held = _number(kind, "balance", row.wallet_balance) or wire.ZERO
