@@ -58,7 +58,9 @@ class Order(msgspec.Struct, frozen=True):
         client_id: ours, unique for ever.
         venue_id: the venue's; None until it told us.
         status_text: the venue's own word; "" until it told us.
-        quantity, filled: base units. price: None on market orders. average_price: None before the first fill.
+        quantity, filled: base units. `quantity` is 0 where there is none yet: an order that closes whatever the position is then,
+            and one for contracts whose worth needs a price that nobody told yet.
+        price: None on market orders. average_price: None before the first fill.
         event_time_ns: the venue's time of this state; None until it told us.
         received_ns: our clock when we learned of this state.
         contracts, filled_contracts: what the venue counts where that is not base units; None elsewhere. On inverse contracts

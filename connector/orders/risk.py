@@ -213,6 +213,16 @@ def _amended_quantity(command: AmendOrder, view: RiskView, hook: str) -> Decimal
     return base_units(instrument, command.quantity, price or Decimal(1))
 
 
+def _left(order: Order, view: RiskView, hook: str) -> Decimal:
+    """Base units an open order may still fill; of contracts nobody has told a price of, at the price now."""
+    if order.quantity or not order.contracts:
+        return total((order.quantity, -order.filled))
+    instrument, price = view.instruments.get(order.symbol), order.price or view.prices.get(order.symbol)
+    if instrument is None or price is None:
+        raise RiskRefused(hook, f"what the {order.contracts} contracts of order {order.client_id} come to is not known")
+    return base_units(instrument, total((order.contracts, -(order.filled_contracts or ZERO))), price)
+
+
 def _is_inverse(instrument: Instrument | None) -> bool:
     return instrument is not None and instrument.product is Product.INVERSE
 
@@ -436,7 +446,7 @@ class PositionLimit:
         side = command.side if isinstance(command, PlaceOrder) else amended.side if amended else Side.BUY
         held = view.positions.get(symbol, ZERO)
         waiting = total(
-            total((order.quantity, -order.filled))
+            _left(order, view, self.name)
             for order in view.open_orders.values()
             if order.symbol == symbol and order.side is side and order is not amended and not _only_reduces(order)
         )

@@ -390,13 +390,9 @@ class AccountModel:
         """Payments of funding, by whatever way; each counts once."""
         if not self.is_loaded:  # which were told is not known yet: they are asked for once it is
             return NOTHING
-        told: list[Event] = []
-        for payment in payments:
-            is_new, is_untold = self.funding.take(payment)
-            if is_new:
-                self._day.add_funding(payment)
-            if is_untold:
-                told.append(payment)
+        new, told = self.funding.take_all(payments)
+        for payment in new:
+            self._day.add_funding(payment)
         if told:
             self._announce(tuple(told))
             self._write([MetaRecord(FUNDING, self.funding.kept())])

@@ -1,4 +1,4 @@
-"""Names, groups, frames, routing and readers of the futures' market streams, on the samples of the reference."""
+"""Names, groups, frames, routing and readers of the futures' market streams, on samples in the form of the documents."""
 
 from __future__ import annotations
 

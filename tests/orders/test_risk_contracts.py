@@ -114,6 +114,19 @@ def test_what_only_reduces_passes_the_position_limit_and_is_not_counted_by_it(re
     assert not passes(DailyLoss({"USDT": d(1)}), place(), lost)
 
 
+def test_an_open_order_of_unknown_worth_counts_at_the_price_now_or_stops_the_next():
+    intent = IntentRecord.of(
+        place(INVERSE, type=OrderType.MARKET, price=None), venue="v", client_id="o", at_ns=1, recv_window_ms=1
+    )
+    waiting = {"o": new_record(intent).order}
+    assert waiting["o"].quantity == 0
+    limit = PositionLimit({INVERSE: d("0.3")})  # each comes to 0.2
+    assert passes(limit, place(INVERSE))
+    assert not passes(limit, place(INVERSE), view(open_orders=waiting))
+    assert passes(PositionLimit({INVERSE: d("0.4")}), place(INVERSE), view(open_orders=waiting))
+    assert not passes(PositionLimit({INVERSE: d(9)}), place(INVERSE), view(open_orders=waiting, prices={}))
+
+
 def test_an_order_of_a_batch_in_contracts_is_seen_by_the_next_in_base_units():
     limit = PositionLimit({LINEAR: d("1.5")})
     assert passes(limit, place())

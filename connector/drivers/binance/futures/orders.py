@@ -80,7 +80,7 @@ class Call(NamedTuple):
 
 
 def _calls(futures: Futures) -> dict[str, Call]:
-    """What can be called, of one product. COIN-M has no test of orders, no way to the algo orders but REST, and other weights here and there."""
+    """What can be called, of one product. COIN-M has no test of orders, REST alone for algo orders, and some other weights."""
     v1, coin = f"{futures.root}/v1", futures.contracts
     found = {
         "place": Call("POST", f"{v1}/order", "order.place", 0, 1),

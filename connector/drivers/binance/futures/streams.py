@@ -245,7 +245,12 @@ def _book_ticker(topic: Topic, instrument: Instrument) -> TopicReader:
             bid, bids, ask, asks = data.b, data.B, data.a, data.A
             if data.s != name:
                 raise frames.other("book ticker", name, data.s, frame)
-            if not (frames.side_fits(bid, bids) and frames.side_fits(ask, asks)):
+            if not (
+                SMALLEST <= bid <= LARGEST
+                and SMALLEST <= bids <= LARGEST
+                and SMALLEST <= ask <= LARGEST
+                and SMALLEST <= asks <= LARGEST
+            ) and not (frames.side_fits(bid, bids) and frames.side_fits(ask, asks)):
                 raise frames.out_of_range("book ticker", frame)
             return BookTicker(
                 venue,
