@@ -650,7 +650,7 @@ class Private:
             raise VenueError(10001, "Illegal category")
         return {"list": [], "nextPageCursor": "", "category": p.category()}
 
-    position_list = _only_contracts
+    position_list = symbol_info = _only_contracts
 
     def _no_contracts(self, account: Account, p: Params) -> Any:
         raise VenueError(10001, "Illegal category")
