@@ -90,7 +90,7 @@ def exact(levels: Iterable[RawLevel]) -> tuple[Level, ...]:
     """
     try:
         return tuple(_exact(price, quantity) for price, quantity in levels)
-    except (AttributeError, TypeError, ValueError) as malformed:
+    except (ArithmeticError, AttributeError, TypeError, ValueError) as malformed:
         raise WireFormatError("book level", f"not a pair of texts: {malformed}") from malformed
 
 
