@@ -6,7 +6,7 @@ PY     := $(BIN)/python
 SOURCES := $(shell find connector -name '*.py' -o -name py.typed 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check unit bench docs e2e-test clean faults kills orders
+.PHONY: help setup demo test check unit bench docs e2e-test clean faults kills orders across storm
 
 help:  ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -57,6 +57,12 @@ kills: setup  ## kill -9 of trading processes, KILLS=500 of them, then the ledge
 
 orders: setup  ## ORDERS=100000 orders with every fault, against the far side's ledger: build/orders.json
 	$(PY) tests/faults/orders.py --orders $(or $(ORDERS),100000) $(ORDERS_ARGS)
+
+across: setup  ## ten minutes of consolidated books over two venues, equal to the merge of the simulators' own at every step
+	$(PY) tests/faults/consolidated.py --minutes $(or $(MINUTES),10)
+
+storm: setup  ## one of two venues in a crash storm: what the other loses, and how late it gets
+	$(PY) tests/faults/two_venues.py
 
 clean:  ## remove everything the other targets made
 	rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -8,7 +8,8 @@
             print(trade.time, trade.side.value, trade.price, trade.quantity)
 
 These names are the public interface; everything else may change between minor versions. `connector.supervision`,
-`connector.testing`, `connector.simulator`, `connector.history` and `connector.domain` are public packages of their own.
+`connector.testing`, `connector.simulator`, `connector.history`, `connector.aggregate` and `connector.domain` are public packages
+of their own.
 """
 
 from connector.client import Connector

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,7 @@ from connector.clock import Clock, ClockOffset
 from connector.domain.credentials import Credentials
 from connector.drivers.contract import Driver
 from connector.drivers.registry import find_driver
-from connector.errors import Unsupported
+from connector.errors import SettingsError, Unsupported
 from connector.settings import ConnectorSettings, VenueSettings
 from connector.store.memory import MemoryStore
 from connector.supervision import ChildSpec, OnLimit, SupervisorSpec
@@ -33,7 +33,7 @@ from connector.venue.rest import HttpPort
 from connector.venue.trading import Trading
 from connector.venue.wall import WallWatch
 
-__all__ = ["Assembly", "Parts", "assemble"]
+__all__ = ["Assembly", "Parts", "assemble", "with_drivers"]
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,23 @@ def real_parts(clock: Clock) -> Parts:
         private_links=lambda settings: links_for(settings.transport, clock=clock, dialer=dialer),
         close=close,
     )
+
+
+def with_drivers(parts: Parts, drivers: Iterable[Driver]) -> Parts:
+    """The same parts, with drivers an engine brought; they are found before shipped ones of the same name.
+
+    Raises:
+        SettingsError: one of them is no Driver, or two have one name.
+    """
+    brought: dict[str, Driver] = {}
+    for driver in drivers:
+        if not isinstance(driver, Driver):
+            raise SettingsError(f"drivers holds {driver!r:.60}; expected Driver values, of connector.drivers.contract.")
+        if driver.name in brought:
+            raise SettingsError(f"two drivers are called {driver.name!r}; venues find theirs by name.")
+        brought[driver.name] = driver
+    shipped = parts.driver
+    return replace(parts, driver=lambda name: brought[name] if name in brought else shipped(name))
 
 
 def _recording_ended(venue: str, failure: OSError) -> None:

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any
 
-from connector.assembly import Assembly, Parts, assemble, real_parts
+from connector.assembly import Assembly, Parts, assemble, real_parts, with_drivers
 from connector.clock import Clock, SystemClock
 from connector.domain.queries import Query
 from connector.domain.symbols import Symbol
 from connector.domain.topics import TopicKind
+from connector.drivers.contract import Driver
 from connector.errors import NotConnected, SettingsError
 from connector.settings import ConnectorSettings, VenueSettings
 from connector.supervision import StableRef, StopReport, Tree, start_tree
@@ -33,6 +34,7 @@ class Connector:
 
     Args:
         venues: names of exchanges, or VenueSettings; or a whole ConnectorSettings.
+        drivers: of your own, beside those that come with the library; found by name, before shipped ones.
         clock, parts, runtime, on_event: replaced in tests; see `connector.testing`.
 
     Raises:
@@ -43,6 +45,7 @@ class Connector:
         self,
         venues: ConnectorSettings | Iterable[VenueSettings | str],
         *,
+        drivers: Iterable[Driver] = (),
         clock: Clock | None = None,
         parts: Parts | None = None,
         runtime: Any = None,
@@ -55,7 +58,7 @@ class Connector:
         self.settings = venues
         self._clock = clock or SystemClock()
         self._runtime, self._on_event = runtime, on_event
-        self._parts = parts or real_parts(self._clock)
+        self._parts = with_drivers(parts or real_parts(self._clock), drivers)
         self._assembly: Assembly = assemble(venues, self._clock, self._parts)
         self._tree: Tree | None = None
         self._report: StopReport | None = None

@@ -11,7 +11,7 @@
 Only names; nothing is decided here.
 """
 
-from connector.domain.account import Balance
+from connector.domain.account import Balance, FundingPayment, MarginMode, Position, PositionMode, PositionSide
 from connector.domain.commands import (
     AmendOrder,
     CancelAll,
@@ -24,9 +24,14 @@ from connector.domain.commands import (
     PlaceOrder,
     PlaceOrderList,
     SelfTrade,
+    SetLeverage,
+    SetMarginMode,
+    SetPositionMode,
+    TriggerPrice,
 )
+from connector.domain.contracts import base_units, contracts_for, notional, profit
 from connector.domain.credentials import Credentials
-from connector.domain.orders import Fill, Order, OrderStatus, OrderType, TimeInForce
+from connector.domain.orders import Fill, FillKind, Order, OrderStatus, OrderType, TimeInForce
 from connector.orders.filters import FilterRefused
 from connector.orders.risk import (
     DailyLoss,
@@ -56,7 +61,10 @@ __all__ = [
     "DailyLoss",
     "Evidence",
     "Fill",
+    "FillKind",
     "FilterRefused",
+    "FundingPayment",
+    "MarginMode",
     "MaxOrderSize",
     "MaxOrderValue",
     "MemoryStore",
@@ -71,18 +79,29 @@ __all__ = [
     "PlaceBatch",
     "PlaceOrder",
     "PlaceOrderList",
+    "Position",
     "PositionLimit",
+    "PositionMode",
+    "PositionSide",
     "PriceCollar",
     "ReleaseKillSwitch",
     "RiskHook",
     "RiskRefused",
     "RiskView",
     "SelfTrade",
+    "SetLeverage",
+    "SetMarginMode",
+    "SetPositionMode",
     "SqliteStore",
     "Store",
     "StoreFailed",
     "SymbolAllowList",
     "ThrowKillSwitch",
     "TimeInForce",
+    "TriggerPrice",
+    "base_units",
+    "contracts_for",
     "load_credentials",
+    "notional",
+    "profit",
 ]

@@ -1,6 +1,6 @@
 """Immutable values everything else is made of. Imports nothing of the library but `errors`; does nothing by itself."""
 
-from connector.domain.account import Balance, Position, PositionSide
+from connector.domain.account import Balance, FundingPayment, MarginMode, Position, PositionMode, PositionSide
 from connector.domain.instruments import Instrument, InstrumentStatus, InstrumentTable
 from connector.domain.market import (
     AggTrade,
@@ -10,16 +10,20 @@ from connector.domain.market import (
     BookUpdate,
     Candle,
     Freshness,
+    FundingRate,
     Gap,
     Level,
+    Liquidation,
     MarketEvent,
+    MarkPrice,
+    OpenInterest,
     OrderBook,
     Price,
     Side,
     Ticker,
     Trade,
 )
-from connector.domain.orders import Fill, Order, OrderStatus, OrderType, TimeInForce
+from connector.domain.orders import Fill, FillKind, Order, OrderStatus, OrderType, TimeInForce
 from connector.domain.symbols import Product, Symbol
 from connector.domain.topics import Topic, TopicKind
 
@@ -32,18 +36,26 @@ __all__ = [
     "BookUpdate",
     "Candle",
     "Fill",
+    "FillKind",
     "Freshness",
+    "FundingPayment",
+    "FundingRate",
     "Gap",
     "Instrument",
     "InstrumentStatus",
     "InstrumentTable",
     "Level",
+    "Liquidation",
+    "MarginMode",
+    "MarkPrice",
     "MarketEvent",
+    "OpenInterest",
     "Order",
     "OrderBook",
     "OrderStatus",
     "OrderType",
     "Position",
+    "PositionMode",
     "PositionSide",
     "Price",
     "Product",

@@ -45,7 +45,11 @@ class PriceFilter(msgspec.Struct, frozen=True, tag="price"):
 
 
 class AmountFilter(msgspec.Struct, frozen=True, tag="amount"):
-    """Quantities lie in [minimum, maximum] and are multiples of `step`. `market_only`: binds market orders, in addition."""
+    """Quantities lie in [minimum, maximum] and are multiples of `step`. `market_only`: binds market orders, in addition.
+
+    They count what the venue's orders count: contracts of `Instrument.contract_size`. Where that is 1 and the product is not
+    inverse, which is so on spot, these are base units.
+    """
 
     minimum: Decimal | None
     maximum: Decimal | None
@@ -54,13 +58,18 @@ class AmountFilter(msgspec.Struct, frozen=True, tag="amount"):
 
 
 class NotionalFilter(msgspec.Struct, frozen=True, tag="notional"):
-    """price x quantity lies in [minimum, maximum]; each bound says whether it binds market orders too."""
+    """What an order is worth in the quote asset lies in [minimum, maximum]; each bound says whether it binds market orders too.
+
+    Attributes:
+        reduce_only_exempt: `minimum` does not bind orders that can only make a position smaller.
+    """
 
     minimum: Decimal | None
     maximum: Decimal | None
     minimum_binds_market: bool
     maximum_binds_market: bool
     average_minutes: int = 0
+    reduce_only_exempt: bool = False
 
 
 class PriceBandFilter(msgspec.Struct, frozen=True, tag="price_band"):
@@ -107,7 +116,8 @@ class Instrument(msgspec.Struct, frozen=True):
         status_text: the venue's own word for `status`.
         base_decimals, quote_decimals: digits after the point the venue keeps of each asset.
         order_types: the venue's words.
-        contract_size: base units (linear) or quote units (inverse) per contract; 1 on spot.
+        contract_size: base units (linear) or quote units (inverse) per contract; 1 on spot, and where a linear venue counts base
+            units. See `domain.contracts`.
     """
 
     venue: str
@@ -132,6 +142,7 @@ class Instrument(msgspec.Struct, frozen=True):
 
     @property
     def quantity_step(self) -> Decimal | None:
+        """As of AmountFilter: in contracts where the venue counts those."""
         return next((f.step for f in self.filters if isinstance(f, AmountFilter) and not f.market_only), None)
 
 

@@ -100,14 +100,18 @@ class AggTrade(_Timed, frozen=True):
 class Ticker(_Timed, frozen=True):
     """Statistics of the last 24 hours.
 
-    Thirteen fields every venue gives in some form; `price_change` and the rest are None where a venue has none.
+    Fields every venue gives in some form; `price_change` and the rest are None where a venue has none.
+
+    Attributes:
+        bid, bid_quantity, ask, ask_quantity: None where the venue's statistics come without best prices.
+        mark, index, funding_rate, next_funding_ns: as of `MarkPrice`, on contracts whose venue tells them here.
     """
 
     last: Decimal
-    bid: Decimal
-    bid_quantity: Decimal
-    ask: Decimal
-    ask_quantity: Decimal
+    bid: Decimal | None
+    bid_quantity: Decimal | None
+    ask: Decimal | None
+    ask_quantity: Decimal | None
     open: Decimal
     high: Decimal
     low: Decimal
@@ -120,6 +124,10 @@ class Ticker(_Timed, frozen=True):
     trade_count: int | None = None
     open_time_ns: int | None = None
     close_time_ns: int | None = None
+    mark: Decimal | None = None
+    index: Decimal | None = None
+    funding_rate: Decimal | None = None
+    next_funding_ns: int | None = None
 
 
 class BookTicker(_Timed, frozen=True):

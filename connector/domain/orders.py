@@ -58,11 +58,14 @@ class Order(msgspec.Struct, frozen=True):
         client_id: ours, unique for ever.
         venue_id: the venue's; None until it told us.
         status_text: the venue's own word; "" until it told us.
-        quantity, filled: base units. price: None on market orders. average_price: None before the first fill.
+        quantity, filled: base units. `quantity` is 0 where there is none yet: an order that closes whatever the position is then,
+            and one for contracts whose worth needs a price that nobody told yet.
+        price: None on market orders. average_price: None before the first fill.
         event_time_ns: the venue's time of this state; None until it told us.
         received_ns: our clock when we learned of this state.
         contracts, filled_contracts: what the venue counts where that is not base units; None elsewhere. On inverse contracts
             these are exact, `quantity` is their worth at `price` and `filled` what the fills come to.
+        in_contracts: it was placed in contracts, so the quantity of an amend is in contracts too.
     """
 
     venue: str
@@ -85,6 +88,7 @@ class Order(msgspec.Struct, frozen=True):
     filled_contracts: Decimal | None = None
     reduce_only: bool = False
     position_side: PositionSide = PositionSide.NET
+    in_contracts: bool = False
 
 
 class FillKind(enum.Enum):

@@ -115,7 +115,8 @@ class CancelAnswer:
     """A 2xx answer to a cancel: what the venue says the order ended as.
 
     Attributes:
-        report: None where `OrderRules.ack_is_receipt`.
+        report: None where `OrderRules.ack_is_receipt`, and where the venue answers so to cancels of this kind of order: the
+            cancel was taken, and the private stream or a question tells how the order ended.
         others: orders of the same list that ended with it.
     """
 
@@ -211,7 +212,7 @@ class TradeLanguage(Protocol):
         """`client_id`: the order that was meant, for venues that answer with every order of its list."""
 
     def read_amended(self, response: HttpResponse, instrument: Instrument) -> OrderReport | None:
-        """None where `OrderRules.ack_is_receipt`."""
+        """None where `OrderRules.ack_is_receipt`, and where the venue answers that it was so already: ask for the order."""
 
     def read_order(self, response: HttpResponse, instrument: Instrument) -> OrderReport | None:
         """None when the venue says that it knows no such order: not proof by itself, see `OrderRules.visible_after_s`."""
@@ -376,7 +377,11 @@ class PrivateLanguage(Protocol):
 
 
 class SessionLanguage(PrivateLanguage, Protocol):
-    """Orders by request and reply over one WebSocket; the account's events too, where `Driver.events` is None."""
+    """Orders by request and reply over one WebSocket; the account's events too, where `Driver.events` is None.
+
+    A method that builds a request raises Unsupported for what this connection does not take: that goes by REST, even while the
+    session is up.
+    """
 
     def place(
         self, request_id: str, order: PlaceOrder, client_id: str, instrument: Instrument, auth: Auth, now_ms: int

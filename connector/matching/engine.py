@@ -304,6 +304,11 @@ class MatchingEngine:
         taker.status = OrderStatus.FILLED
         return Outcome(taker, fills, [self._change(maker.side, maker.price, level.total)])
 
+    def number_trade(self) -> int:
+        """Take a trade's number for one that happens outside the book."""
+        self._next_trade_id += 1
+        return self._next_trade_id - 1
+
     def order(self, order_id: int) -> Order | None:
         """The open order with that id, if any."""
         return self._open.get(order_id)

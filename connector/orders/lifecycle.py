@@ -8,6 +8,8 @@ the evidence, which is a diary, keeps the order of arrival.
 What holds:
 - The newest report rules: a final one before one that is not, then the larger filled quantity, then the version, then the
   venue's time. Anything older changes nothing; a fill it carries still counts.
+- Amounts are counted in order units: contracts where the venue counts those, else base units. A venue that counts contracts tells
+  them in every report and fill, so contracts are never compared with base units, which are rounded on inverse contracts.
 - A fill counts exactly once, by trade id. The filled quantity is the largest the venue named, or the sum of the fills where
   that is more: late fills after a cancel count, and the status stays final.
 - A final status never becomes an open one. If the venue contradicts itself, or an order appears that was concluded never to
@@ -27,12 +29,13 @@ from decimal import Decimal
 
 import msgspec
 
+from connector.domain.account import FundingPayment, Position, PositionSide
 from connector.domain.commands import AmendOrder, CancelOrder, Evidence, PlaceOrder
 from connector.domain.facts import OrderReport
-from connector.domain.orders import Fill, Order, OrderStatus, OrderType, TimeInForce
-from connector.domain.symbols import Symbol
+from connector.domain.orders import Fill, FillKind, Order, OrderStatus, OrderType, TimeInForce
+from connector.domain.symbols import Product, Symbol
 from connector.errors import ConnectorBug
-from connector.orders.rounding import ZERO, average, product, total
+from connector.orders.rounding import ZERO, average, harmonic_average, product, total
 
 __all__ = [
     "Alarm",
@@ -47,6 +50,7 @@ __all__ = [
     "can_transition",
     "contradicts",
     "explain",
+    "fill_units",
     "new_record",
     "note",
     "record_of_report",
@@ -84,6 +88,7 @@ class IntentRecord(msgspec.Struct, frozen=True, kw_only=True, tag="intent"):
         timestamp_ms: the request's, in the venue's time, where it was known when this was written; after a crash, one that
             was not known counts as the venue's time of the restart, see `outcomes.Pending.resumed`.
         list_id: the client id of the order list it is part of.
+        base_quantity: what an order placed in contracts comes to in base units, as far as that was known when it was written.
     """
 
     venue: str
@@ -96,6 +101,7 @@ class IntentRecord(msgspec.Struct, frozen=True, kw_only=True, tag="intent"):
     place: PlaceOrder | None = None
     cancel: CancelOrder | None = None
     amend: AmendOrder | None = None
+    base_quantity: Decimal | None = None
 
     @classmethod
     def of(
@@ -108,6 +114,7 @@ class IntentRecord(msgspec.Struct, frozen=True, kw_only=True, tag="intent"):
         recv_window_ms: int,
         timestamp_ms: int | None = None,
         list_id: str | None = None,
+        base_quantity: Decimal | None = None,
     ) -> IntentRecord:
         """The intent of one command about the order `client_id`."""
         return cls(
@@ -121,6 +128,7 @@ class IntentRecord(msgspec.Struct, frozen=True, kw_only=True, tag="intent"):
             place=command if isinstance(command, PlaceOrder) else None,
             cancel=command if isinstance(command, CancelOrder) else None,
             amend=command if isinstance(command, AmendOrder) else None,
+            base_quantity=base_quantity,
         )
 
     @property
@@ -153,10 +161,12 @@ class OrderRecord(msgspec.Struct, frozen=True, kw_only=True, tag="order"):
         intent: None for an order that is not ours or whose intent was lost.
         newest: the newest report; None before the first.
         named: the newest report with a status known here: `newest` itself unless its status is unknown.
-        reported: the largest filled quantity any report named.
+        reported: the largest filled amount any report named, in order units.
+        reported_filled: the same in base units, as the venue worked it out; None where `reported` is in base units itself.
         verdict: a refusal; None once the venue reported the order after all.
         fills: each once, in the order of their trade ids. May lack some, see `missing`.
         filled, quote: exact sums over `fills`: base units, and price x quantity.
+        counted: the exact sum over `fills` in order units.
         evidence: how all this is known, in order of arrival.
     """
 
@@ -170,6 +180,8 @@ class OrderRecord(msgspec.Struct, frozen=True, kw_only=True, tag="order"):
     filled: Decimal = ZERO
     quote: Decimal = ZERO
     evidence: tuple[Evidence, ...] = ()
+    reported_filled: Decimal | None = None
+    counted: Decimal = ZERO
 
     @property
     def client_id(self) -> str:
@@ -191,8 +203,8 @@ class OrderRecord(msgspec.Struct, frozen=True, kw_only=True, tag="order"):
 
     @property
     def missing(self) -> Decimal:
-        """Base units the venue said were filled and no fill is here for: ask for the fills while it is not 0."""
-        return total((self.order.filled, -self.filled))
+        """Order units the venue said were filled and no fill is here for: ask for the fills while it is not 0."""
+        return total((max(self.reported, self.counted), -self.counted))
 
     @property
     def fees(self) -> dict[str, Decimal]:
@@ -212,12 +224,13 @@ class OrderRecord(msgspec.Struct, frozen=True, kw_only=True, tag="order"):
 class AlarmKind(enum.Enum):
     """UNKNOWN_STATUS: a word of the venue not known here. CORRECTED: a final status was wrong or the venue changed its mind.
 
-    OVERFILLED: the fills add up to more than the order's quantity.
+    OVERFILLED: the fills add up to more than the order's quantity. FORCED: the venue closed a position of ours, or a part.
     """
 
     UNKNOWN_STATUS = "unknown_status"
     CORRECTED = "corrected"
     OVERFILLED = "overfilled"
+    FORCED = "forced"
 
 
 class Alarm(msgspec.Struct, frozen=True):
@@ -228,8 +241,8 @@ class Alarm(msgspec.Struct, frozen=True):
     text: str
 
 
-Event = Fill | Order | Alarm
-"""What a change is told as: fills before the state of the order they led to, alarms last."""
+Event = Fill | Order | Alarm | Position | FundingPayment
+"""What a change is told as: fills before the state of the order they led to, alarms last. Positions and funding: of contracts."""
 
 # ---------------------------------------------------------------- beginnings
 
@@ -257,11 +270,22 @@ def new_record(intent: IntentRecord) -> OrderRecord:
         time_in_force=command.time_in_force or TimeInForce.GTC,
         status=_S.UNKNOWN,
         status_text="",
-        quantity=ZERO if command.quantity is None else command.quantity,
+        quantity=_meant(intent),
         filled=ZERO,
         price=command.price,
+        contracts=command.contracts,
+        filled_contracts=None if command.contracts is None else ZERO,
+        reduce_only=command.reduce_only,
+        position_side=command.position_side,
+        in_contracts=command.contracts is not None,
     )
     return OrderRecord(order=order, intent=intent)
+
+
+def _meant(intent: IntentRecord) -> Decimal:
+    """Base units, as far as they are known before the venue tells them."""
+    quantity = None if intent.place is None else intent.place.quantity
+    return quantity or intent.base_quantity or ZERO
 
 
 def record_of_report(
@@ -283,6 +307,7 @@ def record_of_report(
         quantity=report.quantity,
         filled=ZERO,
         price=report.price,
+        position_side=report.position_side,
     )
     return apply_report(OrderRecord(order=order), report, source=source, recovered=recovered)
 
@@ -313,7 +338,8 @@ def apply_report(
         )
         events += fresh
         report = msgspec.structs.replace(report, fill=None)
-    newest, named, reported = changed.newest, changed.named, max(changed.reported, report.filled)
+    newest, named = changed.newest, changed.named
+    reported, reported_filled = max(_reported(changed), _filled_units(report))
     if newest is None or _is_newer(report, newest):
         newest = report
     if report.status is not None and (named is None or _is_newer(report, named)):
@@ -322,10 +348,17 @@ def apply_report(
     if (
         newest is not changed.newest
         or named is not changed.named
-        or reported != changed.reported
+        or (reported, reported_filled) != _reported(changed)
         or verdict is not None
     ):
-        changed = msgspec.structs.replace(changed, newest=newest, named=named, reported=reported, verdict=None)
+        changed = msgspec.structs.replace(
+            changed,
+            newest=newest,
+            named=named,
+            reported=reported,
+            reported_filled=None if reported_filled == reported else reported_filled,
+            verdict=None,
+        )
     if changed is record:
         return record, ()
     return _settled(record, changed, events, source, recovered)
@@ -410,6 +443,7 @@ def restored(record: OrderRecord, fills: Iterable[Fill], evidence: Iterable[Evid
         fills=tuple(kept),
         filled=total(fill.quantity for fill in kept),
         quote=total(product(fill.price, fill.quantity) for fill in kept),
+        counted=total(map(fill_units, kept)),
         verdict=None if kept else record.verdict,
         evidence=tuple(evidence),
     )
@@ -429,13 +463,28 @@ def _require_same(record: OrderRecord, symbol: Symbol, client_id: str, venue_id:
         )
 
 
+def fill_units(fill: Fill) -> Decimal:
+    """How much was filled, in order units."""
+    return fill.quantity if fill.contracts is None else fill.contracts
+
+
+def _filled_units(report: OrderReport) -> tuple[Decimal, Decimal]:
+    """(order units, base units) filled."""
+    return (report.filled if report.filled_contracts is None else report.filled_contracts), report.filled
+
+
+def _reported(record: OrderRecord) -> tuple[Decimal, Decimal]:
+    return record.reported, record.reported if record.reported_filled is None else record.reported_filled
+
+
 def _is_newer(one: OrderReport, other: OrderReport) -> bool:
     """Whether `one` replaces `other`: a total order, so that the newest of a set is the same however it arrived."""
     one_final, other_final = _is_final(one), _is_final(other)
     if one_final != other_final:
         return one_final
-    if one.filled != other.filled:
-        return one.filled > other.filled
+    (one_filled, _), (other_filled, _) = _filled_units(one), _filled_units(other)
+    if one_filled != other_filled:
+        return one_filled > other_filled
     if one.version is not None and other.version is not None and one.version != other.version:
         return one.version > other.version
     one_ns, other_ns = one.event_time_ns or 0, other.event_time_ns or 0
@@ -456,6 +505,8 @@ def _detail(report: OrderReport) -> tuple[object, ...]:
         report.working,
         report.status_text,
         -report.quantity,
+        report.filled,
+        report.contracts if report.contracts is not None else Decimal(-1),
         report.price if report.price is not None else Decimal(-1),
         -report.received_ns,
         report.venue_id,
@@ -469,16 +520,22 @@ def _trade_key(fill: Fill) -> tuple[int, str]:
 
 
 def _fill_rank(fill: Fill) -> tuple[object, ...]:
-    """Of two copies of one fill the smaller is kept: fee told, as it happened, first learned; the rest only breaks ties."""
+    """Of two copies of one fill the smaller is kept: fee and profit told, as it happened, first learned; then ties."""
     return (
         fill.fee_asset is None,
+        fill.realized is None,
         fill.recovered,
         fill.received_ns,
         fill.event_time_ns,
         fill.price,
         fill.quantity,
+        fill_units(fill),
         fill.fee,
     )
+
+
+def _kind_rank(kind: FillKind) -> tuple[bool, str]:
+    return kind is not FillKind.TRADE, kind.value
 
 
 def _with_fill(record: OrderRecord, fill: Fill) -> tuple[OrderRecord, list[Event]]:
@@ -487,57 +544,84 @@ def _with_fill(record: OrderRecord, fill: Fill) -> tuple[OrderRecord, list[Event
         fill = msgspec.structs.replace(fill, client_id=record.client_id)
     at = bisect_left(fills, _trade_key(fill), key=_trade_key)
     if at < len(fills) and fills[at].trade_id == fill.trade_id:
-        if _fill_rank(fill) >= _fill_rank(fills[at]):
+        best = min(fill, fills[at], key=_fill_rank)
+        kind = max(fill.kind, fills[at].kind, key=_kind_rank)  # lists of executions do not tell what was forced
+        if best.kind is not kind:
+            best = msgspec.structs.replace(best, kind=kind)
+        if best == fills[at]:
             return record, []
-        fills = (*fills[:at], fill, *fills[at + 1 :])
+        fills = (*fills[:at], best, *fills[at + 1 :])
         filled = total(each.quantity for each in fills)
         quote = total(product(each.price, each.quantity) for each in fills)
-        return msgspec.structs.replace(record, fills=fills, filled=filled, quote=quote), []
+        counted = total(map(fill_units, fills))
+        return msgspec.structs.replace(record, fills=fills, filled=filled, quote=quote, counted=counted), []
     return msgspec.structs.replace(
         record,
         fills=(*fills[:at], fill, *fills[at:]),
         filled=total((record.filled, fill.quantity)),
         quote=total((record.quote, product(fill.price, fill.quantity))),
+        counted=total((record.counted, fill_units(fill))),
     ), [fill]
 
 
 def _derived(record: OrderRecord) -> Order:
     """The public view of a record: a function of everything in it but the evidence."""
     before, newest, named = record.order, record.newest, record.named
-    filled = max(record.reported, record.filled)
+    filled = record.filled if record.counted >= record.reported else _reported(record)[1]
+    is_filled = record.counted > 0 or record.reported > 0
     if named is not None and named.status is not None:
         status = named.status
-        if status is _S.NEW and filled:
+        if status is _S.NEW and is_filled:
             status = _S.PARTIALLY_FILLED
-    elif filled:
+    elif is_filled:
         status = _S.PARTIALLY_FILLED
     else:
         status = _S.UNKNOWN if record.verdict is None else _S.REJECTED
     last = record.fills[-1] if record.fills else None
     told = [each for each in (newest, last) if each is not None]
     wanted = None if record.intent is None else record.intent.place
-    quantity, price = (None, None) if wanted is None else (wanted.quantity, wanted.price)
+    price = None if wanted is None else wanted.price
+    contracts = None if wanted is None else wanted.contracts
+    if newest is not None and newest.contracts is not None:
+        contracts = newest.contracts
+    counts_contracts = contracts is not None or any(fill.contracts is not None for fill in record.fills)
     told_at_ns = before.received_ns if record.verdict is None else record.verdict.at_ns
     return msgspec.structs.replace(
         before,
         status=status,
         status_text="" if newest is None else newest.status_text,
-        quantity=(newest is not None and newest.quantity) or quantity or ZERO,
+        quantity=(newest is not None and newest.quantity) or (ZERO if record.intent is None else _meant(record.intent)),
         price=price if newest is None or newest.price is None else newest.price,
         time_in_force=before.time_in_force if newest is None else newest.time_in_force,
         filled=filled,
         average_price=_average(record, filled),
+        contracts=contracts,
+        filled_contracts=max(record.reported, record.counted) if counts_contracts else None,
+        reduce_only=before.reduce_only or (newest is not None and newest.reduce_only),
+        position_side=_position_side(before, newest),
         venue_id=next((each.venue_id for each in told if each.venue_id), None),
         event_time_ns=max((each.event_time_ns for each in told if each.event_time_ns is not None), default=None),
         received_ns=max((each.received_ns for each in told), default=told_at_ns),
     )
 
 
+def _position_side(before: Order, newest: OrderReport | None) -> PositionSide:
+    """As the venue tells it; what was meant where it tells none."""
+    if newest is None or newest.position_side is PositionSide.NET:
+        return before.position_side
+    return newest.position_side
+
+
 def _average(record: OrderRecord, filled: Decimal) -> Decimal | None:
-    """Exact quote over filled: from the fills when all are here, else from the venue's own sum; None while neither is known."""
+    """Exact quote over filled: from the fills when all are here, else from the venue's own sum; None while neither is known.
+
+    Of inverse contracts every one is as much quote, so contracts weigh, not base units, and their size does not count.
+    """
     if not filled:
         return None
-    if record.filled == filled:
+    if record.counted and record.counted >= record.reported:
+        if record.symbol.product is Product.INVERSE:
+            return harmonic_average((fill_units(fill), fill.price) for fill in record.fills)
         return average(record.quote, filled)
     newest = record.newest
     if newest is not None and newest.filled == filled and newest.quote_filled is not None:
@@ -551,7 +635,13 @@ def _same_to_the_outside(one: Order, other: Order) -> bool:
 
 def _differ_by_a_fill_only(one: Order, other: Order) -> bool:
     return _same_to_the_outside(
-        msgspec.structs.replace(one, filled=other.filled, average_price=other.average_price, recovered=other.recovered),
+        msgspec.structs.replace(
+            one,
+            filled=other.filled,
+            filled_contracts=other.filled_contracts,
+            average_price=other.average_price,
+            recovered=other.recovered,
+        ),
         other,
     )
 
@@ -568,8 +658,10 @@ def _settled(
     is_more_of_the_same = bool(events) and _differ_by_a_fill_only(before.order, order)
     events.append(order)
     old, new = before.order, order
+    (old_filled, _), (new_filled, whole) = _amounts(old), _amounts(new)
+    unit = " contracts" if new.contracts is not None else ""
     text = (
-        f"{new.status.value}{f' ({new.status_text})' if new.status_text else ''}, {new.filled} of {new.quantity} filled"
+        f"{new.status.value}{f' ({new.status_text})' if new.status_text else ''}, {new_filled} of {whole}{unit} filled"
     )
     if not is_more_of_the_same:  # the fill itself is listed by `explain`
         changed = note(changed, Evidence(new.received_ns, source, text))
@@ -581,9 +673,16 @@ def _settled(
     if changed.newest is not changed.named and changed.newest is not before.newest:
         told = f"the venue's status {new.status_text!r} is not known; the order stays {new.status.value}"
         alarms.append(Alarm(AlarmKind.UNKNOWN_STATUS, new.client_id, told))
-    if new.quantity and new.filled > new.quantity >= old.filled:
-        told = f"{new.filled} is filled of an order of {new.quantity}"
+    if whole and new_filled > whole >= old_filled:
+        told = f"{new_filled} is filled of an order of {whole}{unit}"
         alarms.append(Alarm(AlarmKind.OVERFILLED, new.client_id, told))
     for alarm in alarms:
         changed = note(changed, Evidence(new.received_ns, source, alarm.text))
     return changed, (*events, *alarms)
+
+
+def _amounts(order: Order) -> tuple[Decimal, Decimal]:
+    """(filled, whole quantity) in order units."""
+    if order.contracts is None:
+        return order.filled, order.quantity
+    return order.filled_contracts or ZERO, order.contracts

@@ -15,7 +15,8 @@ What holds:
 - A receipt, where that is all a venue answers, is no more than that: the order is waited and asked for like a lost one.
 - A refusal that says the client id is in use proves that the order exists: ids are ours and unique. It is asked for.
 - A cancel is done when the venue reports the order final, with its filled quantity. "Not open" is a reason to ask.
-- An amend is done when the venue reports the new quantity; the old one counts only when asked after the amend could arrive.
+- An amend is done when the venue reports the new quantity and price; the old ones count only when asked after the amend could
+  arrive. Quantities are compared in what the venue counts, since base units of inverse contracts are rounded.
 - There is no decision to send an order or an amend again. A cancel is sent again only after the venue, asked since, said that
   the order is still open: ids are never used twice, so two cancels do no more than one.
 
@@ -30,9 +31,12 @@ from typing import assert_never
 
 import msgspec
 
-from connector.domain.commands import OutcomeKind
+from connector.domain.commands import AmendOrder, OutcomeKind
+from connector.domain.contracts import amended_contracts
 from connector.domain.facts import OrderReport
-from connector.domain.orders import OrderStatus
+from connector.domain.instruments import Instrument
+from connector.domain.orders import Order, OrderStatus
+from connector.domain.symbols import Product
 from connector.domain.times import NS_PER_S
 from connector.orders.lifecycle import IntentRecord
 
@@ -63,6 +67,7 @@ __all__ = [
     "Seen",
     "SettledAs",
     "StillUnknown",
+    "Wanted",
     "decide",
     "learn",
 ]
@@ -266,6 +271,37 @@ class SettledAs(msgspec.Struct, frozen=True):
 Decision = Ask | StillUnknown | CancelAgain | SettledAs
 
 
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """What an amend asks for. Parts that are None stay as they are.
+
+    Attributes:
+        quantity: base units. contracts: where the venue counts those; never both.
+    """
+
+    quantity: Decimal | None = None
+    contracts: Decimal | None = None
+    price: Decimal | None = None
+
+    @classmethod
+    def of(cls, amend: AmendOrder, current: Order, instrument: Instrument) -> Wanted:
+        """What an amend of an order as it is now asks for."""
+        quantity = amend.quantity
+        if quantity is None:
+            return cls(price=amend.price)
+        if not current.in_contracts and instrument.contract_size == 1 and instrument.product is not Product.INVERSE:
+            return cls(quantity=quantity, price=amend.price)
+        return cls(contracts=amended_contracts(amend, current, instrument), price=amend.price)
+
+    def is_met_by(self, report: OrderReport) -> bool:
+        """Whether the venue reports the order as it was wanted."""
+        counted = report.quantity if report.contracts is None else report.contracts
+        return (
+            (self.quantity is None or report.quantity == self.quantity)
+            and (self.contracts is None or counted == self.contracts)
+            and (self.price is None or report.price == self.price)
+        )
+
+
 class Pending(msgspec.Struct, frozen=True, kw_only=True):
     """One command that was sent, or may have been: made by `Pending.of` as it is sent, by `Pending.resumed` after a restart.
 
@@ -273,7 +309,7 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
         sent_ns: our clock when it was sent.
         provable_after_ms: the venue's time after which the request can no longer take effect, and an order it made would be
             found: only a question asked later can prove that nothing happened.
-        wanted: an amend's new quantity.
+        wanted: an amend's new quantity and price.
     """
 
     kind: CommandKind
@@ -281,7 +317,7 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
     sent_ns: int
     provable_after_ms: float
     pace: Pace = PACE
-    wanted: Decimal | None = None
+    wanted: Wanted | None = None
 
     settled: SettledAs | None = None
     lost: str = ""
@@ -316,7 +352,7 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
         recv_window_ms: int,
         backend_s: float,
         visible_after_s: float,
-        wanted: Decimal | None = None,
+        wanted: Wanted | None = None,
         pace: Pace = PACE,
     ) -> Pending:
         """A command as it is sent.
@@ -343,7 +379,7 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
         *,
         backend_s: float,
         visible_after_s: float,
-        wanted: Decimal | None = None,
+        wanted: Wanted | None = None,
         pace: Pace = PACE,
     ) -> Pending:
         """A command found in the store after a restart: sent or not, nobody knows, and no answer will come.
@@ -487,13 +523,15 @@ def _seen(pending: Pending, report: OrderReport, asked: Asked | None) -> Pending
     pending = _miss(pending, asked)
     if pending.misses < _MISSES:
         return pending
-    reason = f"the quantity is still {report.quantity}, asked after the amend could no longer take effect"
+    amount = report.quantity if report.contracts is None else report.contracts
+    at = "" if report.price is None else f" at {report.price}"
+    reason = f"the order is still for {amount}{at}, asked after the amend could no longer take effect"
     return _settle(pending, OutcomeKind.REJECTED, NEVER_ARRIVED, reason, report)
 
 
 def _end_of(pending: Pending, report: OrderReport) -> Pending:
     """A cancel or amend that the report settles; else as it was."""
-    if pending.kind is CommandKind.AMEND and report.quantity == pending.wanted:
+    if pending.kind is CommandKind.AMEND and pending.wanted is not None and pending.wanted.is_met_by(report):
         return _settle(pending, OutcomeKind.ACCEPTED, report=report)
     if report.status is None or not report.status.is_final:
         return pending

@@ -18,7 +18,7 @@ import msgspec
 
 from connector.domain.account import Balance
 from connector.domain.facts import BalanceReport, OrderReport
-from connector.domain.orders import Fill
+from connector.domain.orders import Fill, FillKind
 from connector.domain.symbols import Symbol
 from connector.orders.lifecycle import Event, OrderRecord, apply_fill, apply_report, record_of_report
 from connector.orders.rounding import ZERO
@@ -206,7 +206,8 @@ class _Work:
 
     def _take_external_fill(self, fill: Fill) -> None:
         key = (fill.symbol, fill.venue_id)
-        if not fill.client_id and key not in self._seen and key not in self._ours.external:
+        is_forced = fill.kind is not FillKind.TRADE  # nobody's order, and no question would find it
+        if not is_forced and not fill.client_id and key not in self._seen and key not in self._ours.external:
             self.stray_fills.append(fill)
         elif (fill.symbol, fill.trade_id) not in self._ours.external_fills:
             self.external_fills.append(msgspec.structs.replace(fill, recovered=True))

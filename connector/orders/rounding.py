@@ -17,6 +17,7 @@ __all__ = [
     "average",
     "divided_up",
     "down",
+    "harmonic_average",
     "is_multiple",
     "parts_of",
     "product",
@@ -34,6 +35,7 @@ _EXACT = Context(prec=2_000, traps=[Inexact, InvalidOperation, Overflow])
 
 _WIDE = Context(prec=2_000, traps=[InvalidOperation, Overflow])
 _AVERAGE = Context(prec=28, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, Overflow])
+_WIDER = Context(prec=60, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, Overflow])
 _DOWN = Context(prec=40, rounding=ROUND_FLOOR, traps=[InvalidOperation, Overflow])
 _UP = Context(prec=40, rounding=ROUND_CEILING, traps=[InvalidOperation, Overflow])
 
@@ -54,6 +56,22 @@ def product(left: Decimal, right: Decimal) -> Decimal:
 def average(quote: Decimal, quantity: Decimal) -> Decimal:
     """quote / quantity as Python's own division gives it by default: 28 significant digits, half even. `quantity` is not 0."""
     return _AVERAGE.divide(quote, quantity)
+
+
+def harmonic_average(parts: Iterable[tuple[Decimal, Decimal]]) -> Decimal:
+    """The price at which all weights together are worth what they are worth apart, each at its own price: inverse contracts.
+
+    Args:
+        parts: (weight, price), one or more, neither of them 0. 28 significant digits, half even.
+    """
+    parts = tuple(parts)
+    prices = {price for _, price in parts}
+    if len(prices) == 1:
+        return prices.pop()
+    worth = ZERO
+    for weight, price in parts:
+        worth = _WIDER.add(worth, _WIDER.divide(weight, price))
+    return _AVERAGE.divide(total(weight for weight, _ in parts), worth)
 
 
 def is_multiple(value: Decimal, step: Decimal | None) -> bool:

@@ -10,15 +10,17 @@ except ImportError as absent:
 
 from connector.simulator.capture import CaptureError, CaptureRecord, CaptureWriter, read_capture
 from connector.simulator.faults import MALFORMED_KINDS, Faults
-from connector.simulator.instruments import Listing, listing
+from connector.simulator.instruments import Listing, contract, listing
 from connector.simulator.keys import new_pair
 from connector.simulator.ledger import (
     BalanceRecord,
     ConnectionRecord,
     EventRecord,
     FillRecord,
+    IncomeRecord,
     Ledger,
     OrderRecord,
+    PositionRecord,
     RequestRecord,
     StreamRecord,
     TradeRecord,
@@ -40,10 +42,12 @@ __all__ = [
     "EventRecord",
     "Faults",
     "FillRecord",
+    "IncomeRecord",
     "Ledger",
     "Listing",
     "Live",
     "OrderRecord",
+    "PositionRecord",
     "Replay",
     "RequestRecord",
     "Simulator",
@@ -53,6 +57,7 @@ __all__ = [
     "TradeRecord",
     "Violation",
     "book_digest",
+    "contract",
     "listing",
     "new_pair",
     "read_capture",

@@ -1,4 +1,4 @@
-"""Hold what accounts own and what became of their orders: balances, locks, commission, orders, lists, fills.
+"""Hold what accounts own and what became of their orders: balances, locks, positions, commission, orders, lists, fills.
 
 Money is integers in units of 1e-8 (`_e8`), prices are ticks, quantities lots; amounts that do not come out even are cut off
 at the eighth place, so that the amounts of single fills always add up to an order's. This module only counts: it never
@@ -7,8 +7,9 @@ trades, tells or reads a clock. Touched on the simulator's loop thread only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -17,12 +18,16 @@ from connector.simulator.instruments import SCALE
 from connector.simulator.limits import Window
 from connector.simulator.market import Market
 
+if TYPE_CHECKING:
+    from connector.simulator.margin import Holding, HoldingSide, Income, Terms
+
 __all__ = [
     "Account",
     "AccountFill",
     "AccountOrder",
     "Balance",
     "NewOrder",
+    "OrderChange",
     "OrderList",
     "PreventedMatch",
     "decimal_e8",
@@ -50,6 +55,14 @@ class NewOrder(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody wants: prices in ticks, quantities in lots, `quote_e8` in units of the quote asset.
 
     `trigger` is "" or where the price must come first: "above" or "below"; then `stop` or `trailing` (in 1/10,000) is given.
+    `client_id` may be "": nobody's. `late`: it is taken first and looked at then, so that a post-only order that would trade is
+    ended and not refused. `dust`: when all lots have traded something of the amount is left, so that it ends as expired.
+    `worst` is the price beyond which a market order does not trade. `unlocked`: spot, holds nothing back before its trigger.
+    `trigger_by` says which price that is: last, mark or index; `activation` from which side a trailing one's stop is reached
+    first ("" as `trigger`). With `spawns` another order takes its place when it is triggered, under the client id `spawns`.
+    Of contracts: `holding` is the position of hedge mode it works on, `reduce_only` and `close_all` (whatever is held then) only
+    close. `expires_us` ends it at that time (0: never). `origin` is "" for a customer's own, or liquidation, adl, settlement.
+    `notes` is the dialect's own. With `apart_e8` it is triggered only while last and mark price differ by less than that part.
     """
 
     side: Side
@@ -69,10 +82,27 @@ class NewOrder(msgspec.Struct, frozen=True, kw_only=True):
     tif_text: str = "GTC"
     strategy_id: int | None = None
     strategy_type: int | None = None
+    late: bool = False
+    dust: bool = False
+    worst: int | None = None
+    unlocked: bool = False
+    holding: HoldingSide = "net"
+    reduce_only: bool = False
+    close_all: bool = False
+    trigger_by: str = "last"
+    activation: str = ""
+    spawns: str = ""
+    expires_us: int = 0
+    origin: str = ""
+    notes: Mapping[str, Any] = {}
+    apart_e8: int = 0
 
 
 class AccountFill(msgspec.Struct, frozen=True, gc=False):
-    """One trade of an order: amounts in 1e-8, time in UTC microseconds."""
+    """One trade of an order: amounts in 1e-8, time in UTC microseconds.
+
+    Of contracts: `quote_e8` is the worth in the settle asset, `realised_e8` the profit, `holding` the position it changed.
+    """
 
     trade_id: int
     order_id: int
@@ -85,6 +115,8 @@ class AccountFill(msgspec.Struct, frozen=True, gc=False):
     time_us: int
     is_buyer: bool
     is_maker: bool
+    realised_e8: int = 0
+    holding: str = ""
 
 
 class PreventedMatch(msgspec.Struct, frozen=True, gc=False):
@@ -99,12 +131,25 @@ class PreventedMatch(msgspec.Struct, frozen=True, gc=False):
     time_us: int
 
 
+class OrderChange(msgspec.Struct, frozen=True, gc=False):
+    """One modification: prices in ticks, sizes in lots; `note` is the dialect's own."""
+
+    number: int
+    at_us: int
+    price_before: int
+    price_after: int
+    lots_before: int
+    lots_after: int
+    note: Any = None
+
+
 class AccountOrder:
     """One order of an account, from placement to its end and ever after."""
 
     __slots__ = (
         "account",
         "amends",
+        "changes",
         "client_id",
         "created_us",
         "engine_id",
@@ -118,13 +163,16 @@ class AccountOrder:
         "market",
         "new",
         "order_id",
+        "parent",
         "pending",
         "prevented",
         "prevented_match",
         "quote",
+        "spawned",
         "status",
         "trailing_us",
         "updated_us",
+        "value",
         "working",
         "working_us",
     )
@@ -142,6 +190,12 @@ class AccountOrder:
         self.list: OrderList | None = None
         self.fills: list[AccountFill] = []
         self.amends: list[tuple[int, str, str, int, int, int]] = []
+        self.changes: list[OrderChange] = []
+        self.parent: AccountOrder | None = None
+        self.spawned: AccountOrder | None = None
+        """The order that took its place when it was triggered; that one's `parent` is this."""
+        self.value = 0
+        """Worth of what traded, in 1e-16 of the settle asset; contracts only."""
         self.expiry_reason = ""
         self.extreme: int | None = None
         self.trailing_us: int | None = None
@@ -170,6 +224,8 @@ class AccountOrder:
     @property
     def status_text(self) -> str:
         """The status in words; an order that waits for another one's fill is PENDING_NEW."""
+        if self.spawned is not None:
+            return "TRIGGERED"
         return "PENDING_NEW" if self.pending and self.open else self.status.value
 
     def locked_asset(self) -> str:
@@ -212,7 +268,14 @@ class Account:
     """What one customer owns, has open, and did."""
 
     def __init__(
-        self, name: str, uid: int, maker_rate: int, taker_rate: int, orders_per_10s: int, orders_per_day: int
+        self,
+        name: str,
+        uid: int,
+        maker_rate: int,
+        taker_rate: int,
+        orders_per_10s: int,
+        orders_per_day: int,
+        orders_per_minute: int,
     ) -> None:
         self.name, self.uid = name, uid
         self.maker_rate, self.taker_rate = maker_rate, taker_rate
@@ -229,7 +292,17 @@ class Account:
         self.by_client: dict[tuple[str, str], AccountOrder] = {}
         self.open_clients: dict[str, AccountOrder] = {}
         self.counts = (Window(orders_per_10s, 10), Window(orders_per_day, 86_400))
+        self.minute_count = Window(orders_per_minute, 60)
+        """Orders in this minute, for exchanges that count so."""
         self.touched: dict[str, None] = {}
+        self.moved: dict[Holding, None] = {}
+        self.holdings: dict[tuple[str, HoldingSide], Holding] = {}
+        self.terms: dict[str, Terms] = {}
+        self.hedge_usual = self.isolated_usual = False
+        """What holds for symbols nobody has chosen anything for yet."""
+        self.incomes: list[Income] = []
+        self.warned = False
+        """Told that its margin runs out, and not yet out of danger."""
 
     def balance(self, asset: str) -> Balance:
         """The balance of an asset, made when first asked for."""
@@ -243,9 +316,15 @@ class Account:
         self.balance(asset).free += units
         self.touched[asset] = None
 
+    def move(self, held: Holding | None, asset: str) -> None:
+        """Note that a wallet, and a position, may have changed."""
+        self.touched[asset] = None
+        if held is not None:
+            self.moved[held] = None
+
     def relock(self, order: AccountOrder, units: int) -> None:
-        """Let an order hold back exactly so much from now on."""
-        if units != order.locked:
+        """Let an order hold back exactly so much from now on; orders for contracts hold back margin instead."""
+        if units != order.locked and not order.market.listing.is_contract:
             asset = order.locked_asset()
             balance = self.balance(asset)
             balance.free -= units - order.locked
@@ -272,8 +351,9 @@ class Account:
     def name_order(self, order: AccountOrder, client_id: str) -> None:
         """Let an open order be known by that client id (too)."""
         order.client_id = client_id
-        self.by_client[order.market.symbol, client_id] = order
-        self.open_clients[client_id] = order
+        if client_id:
+            self.by_client[order.market.symbol, client_id] = order
+            self.open_clients[client_id] = order
 
     def drop(self, order: AccountOrder) -> None:
         """The order is at its end: its client ids are free again."""

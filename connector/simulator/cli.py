@@ -17,6 +17,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from connector.simulator.dialects import DEFAULT
 from connector.simulator.server import Simulator
 from connector.simulator.settings import AccountSettings, Live, Replay, SimulatorSettings
 
@@ -75,6 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8090, help="0 takes a free port")
+    parser.add_argument("--dialect", default=DEFAULT, help="which exchange: the name of a module below the dialects")
     parser.add_argument("--symbols", default="BTCUSDT,ETHUSDT,ETHBTC", help="comma separated")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--rate", type=float, default=200.0, help="orders a second over all symbols")
@@ -112,6 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             port=options.port,
             tls=(certificate, key) if options.tls else None,
             enforce_limits=not options.no_limits,
+            dialect=options.dialect,
             accounts=tuple(read_account(text) for text in options.account),
         )
         simulator = Simulator(settings)

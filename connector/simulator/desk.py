@@ -2,8 +2,8 @@
 
 Decides what an order needs and holds back, when a stop is triggered, what happens to the rest of a list, who pays which
 commission, and in which order all that is told. Orders of accounts meet each other and the crowd in the same matching
-engine. It knows no protocol and no socket: what happened goes out as `Report`, `Position`, `BalanceChange` and `ListUpdate`
-values, in the order it happened; a batch that changed balances ends with one `Position`. Loop thread only.
+engine. It knows no protocol and no socket: what happened goes out as `Event` values, in the order it happened; a batch that
+changed balances ends with one `Position`. What is special about contracts on margin is done by `contracts`. Loop thread only.
 """
 
 from __future__ import annotations
@@ -11,27 +11,41 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
-from connector.matching import Fill, OrderStatus, Outcome, Prevented, Side, StpMode
+from connector.matching import Fill, OrderStatus, Outcome, Prevented, Side, StpMode, TimeInForce
 from connector.simulator.accounts import (
     Account,
     AccountFill,
     AccountOrder,
     NewOrder,
+    OrderChange,
     OrderList,
     PreventedMatch,
 )
 from connector.simulator.history import Trade
 from connector.simulator.instruments import SCALE
 from connector.simulator.keys import ApiKey
+from connector.simulator.margin import Clearing, Holding
 from connector.simulator.market import Market
 
-__all__ = ["BalanceChange", "Desk", "Event", "ListUpdate", "Position", "Refused", "Report", "notional_e8"]
+__all__ = [
+    "BalanceChange",
+    "Desk",
+    "Event",
+    "ListUpdate",
+    "MarginCall",
+    "Position",
+    "Refused",
+    "Report",
+    "TermsChange",
+    "notional_e8",
+]
 
 FIRST_ORDER_ID = 4_400_001
+FIRST_SPAWNING_ID = 2_000_000_001
 TAKER_CREDIT, MAKER_CREDIT = 1, 5
 """What an order's first fill gives back of the order count. The venue says "more" for makers; five is this simulator's."""
 
@@ -41,9 +55,17 @@ Reason = Literal[
     "amend_same",
     "disabled",
     "duplicate",
+    "holding",
     "insufficient_balance",
+    "insufficient_margin",
+    "leverage",
     "market_closed",
     "oco_prices",
+    "position_limit",
+    "reduce_only",
+    "same_terms",
+    "terms_orders",
+    "terms_position",
     "would_match",
     "would_trigger",
 ]
@@ -76,11 +98,17 @@ class Report(msgspec.Struct, frozen=True):
 
 
 class Position(msgspec.Struct, frozen=True):
-    """Balances of these assets may have changed; read them at once."""
+    """Balances of these assets, and these positions, may have changed; read them at once.
+
+    `cause` is order, funding, deposit, margin, insurance, liquidation, adl, delivery or terms; `symbol` that of a funding.
+    """
 
     account: Account
     assets: tuple[str, ...]
     at_us: int
+    holdings: tuple[Holding, ...] = ()
+    cause: str = "order"
+    symbol: str = ""
 
 
 class BalanceChange(msgspec.Struct, frozen=True):
@@ -100,7 +128,25 @@ class ListUpdate(msgspec.Struct, frozen=True):
     at_us: int
 
 
-Event = Report | Position | BalanceChange | ListUpdate
+class TermsChange(msgspec.Struct, frozen=True):
+    """An account has chosen another leverage, margin or mode of positions; `market` None: for all symbols."""
+
+    account: Account
+    market: Market | None
+    what: Literal["leverage", "isolated", "hedge"]
+    at_us: int
+
+
+class MarginCall(msgspec.Struct, frozen=True):
+    """These positions are not far from liquidation."""
+
+    account: Account
+    asset: str
+    holdings: tuple[Holding, ...]
+    at_us: int
+
+
+Event = Report | Position | BalanceChange | ListUpdate | TermsChange | MarginCall
 
 
 def notional_e8(market: Market, quote: int) -> int:
@@ -125,12 +171,15 @@ class Desk:
         self._markets, self._now_us, self._publish, self._tell = markets, now_us, publish, tell
         self.accounts: dict[str, Account] = {}
         self.keys: dict[str, ApiKey] = {}
+        self.clearing = Clearing(markets)
         self._on_book: dict[str, dict[int, AccountOrder]] = {symbol: {} for symbol in markets}
         self._waiting: dict[str, dict[int, AccountOrder]] = {symbol: {} for symbol in markets}
         self._next_order = dict.fromkeys(markets, FIRST_ORDER_ID)
         self._next_execution = dict.fromkeys(markets, 8_800_001)
         self._next_match = 1
         self._next_list = 1
+        self._next_spawning = FIRST_SPAWNING_ID
+        self._cause, self._about = "order", ""
         self._busy = False
         self._due: deque[Callable[[], None]] = deque()
 
@@ -156,16 +205,31 @@ class Desk:
             yield
             while self._due:
                 self._due.popleft()()
-            self._settle()
+            self.settle()
         finally:
             self._busy = False
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
+        """Tell now what has changed so far; done by itself at the end of every operation."""
         for account in self.accounts.values():
             if account.touched:
                 account.updated_us = self._now_us()
                 assets, account.touched = tuple(account.touched), {}
-                self._tell(account, Position(account, assets, account.updated_us))
+                moved, account.moved = tuple(account.moved), {}
+                self._tell(account, Position(account, assets, account.updated_us, moved, self._cause, self._about))
+
+    @contextmanager
+    def because(self, cause: str, about: str = "") -> Iterator[None]:
+        """What happens inside is told apart, with its cause."""
+        with self._operation():
+            self.settle()
+            before = self._cause, self._about
+            self._cause, self._about = cause, about
+            try:
+                yield
+            finally:
+                self.settle()
+                self._cause, self._about = before
 
     def _digest(self, market: Market, outcome: Outcome, trades: list[Trade]) -> None:
         live = self._on_book[market.symbol]
@@ -174,10 +238,7 @@ class Desk:
             while prevented and prevented[0].after_fills <= index:
                 self._prevent(market, prevented.popleft())
             maker, taker = live.get(fill.maker_order_id), live.get(fill.taker_order_id)
-            if maker is not None:
-                self._fill(maker, fill, trade.time_us, is_maker=True)
-            if taker is not None:
-                self._fill(taker, fill, trade.time_us, is_maker=False)
+            self._book(market, fill, maker, taker, trade.time_us)
         for rest in prevented:
             self._prevent(market, rest)
         price = 0
@@ -186,12 +247,24 @@ class Desk:
                 price = fill.price
                 self._watch(market, price)
 
-    def _watch(self, market: Market, price: int) -> None:
-        """A trade at that price: trigger what waited for it."""
+    def _watch(self, market: Market, price: int, by: str = "last") -> None:
+        """A trade at that price, or a mark or index price: trigger what waited for it."""
         for order in list(self._waiting[market.symbol].values()):
-            if _triggered(order, price, self._now_us()):
+            if order.new.trigger_by == by and self._may_trigger(order) and _triggered(order, price, self._now_us()):
                 del self._waiting[market.symbol][order.order_id]
                 self._due.append(lambda order=order: self._trigger(order))  # type: ignore[misc]
+
+    def _may_trigger(self, order: AccountOrder) -> bool:
+        return True
+
+    def _book(
+        self, market: Market, fill: Fill, maker: AccountOrder | None, taker: AccountOrder | None, at_us: int
+    ) -> None:
+        """Account for one trade on both sides, as far as they have accounts."""
+        if maker is not None:
+            self._fill(maker, fill, at_us, is_maker=True)
+        if taker is not None:
+            self._fill(taker, fill, at_us, is_maker=False)
 
     def _fill(self, order: AccountOrder, fill: Fill, at_us: int, *, is_maker: bool) -> None:
         account, market = order.account, order.market
@@ -232,10 +305,13 @@ class Desk:
             is_maker,
         )
         order.fills.append(record)
+        dust = not order.left and order.new.dust
         account.fills.setdefault(market.symbol, []).append(record)
-        order.status = OrderStatus.PARTIALLY_FILLED if order.left else OrderStatus.FILLED
+        order.status = OrderStatus.PARTIALLY_FILLED if order.left or dust else OrderStatus.FILLED
         self._report(order, "TRADE", at_us, fill=record)
-        if not order.left:
+        if dust:
+            self._expire(order, "DUST")
+        elif not order.left:
             self._end(order)
 
     def _commission(
@@ -293,14 +369,21 @@ class Desk:
         """
         with self._operation():
             self.check(account, market, new)
+            self._check_means(account, market, new)
             units = self._need(account, market, new)
-            if units > account.balance(_locked_asset(market, new)).free:
-                raise Refused("insufficient_balance")
             order = self._open(account, market, new)
             account.relock(order, units)
             self._announce(order)
             self._work(order)
         return order
+
+    def _check_means(self, account: Account, market: Market, new: NewOrder) -> None:
+        if self._need(account, market, new) > self.spendable(account, _locked_asset(market, new)):
+            raise Refused("insufficient_balance")
+
+    def spendable(self, account: Account, asset: str) -> int:
+        """What may go out of an account."""
+        return account.balance(asset).free
 
     def check(self, account: Account, market: Market, new: NewOrder) -> None:
         """Everything but the money. Raises Refused."""
@@ -310,11 +393,11 @@ class Desk:
             raise Refused("market_closed")
         if new.client_id in account.open_clients:
             raise Refused("duplicate")
-        if new.post_only and market.engine.crosses(new.side, new.price):
+        if new.post_only and not new.late and market.engine.crosses(new.side, new.price):
             raise Refused("would_match")
         if new.trigger and new.stop is not None and new.trailing is None:
-            above = new.trigger == "above"
-            if market.price >= new.stop if above else market.price <= new.stop:
+            above, now = new.trigger == "above", watched_price(market, new.trigger_by)
+            if now >= new.stop if above else now <= new.stop:
                 raise Refused("would_trigger")
 
     def cancel(self, order: AccountOrder, cancel_id: str) -> list[AccountOrder]:
@@ -367,6 +450,64 @@ class Desk:
             order.amends.append((ident, old_id, client_id, before, lots, now_us))
         return ident
 
+    def modify(
+        self,
+        order: AccountOrder,
+        *,
+        price: int | None = None,
+        lots: int | None = None,
+        stop: int | None = None,
+        keep_place: bool = False,
+        note: Any = None,
+    ) -> OrderChange:
+        """Give an open order another price, size or trigger. It loses its place, unless `keep_place` and it only gets smaller.
+
+        Else it goes to the market once more, and may trade at once. A size not above what has traded cancels it.
+
+        Raises:
+            Refused: nothing has changed; "amend_same" when nothing would.
+        """
+        market, account, old = order.market, order.account, order.new
+        if not account.can_trade:
+            raise Refused("disabled")
+        if market.status != "TRADING":
+            raise Refused("market_closed")
+        lots = order.lots if lots is None else lots
+        fresh = msgspec.structs.replace(
+            old, price=old.price if price is None else price, stop=old.stop if stop is None else stop
+        )
+        if (fresh.price, fresh.stop, lots) == (old.price, old.stop, order.lots):
+            raise Refused("amend_same")
+        done = order.filled + order.prevented
+        change = OrderChange(
+            len(order.changes) + 1, self._now_us(), old.price or 0, fresh.price or 0, order.lots, lots, note
+        )
+        if lots <= done:
+            self.cancel(order, order.client_id)
+            return change
+        units = self._need(account, market, msgspec.structs.replace(fresh, lots=lots - done))
+        if units - order.locked > self.spendable(account, order.locked_asset()):
+            raise Refused("insufficient_balance")
+        with self._operation():
+            ident = order.engine_id
+            resting = None if ident is None else market.engine.order(ident)
+            stays = keep_place and fresh.price == old.price and lots < order.lots
+            if resting is not None and stays:
+                market.log.prepare(market.engine)
+                outcome = market.engine.reduce(resting.order_id, resting.quantity - order.lots + lots)
+                assert outcome is not None
+                self.happened(market, outcome)
+            elif resting is not None:
+                self._withdraw(order)
+                del self._on_book[market.symbol][resting.order_id]
+            order.new, order.lots, order.updated_us = fresh, lots, change.at_us
+            order.changes.append(change)
+            account.relock(order, units)
+            self._report(order, "REPLACED", change.at_us)
+            if resting is not None and not stays:
+                self._submit(order)
+        return change
+
     def expire(self, order: AccountOrder, reason: str) -> None:
         """End an open order on the exchange's own account."""
         with self._operation():
@@ -391,10 +532,12 @@ class Desk:
         Raises:
             Refused: less is free than is to go.
         """
-        if account.balance(asset).free + units < 0:
+        if self.spendable(account, asset) + units < 0:
             raise Refused("insufficient_balance")
-        with self._operation():
+        with self.because("deposit"):
             account.add(asset, units)
+            self.clearing.deposited(asset, units)
+            self.clearing.book(account, "transfer", asset, units, self._now_us())
             self._tell(account, BalanceChange(account, asset, units, self._now_us()))
 
     # lists
@@ -517,8 +660,12 @@ class Desk:
 
     def _open(self, account: Account, market: Market, new: NewOrder) -> AccountOrder:
         symbol = market.symbol
-        order = AccountOrder(account, market, self._next_order[symbol], new, self._now_us())
-        self._next_order[symbol] += 1
+        if new.spawns:
+            number, self._next_spawning = self._next_spawning, self._next_spawning + 1
+        else:
+            number = self._next_order[symbol]
+            self._next_order[symbol] += 1
+        order = AccountOrder(account, market, number, new, self._now_us())
         account.keep(order)
         return order
 
@@ -532,7 +679,8 @@ class Desk:
         """Send it to the engine, or let it wait for its price."""
         if order.new.trigger:
             if order.new.trailing is not None and order.new.stop is None:
-                order.extreme, order.trailing_us = order.market.price, self._now_us()
+                now = watched_price(order.market, order.new.trigger_by)
+                order.extreme, order.trailing_us = now, self._now_us()
             self._waiting[order.market.symbol][order.order_id] = order
         else:
             self._submit(order)
@@ -541,8 +689,15 @@ class Desk:
         if not order.open:
             return
         self._lone(order)
-        order.working, order.working_us = True, self._now_us()
-        order.updated_us = self._now_us()
+        order.working_us = order.updated_us = self._now_us()
+        if order.new.unlocked:
+            order.new = msgspec.structs.replace(order.new, unlocked=False)
+            units = self._need(order.account, order.market, order.new)
+            if units > self.spendable(order.account, order.locked_asset()):
+                self._expire(order, "INSUFFICIENT_BALANCE")
+                return
+            order.account.relock(order, units)
+        order.working = True
         self._report(order, "NEW", self._now_us())
         self._submit(order)
 
@@ -562,12 +717,17 @@ class Desk:
         if not lots:
             self._expire(order, "INSUFFICIENT_LIQUIDITY")
             return
+        self._send(order, lots)
+
+    def _send(self, order: AccountOrder, lots: int, rest: str = "") -> None:
+        """Let the engine have so many lots of it, and end it when nothing rests; `rest` says why it got no more of them."""
+        new, market = order.new, order.market
         market.log.prepare(market.engine)
         outcome = market.engine.submit(
             new.side,
             lots,
-            new.price,
-            tif=new.tif,
+            new.price if new.price is not None else new.worst,
+            tif=new.tif if new.price is not None or new.worst is None else TimeInForce.IOC,
             post_only=new.post_only,
             owner=order.account.name,
             client_id=order.client_id,
@@ -579,11 +739,16 @@ class Desk:
         self.happened(market, outcome)
         if order.open and market.engine.order(order.engine_id) is None:
             reasons = {"IOC": "UNFILLED_IOC_QUANTITY_EXPIRED", "FOK": "UNFILLED_FOK_ORDER_EXPIRED"}
+            if rest and outcome.order.status is OrderStatus.FILLED:
+                self._expire(order, rest)
+                return
             liquidity = "INSUFFICIENT_LIQUIDITY" if new.price is None else "REJECTED"
             self._expire(order, liquidity if new.price is None else reasons.get(new.tif.value, liquidity))
 
     def _need(self, account: Account, market: Market, new: NewOrder) -> int:
         """What an order holds back: base units to sell, or the most it may cost."""
+        if new.trigger and new.unlocked:
+            return 0
         if new.side is Side.SELL:
             return new.lots * market.listing.step_e8
         if new.price is not None:
@@ -646,6 +811,13 @@ class Desk:
         return ident
 
 
+def watched_price(market: Market, by: str) -> int:
+    """The price in ticks that triggers look at: last, mark or index."""
+    if by == "last":
+        return market.price
+    return (market.marks.mark_e8 if by == "mark" else market.marks.index_e8) // market.listing.tick_e8
+
+
 def _locked_asset(market: Market, new: NewOrder) -> str:
     return market.listing.quote if new.side is Side.BUY else market.listing.base
 
@@ -669,7 +841,8 @@ def _triggered(order: AccountOrder, price: int, now_us: int) -> bool:
         return price >= new.stop if above else price <= new.stop
     if order.extreme is None:
         assert new.stop is not None
-        if price >= new.stop if above else price <= new.stop:
+        rising = (new.activation or new.trigger) == "above"
+        if price >= new.stop if rising else price <= new.stop:
             order.extreme, order.trailing_us = price, now_us
         return False
     order.extreme = min(order.extreme, price) if above else max(order.extreme, price)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from connector.simulator.exchange import Exchange
     from connector.simulator.hub import Connection
 
-__all__ = ["Answer", "Dialect", "Request", "load_dialect"]
+__all__ = ["Answer", "Dialect", "Request", "Restarting", "load_dialect"]
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -73,7 +73,10 @@ class Source(Truth, Protocol):
 
 
 class Dialect(Protocol):
-    """One exchange's protocol."""
+    """One exchange's protocol. A module may also have `listing(symbol)`, see `listing_of`, and `FIGURES`, see `figures_of`."""
+
+    duplicate_code: int
+    """What it answers when a client order id is in use; with HTTP status 400, unless it has a `duplicate_status`."""
 
     def __init__(self, exchange: Exchange) -> None: ...
 
@@ -111,7 +114,7 @@ class Dialect(Protocol):
         """A client sent a control frame."""
 
     def shutdown_notice(self, connection: Connection) -> bytes:
-        """The frame text that announces the end of a connection."""
+        """The frame text that announces the end of a connection; b"" where the venue announces nothing."""
 
     def rejection(self, text: str, code: int, message: str) -> bytes:
         """A control error for the frame `text`."""
@@ -124,6 +127,14 @@ class Dialect(Protocol):
 
     def replay(self) -> Source:
         """The source that plays the recording of the settings in this dialect."""
+
+
+@runtime_checkable
+class Restarting(Protocol):
+    """A dialect whose venue lets its clients see that a service has started anew."""
+
+    def restart_books(self, symbols: list[str]) -> int:
+        """Begin the books of these symbols again under their first number. Returns how many topics were told."""
 
 
 def load_dialect(name: str) -> type[Dialect]:

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Literal
 
 from connector.simulator.accounts import Account, AccountOrder
-from connector.simulator.desk import Desk
+from connector.simulator.contracts import ContractDesk
 from connector.simulator.dialect import Dialect, Source, load_dialect
 from connector.simulator.flow import Flow
 from connector.simulator.hub import Connection, Hub, text_frame
@@ -177,7 +177,7 @@ class Exchange:
         }
         self.dialect: Dialect = load_dialect(settings.dialect)(self)
         self.hub = Hub(self.records, self.dialect.parse_stream)
-        self.desk = Desk(self.markets, self.clock.now_us, self.dialect.publish, self.dialect.tell)
+        self.desk = ContractDesk(self.markets, self.clock.now_us, self.dialect.publish, self.dialect.tell)
         for entry in settings.accounts:
             self.add_account(entry)
         self.source: Source = LiveSource(self) if live else self.dialect.replay()
@@ -204,12 +204,14 @@ class Exchange:
             e8(entry.taker_rate),
             entry.orders_per_10s or chosen.orders_per_10s,
             entry.orders_per_day or chosen.orders_per_day,
+            chosen.orders_per_minute,
         )
         account.can_trade = entry.can_trade
         account.discount_asset, account.discount_rate = entry.discount_asset, SCALE - e8(entry.discount)
         account.updated_us = self.clock.now_us()
         for asset, amount in entry.balances.items():
             account.balance(asset).free = e8(amount)
+            desk.clearing.deposited(asset, e8(amount))
         desk.keys[entry.key] = key
         desk.accounts[entry.name] = account
         return account
@@ -355,6 +357,7 @@ class LiveSource:
         return f"live symbols={len(self._markets)} events={self._events}"
 
     def tick(self, now_us: int, force: bool = False) -> None:
+        self._exchange.desk.tick(now_us)
         self._exchange.dialect.publish_timed(now_us, force)
 
     # the truth

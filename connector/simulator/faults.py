@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal, Protocol, TypeVar
 
+from connector.simulator.dialect import Restarting
 from connector.simulator.exchange import Exchange, RestError, UpgradeRefusal, Use
 from connector.simulator.hub import Topic, control_frame, text_frame
 from connector.simulator.order_faults import OrderFaults
@@ -166,13 +167,16 @@ class Faults(OrderFaults):
         self._do("close_on_open", act)
 
     def server_shutdown(self) -> int:
-        """Announce the end of every WebSocket connection, as the venue does before maintenance. Returns how many."""
+        """Announce the end of every WebSocket connection, as the venue does before maintenance. Returns how many were told."""
 
         def act() -> int:
-            connections = list(self._exchange.hub.connections)
-            for connection in connections:
-                connection.send_now(text_frame(self._exchange.dialect.shutdown_notice(connection)))
-            return len(connections)
+            told = 0
+            for connection in list(self._exchange.hub.connections):
+                notice = self._exchange.dialect.shutdown_notice(connection)
+                if notice:
+                    connection.send_now(text_frame(notice))
+                    told += 1
+            return told
 
         return self._do("server_shutdown", act)
 
@@ -345,6 +349,22 @@ class Faults(OrderFaults):
 
         self._do("clock_skew", act)
 
+    def service_restart(self, symbol: str | None = None) -> int:
+        """Let the venue's service start anew, as seen from outside: books begin again under their first number (of a symbol, or
+        all), and recent orders that are closed are forgotten. Returns how many book topics were told.
+
+        Raises:
+            ValueError: nothing of the kind is known of this venue.
+        """
+
+        def act() -> int:
+            exchange = self._exchange
+            if not isinstance(exchange.dialect, Restarting):
+                raise ValueError(f"{exchange.settings.dialect} tells nobody that it has started anew")
+            return exchange.dialect.restart_books(list(exchange.markets) if symbol is None else [symbol])
+
+        return self._do("service_restart", act)
+
     def symbol_status(self, symbol: str, status: str = "HALT") -> None:
         """Change a symbol's status; only TRADING symbols trade. Live markets only."""
 
@@ -390,11 +410,25 @@ class Faults(OrderFaults):
 
 
 def _first_price(payload: dict[str, Any]) -> str:
-    return next((name for name in ("p", "c", "b", "w", "k", "bids", "u") if name in payload), "E")
+    payload = _inner(payload)
+    return next((name for name in ("p", "c", "b", "w", "k", "bids", "u", "lastPrice", "open") if name in payload), "E")
 
 
-def _with(payload: dict[str, Any], **changes: Any) -> str:
-    return json.dumps(payload | changes, separators=(",", ":"))
+def _inner(payload: dict[str, Any]) -> dict[str, Any]:
+    """Where the prices are: some venues put them one level down, in an object or the first of a list."""
+    data = payload.get("data")
+    if isinstance(data, list) and data:
+        data = data[0]
+    return data if isinstance(data, dict) else payload
+
+
+def _with(payload: dict[str, Any], *without: str, **changes: Any) -> str:
+    old = _inner(payload)
+    new = {name: value for name, value in old.items() if name not in without} | changes
+    whole: dict[str, Any] = new
+    if old is not payload:
+        whole = payload | {"data": [new, *payload["data"][1:]] if isinstance(payload["data"], list) else new}
+    return json.dumps(whole, separators=(",", ":"))
 
 
 def _literal(payload: dict[str, Any], literal: str) -> str:
@@ -416,7 +450,7 @@ MALFORMED_KINDS: dict[str, Callable[[dict[str, Any]], str]] = {
     "bad_utf8": lambda payload: "",
     "unknown_event": lambda payload: _with(payload, e="neverHeardOf"),
     "unknown_field": lambda payload: _with(payload, zz={"new": [1, "2"]}),
-    "missing_field": lambda payload: _with({k: v for k, v in payload.items() if k != _first_price(payload)}),
+    "missing_field": lambda payload: _with(payload, _first_price(payload)),
     "changed_type": lambda payload: _with(payload, **{_first_price(payload): {"now": ["an", "object"]}}),
     "null": lambda payload: "null",
     "number": lambda payload: "42",

@@ -47,8 +47,7 @@ class _Crowd:
         self._target = resting_orders
         self._home = self._fair = market.price
         self._reach = max(4, market.price // 20_000)
-        listing = market.listing
-        self._lots = max(2, 300 * 10**16 // (listing.price_e8 * listing.step_e8))
+        self._lots = max(2, 300 * 10**16 // market.listing.lot_worth_e16)
         self._resting: list[int] = []
 
     def warm_up(self, now_us: int) -> None:

@@ -66,7 +66,7 @@ class Past:
         self._price = listing.price_e8 // listing.tick_e8
         self._floor = max(2, self._price // 20)
         # About 200 units of the quote asset a trade.
-        self._lots = max(1, 200 * SCALE * SCALE // (listing.price_e8 * listing.step_e8))
+        self._lots = max(1, 200 * SCALE * SCALE // listing.lot_worth_e16)
         self._next_id = FIRST_LIVE_TRADE - 1
         self._reached = self._start_ms
         self._stages: list[list[Bar]] = []

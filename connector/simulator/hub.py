@@ -55,6 +55,12 @@ class Connection:
         self.address = ""
         self.metered = True
         """Whether the limit of incoming messages applies to it."""
+        self.pinged = self.ages = True
+        """Whether this venue pings it, and whether it ends it at an age."""
+        self.idle_s: float | None = None
+        """After how long without a word either way the venue cuts it; None: never."""
+        self.stirred, self.stirred_s = False, opened_s
+        """Whether something was said since the server last looked, and when it last found that so."""
         self.session: Any = None
         """The dialect's own: what it knows about a client that asks and answers here."""
         self.held: list[bytes] = []
@@ -76,6 +82,7 @@ class Connection:
             return
         data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
         if not self.closing:
+            self.stirred = True
             self.record.frames_out += len(self._out)
             self.record.bytes_out += len(data)
             self.wire.send(data)

@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from connector.simulator.accounts import Account, AccountFill, AccountOrder, decimal_e8
+from connector.simulator.margin import Clearing, Holding
 
 __all__ = [
     "BalanceRecord",
@@ -23,8 +24,10 @@ __all__ = [
     "ConnectionRecord",
     "EventRecord",
     "FillRecord",
+    "IncomeRecord",
     "Ledger",
     "OrderRecord",
+    "PositionRecord",
     "Records",
     "RequestRecord",
     "StreamRecord",
@@ -63,7 +66,8 @@ class RequestRecord(msgspec.Struct, frozen=True):
 
 
 class Violation(msgspec.Struct, frozen=True):
-    """A client broke a rule of the venue: kind is weight, raw, banned, connects, messages, streams, pong or backlog."""
+    """A client broke a rule of the venue: kind is weight, raw, banned, connects, messages, streams, pong, idle or
+    backlog, or a word of the dialect's."""
 
     at_ns: int
     kind: str
@@ -134,7 +138,7 @@ class OrderRecord(msgspec.Struct, frozen=True):
 
 
 class FillRecord(msgspec.Struct, frozen=True):
-    """One trade of an account, in whole units; time in UTC microseconds."""
+    """One trade of an account, in whole units; time in UTC microseconds. `realised` and `holding` are those of contracts."""
 
     symbol: str
     trade_id: int
@@ -148,6 +152,40 @@ class FillRecord(msgspec.Struct, frozen=True):
     time_us: int
     is_buyer: bool
     is_maker: bool
+    realised: Decimal = Decimal()
+    holding: str = ""
+    origin: str = ""
+
+
+class PositionRecord(msgspec.Struct, frozen=True):
+    """One position, in whole units: `quantity` is negative when short (contracts when inverse), `side` net, long or short.
+
+    `realised` is all it has ever brought, `commission` and `funding` not counted in; the prices are rounded to 1e-8.
+    """
+
+    symbol: str
+    side: str
+    quantity: Decimal
+    entry_price: Decimal
+    mark_price: Decimal
+    unrealised: Decimal
+    realised: Decimal
+    isolated: bool
+    isolated_wallet: Decimal
+    leverage: Decimal
+    liquidation_price: Decimal
+
+
+class IncomeRecord(msgspec.Struct, frozen=True):
+    """One change of a margin wallet: kind is realised, commission, funding, insurance, transfer or delivery."""
+
+    number: int
+    kind: str
+    symbol: str
+    asset: str
+    amount: Decimal
+    time_us: int
+    trade_id: int
 
 
 class BalanceRecord(msgspec.Struct, frozen=True):
@@ -263,6 +301,26 @@ def _fill_record(order: AccountOrder, fill: AccountFill) -> FillRecord:
         time_us=fill.time_us,
         is_buyer=fill.is_buyer,
         is_maker=fill.is_maker,
+        realised=decimal_e8(fill.realised_e8),
+        holding=fill.holding,
+        origin=order.new.origin,
+    )
+
+
+def _position_record(held: Holding, clearing: Clearing) -> PositionRecord:
+    market = held.market
+    return PositionRecord(
+        symbol=market.symbol,
+        side=held.side,
+        quantity=decimal_e8(held.lots * market.listing.step_e8),
+        entry_price=decimal_e8(held.entry_e8),
+        mark_price=decimal_e8(market.marks.mark_e8),
+        unrealised=decimal_e8(held.unrealised_e8),
+        realised=decimal_e8(held.total_e8),
+        isolated=held.isolated,
+        isolated_wallet=decimal_e8(held.isolated_e8),
+        leverage=decimal_e8(clearing.terms(held.account, market).leverage_e8),
+        liquidation_price=decimal_e8(clearing.liquidation_e8(held)),
     )
 
 
@@ -275,8 +333,10 @@ class Ledger:
         records: Records,
         truth: Truth,
         account: Callable[[str], Account],
+        clearing: Clearing | None = None,
     ) -> None:
         self._ask, self._records, self._truth, self._account = ask, records, truth, account
+        self._clearing = clearing or Clearing({})
 
     def _on_loop(self, question: Callable[[], T]) -> T:
         answer: T = self._ask(question)
@@ -362,6 +422,28 @@ class Ledger:
             }
 
         return self._on_loop(all_balances)
+
+    def positions(self, who: str, *, flat: bool = False) -> list[PositionRecord]:
+        """What an account holds of contracts; with `flat` also what it once held and closed."""
+        return self._on_loop(
+            lambda: [
+                _position_record(held, self._clearing)
+                for held in self._account(who).holdings.values()
+                if held.lots or flat
+            ]
+        )
+
+    def incomes(self, who: str, kind: str = "") -> list[IncomeRecord]:
+        """Every change of an account's margin wallets (of one kind), oldest first: profit, commission, funding ..."""
+        return self._on_loop(
+            lambda: [
+                IncomeRecord(
+                    row.number, row.kind, row.symbol, row.asset, decimal_e8(row.amount_e8), row.at_us, row.trade_id
+                )
+                for row in self._account(who).incomes
+                if kind in ("", row.kind)
+            ]
+        )
 
     def events(self, who: str) -> list[EventRecord]:
         """The newest 200,000 events of an account, oldest first, told or not."""

@@ -16,6 +16,7 @@ from connector.matching import LevelChange, MatchingEngine, Outcome, Side
 from connector.simulator.candles import Bar, Candles, bucket_start
 from connector.simulator.history import FIRST_LIVE_AGG, FIRST_LIVE_TRADE, Past, Trade
 from connector.simulator.instruments import SCALE, Listing, text_e8
+from connector.simulator.marks import Marks
 
 __all__ = ["Aggregate", "BookLog", "Level", "Market", "aggregate_trades"]
 
@@ -121,6 +122,8 @@ class Market:
         self.past = Past(listing, seed, now_us // 1000)
         self.price = listing.price_e8 // listing.tick_e8
         self.candles = Candles(now_us // 1000, self.price)
+        self.marks = Marks(listing, now_us)
+        """Mark and index price; followed for contracts only."""
         self.trades: list[Trade] = []
         self._next_agg = FIRST_LIVE_AGG
         self._keep, self._deep = keep, deep
@@ -135,6 +138,8 @@ class Market:
     def apply(self, outcome: Outcome, now_us: int) -> list[Trade]:
         """Take an outcome of this market's engine as fact. Returns its trades."""
         self.log.record(outcome.changes)
+        if self.listing.is_contract:
+            self._mark(now_us)
         if not outcome.fills:
             return []
         trades = []
@@ -155,6 +160,11 @@ class Market:
             self.dropped_trades += excess
             del self.trades[:excess]
         return trades
+
+    def _mark(self, now_us: int) -> None:
+        bid, ask = self.engine.best_bid, self.engine.best_ask
+        if bid is not None and ask is not None:
+            self.marks.saw((bid + ask) * self.listing.tick_e8 // 2, now_us)
 
     # what can be asked
 

@@ -19,11 +19,20 @@ T = TypeVar("T")
 How = Literal["cut", "silence"]
 WRITES = (
     "order.place",
+    "order.modify",
     "order.cancel",
     "order.amend.keep",
     "openOrders.cancelAll",
     "orderList.place",
     "orderList.cancel",
+    "algoOrder.place",
+    "algoOrder.cancel",
+    "countdown.set",
+    "leverage.set",
+    "marginType.set",
+    "positionMode.set",
+    "positionMargin.set",
+    "positionStop.set",
 )
 """How the names of calls that change something begin."""
 
@@ -157,7 +166,8 @@ class OrderFaults:
         """Take orders and answer that their client id is in use, as after a repeat nobody asked for."""
 
         def make(fault: CallFault) -> None:
-            fault.status, fault.code = 400, -2010
+            fault.status = getattr(self._exchange.dialect, "duplicate_status", 400)
+            fault.code = self._exchange.dialect.duplicate_code
 
         self._call("duplicate_id", count, share, "order.place", for_s, make)
 

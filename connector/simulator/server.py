@@ -34,10 +34,14 @@ from connector.simulator.ledger import (
     ConnectionRecord,
     EventRecord,
     FillRecord,
+    IncomeRecord,
     Ledger,
     OrderRecord,
+    PositionRecord,
     RequestRecord,
 )
+from connector.simulator.margin import Holding
+from connector.simulator.market import Market
 from connector.simulator.settings import AccountSettings, SimulatorSettings
 from connector.simulator.wire import Front, Wire
 
@@ -82,6 +86,14 @@ class AccountHandle:
         """See `Ledger.balances`."""
         return self._simulator.ledger.balances(self.name)
 
+    def positions(self, *, flat: bool = False) -> list[PositionRecord]:
+        """See `Ledger.positions`."""
+        return self._simulator.ledger.positions(self.name, flat=flat)
+
+    def incomes(self, kind: str = "") -> list[IncomeRecord]:
+        """See `Ledger.incomes`."""
+        return self._simulator.ledger.incomes(self.name, kind)
+
     def events(self) -> list[EventRecord]:
         """See `Ledger.events`."""
         return self._simulator.ledger.events(self.name)
@@ -120,7 +132,13 @@ class Simulator:
         self.exchange = Exchange(self.settings)
         self.front = Front(self.exchange.rng)
         self.faults = Faults(self)
-        self.ledger = Ledger(self.on_loop, self.exchange.records, self.exchange.source, self.exchange.account)
+        self.ledger = Ledger(
+            self.on_loop,
+            self.exchange.records,
+            self.exchange.source,
+            self.exchange.account,
+            self.exchange.desk.clearing,
+        )
         self.accounts = Accounts(self)
         self.port = self.settings.port
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -294,6 +312,97 @@ class Simulator:
                 raise ValueError(f"account {who} has less than {amount} {asset} free") from refused
 
         self.on_loop(act)
+
+    # contracts
+
+    def fund(self, symbol: str, rate: Decimal | str | None = None) -> None:
+        """Let everybody with a position in a contract pay or get funding now, at the current rate or at this one.
+
+        Raises:
+            LookupError: no such contract is listed.
+        """
+
+        def act() -> None:
+            market = self._contract(symbol)
+            if rate is not None:
+                market.marks.rate_e8 = e8(rate)
+            self.exchange.desk.fund(market)
+
+        self.on_loop(act)
+
+    def set_funding_rate(self, symbol: str, rate: Decimal | str) -> None:
+        """What the next funding of a contract takes from longs and gives to shorts.
+
+        Raises:
+            LookupError: no such contract is listed.
+        """
+        self.on_loop(lambda: setattr(self._contract(symbol).marks, "rate_e8", e8(rate)))
+
+    def hold_mark(self, symbol: str, price: Decimal | str | None) -> None:
+        """Hold a contract's mark price there; None lets it follow the market again. What it triggers or liquidates has happened
+        when this returns.
+
+        Raises:
+            LookupError: no such contract is listed.
+        """
+        price_e8 = None if price is None else e8(price)
+        self.on_loop(lambda: self.exchange.desk.hold_mark(self._contract(symbol), price_e8))
+
+    def liquidate(self, who: str, symbol: str | None = None, side: str = "net") -> None:
+        """Close a position of an account by force, as if its margin were used up; without a symbol all it has.
+
+        Raises:
+            LookupError: there is no such account, contract or position.
+        """
+
+        def act() -> None:
+            desk = self.exchange.desk
+            every = symbol is None
+            chosen = desk.clearing.holdings(self.exchange.account(who)) if every else [self._held(who, symbol, side)]
+            for held in chosen:
+                desk.liquidate(held)
+
+        self.on_loop(act)
+
+    def adl(self, who: str, symbol: str, quantity: Decimal | str | None = None, side: str = "net") -> None:
+        """Take that much of a position (or all) away at the mark price, as auto-deleveraging does.
+
+        Raises:
+            LookupError: there is no such account, contract or position.
+        """
+
+        def act() -> None:
+            held = self._held(who, symbol, side)
+            lots = None if quantity is None else e8(quantity) // held.market.listing.step_e8
+            self.exchange.desk.adl(held, lots)
+
+        self.on_loop(act)
+
+    def deliver(self, symbol: str) -> None:
+        """Let a contract expire now: positions are settled at the index price.
+
+        Raises:
+            LookupError: no such contract is listed.
+        """
+        self.on_loop(lambda: self.exchange.desk.deliver(self._contract(symbol)))
+
+    def imbalance(self, asset: str) -> Decimal:
+        """What trading in contracts has made from nothing, or lost, in an asset, over all accounts and the house. Always 0."""
+        desk = self.exchange.desk
+        return self.on_loop(lambda: Decimal(desk.clearing.imbalance(asset, desk.accounts.values())).scaleb(-16))
+
+    def _contract(self, symbol: str | None) -> Market:
+        market = self.exchange.markets.get(symbol or "")
+        if market is None or not market.listing.is_contract:
+            listed = ", ".join(market.symbol for market in self.exchange.desk.contracts)
+            raise LookupError(f"no contract {symbol!r} is listed here; listed are {listed or 'none'}")
+        return market
+
+    def _held(self, who: str, symbol: str | None, side: str) -> Holding:
+        found = self.exchange.account(who).holdings.get((self._contract(symbol).symbol, side))  # type: ignore[arg-type]
+        if found is None or not found.lots:
+            raise LookupError(f"account {who} has no {side} position in {symbol}")
+        return found
 
     def wait_finished(self, timeout_s: float) -> bool:
         """Wait until a replay has sent its last frame; False when it has not by then. A live flow never ends."""
@@ -499,16 +608,21 @@ class Simulator:
             for connection in list(self.exchange.hub.connections):
                 if connection.closing:
                     continue
+                if connection.stirred:
+                    connection.stirred, connection.stirred_s = False, now
                 unanswered = connection.unanswered_s
-                if unanswered is not None and now - unanswered > settings.pong_within_s:
+                if connection.idle_s is not None and now - connection.stirred_s > connection.idle_s:
+                    records.violation(self.exchange.clock.now_ns(), "idle", f"connection {connection.record.number}")
+                    self._close(connection, 1000, "")
+                elif unanswered is not None and now - unanswered > settings.pong_within_s:
                     records.violation(self.exchange.clock.now_ns(), "pong", f"connection {connection.record.number}")
                     self._close(connection, 1008, "Pong timeout")
-                elif now - connection.opened_s > settings.max_age_s:
+                elif connection.ages and now - connection.opened_s > settings.max_age_s:
                     self._close(connection, 1001, "Connection has reached its maximum age")
                 elif connection.wire.backlog > settings.max_backlog_bytes:
                     records.violation(self.exchange.clock.now_ns(), "backlog", f"connection {connection.record.number}")
                     connection.wire.reset()
-                elif now - connection.last_ping_s >= settings.ping_every_s:
+                elif connection.pinged and now - connection.last_ping_s >= settings.ping_every_s:
                     connection.ping(now, str(self.exchange.clock.now_ms()).encode())
 
     def _close(self, connection: Connection, code: int, reason: str) -> None:
@@ -643,6 +757,7 @@ class Simulator:
             if connection.closing:
                 continue
             record.frames_in += 1
+            connection.stirred = True
             if connection.metered and connection.messages.add(loop.time()) > self.settings.ws_messages_per_s:
                 exchange.records.violation(exchange.clock.now_ns(), "messages", f"connection {record.number}")
                 if self.settings.enforce_limits:
@@ -691,6 +806,12 @@ class Simulator:
             "fill": self.fill,
             "expire": self.expire,
             "deposit": self.deposit,
+            "fund": self.fund,
+            "set_funding_rate": self.set_funding_rate,
+            "hold_mark": self.hold_mark,
+            "liquidate": self.liquidate,
+            "adl": self.adl,
+            "deliver": self.deliver,
         }
         if path not in commands:
             raise LookupError(f"POST takes faults/<name>, {', '.join(commands)}, not {path!r}")
@@ -729,6 +850,8 @@ class Simulator:
             "ledger/orders": lambda: ledger.orders(asked["account"]),
             "ledger/fills": lambda: ledger.fills(asked["account"]),
             "ledger/balances": lambda: ledger.balances(asked["account"]),
+            "ledger/positions": lambda: ledger.positions(asked["account"]),
+            "ledger/incomes": lambda: ledger.incomes(asked["account"]),
         }
         if path not in simple:
             raise LookupError(

@@ -14,9 +14,24 @@ from pathlib import Path
 from typing import Any, Literal
 
 from connector.simulator import dialects
-from connector.simulator.instruments import SCALE, Listing, e8, listing
+from connector.simulator.instruments import SCALE, Listing, e8
 
 __all__ = ["AccountSettings", "Live", "Replay", "SimulatorSettings"]
+
+_OWN: Any = None
+"""The exchange's own figure, or the usual one; put in its place when the settings are made."""
+_USUAL = {
+    "ping_every_s": 20.0,
+    "pong_within_s": 60.0,
+    "request_weight_per_minute": 6_000,
+    "raw_requests_per_5min": 300_000,
+    "connects_per_5min": 300,
+    "ws_messages_per_s": 5,
+    "max_streams": 1_024,
+    "orders_per_10s": 100,
+    "orders_per_minute": 1_200,
+    "orders_per_day": 200_000,
+}
 
 
 @dataclass(frozen=True)
@@ -113,7 +128,7 @@ class AccountSettings:
 
 @dataclass(frozen=True)
 class SimulatorSettings:
-    """One simulated exchange on loopback.
+    """One simulated exchange on loopback. Limits and times of pings not given (None) are the exchange's own.
 
     Attributes:
         symbols: names (`BTCUSDT`) or `Listing` values; a replay takes its symbols from the recording instead.
@@ -131,8 +146,9 @@ class SimulatorSettings:
         ban_s: length of the first ban; each further one doubles, up to three days.
         max_backlog_bytes: a client that reads too slowly is cut when this much waits for it.
         ws_error: shape of control errors: "nested" (`{"error": {...}, "id": ..}`, seen by clients) or "flat" (documented).
+        limits: figures of the dialect by name, in place of the documented ones; a name it does not know is refused.
         accounts: customers from the start; `Simulator.add_account` adds more.
-        orders_per_10s, orders_per_day: order counts per account.
+        orders_per_10s, orders_per_minute, orders_per_day: order counts per account, as far as the exchange counts so.
         exchange_filters: filter rows over all symbols, in the dialect's words.
         time_factor: the exchange's time, its flow and the delays of order faults pass so many times as fast as the given clock;
             pings and the age of connections do not.
@@ -148,22 +164,24 @@ class SimulatorSettings:
     host: str = "127.0.0.1"
     port: int = 0
     tls: tuple[str, str] | None = None
-    ping_every_s: float = 20.0
-    pong_within_s: float = 60.0
+    ping_every_s: float = _OWN
+    pong_within_s: float = _OWN
     max_age_s: float = 86_400.0
     enforce_limits: bool = True
-    request_weight_per_minute: int = 6_000
-    raw_requests_per_5min: int = 300_000
-    connects_per_5min: int = 300
-    ws_messages_per_s: int = 5
-    max_streams: int = 1_024
+    request_weight_per_minute: int = _OWN
+    raw_requests_per_5min: int = _OWN
+    connects_per_5min: int = _OWN
+    ws_messages_per_s: int = _OWN
+    max_streams: int = _OWN
     ignored_429s: int = 10
     ban_s: float = 120.0
     max_backlog_bytes: int = 64 * 1024 * 1024
     ws_error: Literal["nested", "flat"] = "nested"
+    limits: Mapping[str, int] = field(default_factory=dict)
     accounts: tuple[AccountSettings, ...] = ()
-    orders_per_10s: int = 100
-    orders_per_day: int = 200_000
+    orders_per_10s: int = _OWN
+    orders_per_minute: int = _OWN
+    orders_per_day: int = _OWN
     exchange_filters: tuple[Mapping[str, Any], ...] = ()
     time_factor: float = 1.0
     keep: int = 500_000
@@ -171,6 +189,11 @@ class SimulatorSettings:
     clock: Callable[[], int] = time.time_ns
 
     def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z0-9_]+", self.dialect):
+            raise ValueError(f"a dialect is the name of a module in connector.simulator.dialects, got {self.dialect!r}")
+        for name, figure in (_USUAL | dict(dialects.figures_of(self.dialect))).items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, figure)
         positive = {
             "ping_every_s": self.ping_every_s,
             "pong_within_s": self.pong_within_s,
@@ -185,18 +208,17 @@ class SimulatorSettings:
             "max_backlog_bytes": self.max_backlog_bytes,
             "keep": self.keep,
             "orders_per_10s": self.orders_per_10s,
+            "orders_per_minute": self.orders_per_minute,
             "orders_per_day": self.orders_per_day,
             "time_factor": self.time_factor,
         }
-        for name, value in positive.items():
+        for name, value in {**positive, **self.limits}.items():
             if not value > 0:
                 raise ValueError(f"{name} must be above zero, got {value}")
         if not self.events_per_s >= 0:
             raise ValueError(f"events_per_s must be zero or more, got {self.events_per_s}")
         if not self.symbols:
             raise ValueError("an exchange without symbols has nothing to serve; give at least one")
-        if not re.fullmatch(r"[a-z0-9_]+", self.dialect):
-            raise ValueError(f"a dialect is the name of a module in connector.simulator.dialects, got {self.dialect!r}")
         names = [entry.symbol for entry in self.listings()]
         if len(set(names)) != len(names):
             raise ValueError(f"a symbol is listed twice: {names}")
@@ -209,4 +231,5 @@ class SimulatorSettings:
 
     def listings(self) -> tuple[Listing, ...]:
         """The symbols as listings, in the order given."""
-        return tuple(entry if isinstance(entry, Listing) else listing(entry) for entry in self.symbols)
+        make = dialects.listing_of
+        return tuple(entry if isinstance(entry, Listing) else make(self.dialect, entry) for entry in self.symbols)

@@ -14,16 +14,18 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar
 
 import msgspec
 import pytest
 
-from connector.domain.commands import CancelOrder, Evidence, PlaceOrder
+from connector.domain.account import PositionSide
+from connector.domain.commands import AmendOrder, CancelOrder, Evidence, PlaceOrder
 from connector.domain.facts import OrderReport
 from connector.domain.market import Side
-from connector.domain.orders import Fill, OrderStatus, OrderType, TimeInForce
+from connector.domain.orders import Fill, FillKind, OrderStatus, OrderType, TimeInForce
 from connector.domain.symbols import Symbol
 from connector.orders.lifecycle import (
     IntentRecord,
@@ -159,6 +161,25 @@ class StoreSuite:
         assert kept == record[-1]
         assert str(kept.fills[0].quantity) == "0.10"
         assert len(kept.evidence) >= 3
+
+    def test_an_order_in_contracts_comes_back_whole(self, opened: _Opened) -> None:
+        steps = _lived_in_contracts("a")
+        opened.store.append([steps[0].intent, *changes(None, steps[0])])  # type: ignore[list-item]
+        for before, after in pairwise(steps):
+            opened.store.append(changes(before, after))
+        kept = opened.again().order("a")
+        assert kept == steps[-1]
+        assert kept.missing == 0
+        assert kept.order.filled_contracts == Decimal(3)
+        assert kept.order.quantity == Decimal("0.0099999666667778")
+        assert kept.order.position_side is PositionSide.SHORT
+        assert [fill.kind for fill in opened.store.fills()] == [FillKind.TRADE, FillKind.LIQUIDATION]
+
+    def test_the_intent_to_amend_keeps_quantity_and_price(self, opened: _Opened) -> None:
+        command = AmendOrder(symbol=_ETH, client_id="a", price=Decimal("100.20"))
+        amend = IntentRecord.of(command, venue="venue", client_id="a", at_ns=3, recv_window_ms=5_000)
+        opened.store.append([sample_intent("a"), amend])
+        assert opened.again().intents("a")[1] == amend
 
     def test_a_state_without_an_intent_comes_back_too(self, opened: _Opened) -> None:
         record = _lived("a")[-1]
@@ -324,4 +345,44 @@ def _lived(client_id: str) -> list[OrderRecord]:
     ):
         record, _ = apply_fill(records[-1], fact) if isinstance(fact, Fill) else apply_report(records[-1], fact)
         records.append(record)
+    return records
+
+
+def _lived_in_contracts(client_id: str) -> list[OrderRecord]:
+    """The records of an order for 3 inverse contracts of 100, filled in two parts, the second by force."""
+    symbol = Symbol("BTC", "USD", "BTC")
+    command = PlaceOrder(
+        symbol=symbol,
+        side=Side.BUY,
+        type=OrderType.LIMIT,
+        contracts=Decimal(3),
+        price=Decimal("30000.10"),
+        reduce_only=True,
+        position_side=PositionSide.SHORT,
+        client_id=client_id,
+    )
+    intent = IntentRecord.of(
+        command, venue="venue", client_id=client_id, at_ns=1, recv_window_ms=5_000, base_quantity=Decimal("0.01")
+    )
+    report = msgspec.structs.replace(
+        sample_report(client_id, OrderStatus.FILLED, "0.0099", symbol),
+        quantity=Decimal("0.0099999666667778"),
+        contracts=Decimal(3),
+        filled_contracts=Decimal(3),
+        price=Decimal("30000.10"),
+        position_side=PositionSide.SHORT,
+    )
+    fills = [
+        msgspec.structs.replace(
+            sample_fill(client_id, number, symbol), quantity=Decimal(base), contracts=Decimal(count), kind=kind
+        )
+        for number, base, count, kind in (
+            ("1", "0.0033333222222593", 1, FillKind.TRADE),
+            ("2", "0.0066666444445185", 2, FillKind.LIQUIDATION),
+        )
+    ]
+    records = [new_record(intent)]
+    records.append(apply_report(records[-1], report)[0])
+    for fill in fills:
+        records.append(apply_fill(records[-1], fill)[0])
     return records

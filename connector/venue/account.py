@@ -1,4 +1,4 @@
-"""The read model of one account: our orders, other programs' orders, fills, balances, and what risk hooks are shown.
+"""The read model of one account: our orders, other programs' orders, fills, balances, positions, and what risk hooks are shown.
 
 It takes in what was meant, what the venue said and how requests ended, applies `orders.lifecycle`, announces what there is to
 tell and appends every change to the store. One writer: the state actor, on whose thread everything here runs; what it hands out
@@ -7,6 +7,8 @@ is frozen. It never asks the venue, never waits and starts nothing: clock and st
 What holds:
 - An order is ours when its intent is in the store. Everything else is external: kept apart, bounded, never acted upon.
 - A fill counts once per (symbol, trade id), over restarts too. One whose order is not known is parked until a question tells.
+- A fill the venue forced (liquidation, deleveraging, settlement) is of an order that is not ours and changes what is: it is
+  told, counted and kept like ours.
 - A store that fails changes nothing here: an alarm and a counter, and what is missing there is written with the next change.
 - `free` is what can be spent, `locked` what open orders hold, `total` both. Absolute reports replace, the newer by the venue's
   time; a change outside trading is added, until a report says more.
@@ -20,15 +22,24 @@ from decimal import Decimal
 
 import msgspec
 
-from connector.domain.account import Balance
+from connector.domain.account import Balance, FundingPayment, Position, PositionSide
 from connector.domain.commands import Evidence
-from connector.domain.facts import AccountFact, BalanceChange, BalanceReport, ListReport, OrderReport, StreamEnded
+from connector.domain.facts import (
+    AccountFact,
+    BalanceChange,
+    BalanceReport,
+    ListReport,
+    OrderReport,
+    PositionReport,
+    StreamEnded,
+)
 from connector.domain.instruments import InstrumentTable
-from connector.domain.market import Side
-from connector.domain.orders import Fill, Order
+from connector.domain.orders import Fill, FillKind, Order
 from connector.domain.symbols import Product, Symbol
 from connector.domain.times import NS_PER_S
 from connector.orders.lifecycle import (
+    Alarm,
+    AlarmKind,
     Event,
     IntentRecord,
     OrderRecord,
@@ -42,12 +53,13 @@ from connector.orders.lifecycle import (
     record_of_report,
 )
 from connector.orders.reconcile import Corrections, Held
-from connector.orders.risk import RiskView
-from connector.orders.rounding import ZERO, product, total
+from connector.orders.risk import DayTotals, RiskView
+from connector.orders.rounding import ZERO, total
 from connector.store.contract import FillRecord, MetaRecord, Record, Store, StoreFailed, changes
 from connector.telemetry import Counters, OncePerKind
+from connector.venue.positions import FundingModel, PositionModel, flat_position
 
-__all__ = ["AccountModel", "DayTotals", "Taken", "later_id"]
+__all__ = ["AccountModel", "Taken", "later_id"]
 
 DAY_NS = 86_400 * NS_PER_S
 KEPT_FINAL = 10_000
@@ -57,6 +69,8 @@ KEPT_PARKED = 1_000
 KEPT_PLACED = 10_000
 PLACED_BEFORE_NS = 600 * NS_PER_S
 SYMBOLS = "traded symbols"
+FUNDING = "funding told"
+FUNDING_OVERLAP_NS = 3_600 * NS_PER_S
 
 _Key = tuple[Symbol, str]
 
@@ -69,6 +83,7 @@ class Taken(msgspec.Struct, frozen=True):
         noticed: reports of orders of ours, for the order actor.
         strange: a fill was parked: somebody has to ask whose it is.
         moved: balances changed outside trading: somebody has to ask for all of them.
+        paid: funding was paid and it was not told on what: somebody has to ask.
         doubt: why the account has to be compared with the venue; "" mostly.
     """
 
@@ -76,6 +91,7 @@ class Taken(msgspec.Struct, frozen=True):
     noticed: tuple[OrderReport, ...] = ()
     strange: bool = False
     moved: bool = False
+    paid: bool = False
     doubt: str = ""
 
 
@@ -84,6 +100,21 @@ NOTHING = Taken()
 
 def _since_ns(record: OrderRecord) -> int:
     return record.order.received_ns if record.intent is None else record.intent.at_ns
+
+
+def _is_forced(fill: Fill) -> bool:
+    return fill.kind is not FillKind.TRADE
+
+
+def _concerns_us(fill: Fill) -> bool:
+    """Of an order of ours, or forced by the venue on a position of ours."""
+    return bool(fill.client_id) or _is_forced(fill)
+
+
+def _forced_alarm(fill: Fill) -> Alarm:
+    amount = f"{fill.quantity:f} {fill.symbol.base}" if fill.contracts is None else f"{fill.contracts:f} contracts"
+    text = f"{fill.kind.value}: the venue forced a {fill.side.value} of {amount} of {fill.symbol} at {fill.price:f}"
+    return Alarm(AlarmKind.FORCED, "", text)
 
 
 def later_id(one: str | None, other: str | None) -> str | None:
@@ -100,6 +131,8 @@ class AccountModel:
         venue: its name.
         now_ns: our clock.
         announce: called with the events of a change before the change is stored, so that a crash in between loses none.
+        has_positions: the account holds positions in contracts; else assets.
+        positions_told: what an earlier incarnation told of positions.
     """
 
     def __init__(
@@ -110,8 +143,12 @@ class AccountModel:
         counters: Counters,
         alarms: OncePerKind,
         announce: Callable[[tuple[Event, ...]], None] = lambda events: None,
+        has_positions: bool = False,
+        positions_told: Iterable[Position] = (),
     ) -> None:
         self.venue = venue
+        self.has_positions = has_positions
+        self.positions, self.funding = PositionModel(positions_told), FundingModel()
         self.orders: dict[str, OrderRecord] = {}
         self.external: dict[_Key, OrderRecord] = {}
         self.parked: dict[_Key, Fill] = {}
@@ -127,6 +164,7 @@ class AccountModel:
         self._ids: dict[_Key, str] = {}
         self._external_fills: dict[_Key, None] = {}
         self._behind: dict[str, OrderRecord | None] = {}
+        self._unwritten: deque[FillRecord] = deque()  # forced fills a failing store did not take
         self._traded: dict[Symbol, int] = {}
         self._placed: deque[int] = deque(maxlen=KEPT_PLACED)
         self._day = DayTotals(0)
@@ -147,6 +185,7 @@ class AccountModel:
             fills = self._store.fills(since_ns=now_ns - now_ns % DAY_NS)
             recent = self._store.orders(since_ns=now_ns - PLACED_BEFORE_NS)
             symbols = self._store.meta(SYMBOLS) or ""
+            funding = self._store.meta(FUNDING) if self.has_positions else None
         except StoreFailed as failed:
             self._on_store_failed("reading", failed)
             return False
@@ -162,6 +201,10 @@ class AccountModel:
             self._touch(symbol)
         if not self._placed:
             self._placed.extend(record.intent.at_ns for record in recent if record.intent is not None)
+        if self.has_positions:
+            self.funding.restore(funding, now_ns)
+            if funding is None:
+                self._write([MetaRecord(FUNDING, self.funding.kept())])
         self._begin_day(now_ns - now_ns % DAY_NS, fills)
         self.is_loaded = True
         return True
@@ -209,6 +252,12 @@ class AccountModel:
         elif isinstance(fact, BalanceChange):
             self._take_change(fact)
             return Taken(moved=True)
+        elif isinstance(fact, PositionReport):
+            return self.take_positions(fact)
+        elif isinstance(fact, FundingPayment):
+            if fact.symbol is None and source == "stream":
+                return Taken(paid=True)  # the question that follows tells on what it was paid
+            return self.take_funding((msgspec.structs.replace(fact, recovered=recovered or fact.recovered),))
         elif isinstance(fact, ListReport):
             return self._take_list(fact, source)
         elif isinstance(fact, StreamEnded):
@@ -226,8 +275,7 @@ class AccountModel:
                 self._park(report.fill)
             return Taken(doubt="the store of orders could not be read")
         if record is None or record.symbol != report.symbol:
-            self._take_external(report, source)
-            return NOTHING
+            return Taken(self._take_external(report, source))
         self.external.pop(key, None)
         if report.client_id != client_id:  # a cancel's or amend's id in place of the order's
             report = msgspec.structs.replace(report, client_id=client_id)
@@ -250,9 +298,10 @@ class AccountModel:
             fill = msgspec.structs.replace(fill, client_id=client_id, recovered=recovered or fill.recovered)
             changed, events = apply_fill(record, fill, source=source)
             return self._changed(record, changed, events)
-        if client_id or (fill.symbol, fill.venue_id) in self.external:
-            self._take_external_fills((fill,))
-            return NOTHING
+        if client_id or _is_forced(fill) or (fill.symbol, fill.venue_id) in self.external:
+            return Taken(
+                self._take_external_fills((msgspec.structs.replace(fill, recovered=recovered or fill.recovered),))
+            )
         if self.has_fill(fill):
             return NOTHING
         return self._park(fill)
@@ -276,7 +325,7 @@ class AccountModel:
 
     # ------------------------------------------------------------ other programs
 
-    def _take_external(self, report: OrderReport, source: str) -> None:
+    def _take_external(self, report: OrderReport, source: str) -> tuple[Event, ...]:
         key = (report.symbol, report.venue_id)
         known = self.external.pop(key, None)
         if known is None:
@@ -287,7 +336,7 @@ class AccountModel:
         own = [fill for fill in self.parked.values() if (fill.symbol, fill.venue_id) == key]
         for fill in own:
             del self.parked[fill.symbol, fill.trade_id]
-        self._take_external_fills((*own, *([report.fill] if report.fill is not None else ())))
+        return self._take_external_fills((*own, *([report.fill] if report.fill is not None else ())))
 
     def _keep_external(self, key: _Key, record: OrderRecord) -> None:
         self.external.pop(key, None)
@@ -296,14 +345,72 @@ class AccountModel:
             final = next((key for key, each in self.external.items() if each.is_final), None)
             del self.external[final or next(iter(self.external))]
 
-    def _take_external_fills(self, fills: Iterable[Fill]) -> None:
+    def _take_external_fills(self, fills: Iterable[Fill]) -> tuple[Event, ...]:
+        """Keep fills that are not of our orders; returns those we have to hear of: a position of ours was closed."""
         new = [fill for fill in fills if not self.has_fill(fill)]
+        forced = [msgspec.structs.replace(fill, client_id="") for fill in new if _is_forced(fill)]
+        events: tuple[Event, ...] = tuple(told for fill in forced for told in (fill, _forced_alarm(fill)))
+        if events:
+            self._announce(events)
         for fill in new:
             self._external_fills[fill.symbol, fill.trade_id] = None
             if len(self._external_fills) > KEPT_EXTERNAL:
                 del self._external_fills[next(iter(self._external_fills))]
-        if new:
-            self._write([FillRecord(msgspec.structs.replace(fill, client_id="")) for fill in new])
+        records = [FillRecord(msgspec.structs.replace(fill, client_id="")) for fill in new]
+        if records and not self._write([*records]):
+            self._unwritten.extend(record for record in records if _is_forced(record.fill))
+        for fill in forced:
+            self._counters.add("account.fills_forced")
+            self._count(fill)
+            self._touch(fill.symbol)
+        return events
+
+    # ------------------------------------------------------------ positions and funding
+
+    def take_positions(self, report: PositionReport, asked_ns: int = 0, late_ns: int = 0) -> Taken:
+        """What the venue says of positions. Where the size of one changed, fills are read: one of them may not have come.
+
+        Args:
+            asked_ns: our clock when they were asked for; 0: it said so by itself. late_ns: how far answers may lag behind.
+        """
+        before = {(each.symbol, each.side): each for each in self.positions.open()}
+        was_complete = self.positions.is_complete
+        changed = self.positions.take(report, asked_ns, late_ns)
+        if changed:
+            self._announce(changed)
+        for position in (
+            changed if was_complete or not asked_ns else ()
+        ):  # what was there before us has nothing to explain
+            known = before.get((position.symbol, position.side))
+            if known is None or known.quantity != position.quantity:
+                self._touch(position.symbol, None if known is None else known.received_ns)
+        return Taken(changed)
+
+    def take_funding(self, payments: Iterable[FundingPayment]) -> Taken:
+        """Payments of funding, by whatever way; each counts once."""
+        if not self.is_loaded:  # which were told is not known yet: they are asked for once it is
+            return NOTHING
+        told: list[Event] = []
+        for payment in payments:
+            is_new, is_untold = self.funding.take(payment)
+            if is_new:
+                self._day.add_funding(payment)
+            if is_untold:
+                told.append(payment)
+        if told:
+            self._announce(tuple(told))
+            self._write([MetaRecord(FUNDING, self.funding.kept())])
+        return Taken(tuple(told))
+
+    def funding_from_ns(self) -> int:
+        """From when on, by the venue's clock, payments have to be read."""
+        now_ns = self._now_ns()
+        return self.funding.start_ns(now_ns - now_ns % DAY_NS, FUNDING_OVERLAP_NS)
+
+    def position(self, symbol: Symbol, side: PositionSide) -> Position:
+        """One position; flat where the venue told nothing of it."""
+        known = self.positions.known(symbol, side)
+        return flat_position(self.venue, symbol, side, self._now_ns()) if known is None else known
 
     # ------------------------------------------------------------ balances
 
@@ -371,7 +478,7 @@ class AccountModel:
         for key, record in corrections.external.items():
             self._keep_external(key, record)
         self._write(records, tuple(corrections.orders))
-        self._take_external_fills(corrections.external_fills)
+        events = (*corrections.events, *self._take_external_fills(corrections.external_fills))
         for fill in [fill for fill in self.parked.values() if self._is_settled(fill)]:
             del self.parked[fill.symbol, fill.trade_id]
         if complete_balances or corrections.balances:
@@ -381,14 +488,14 @@ class AccountModel:
         for event in corrections.events:
             if isinstance(event, Fill):
                 self._count(event)
-        return corrections.events
+        return events
 
     def _is_settled(self, fill: Fill) -> bool:
         client_id = fill.client_id or self._ids.get((fill.symbol, fill.venue_id), "")
         record = self.orders.get(client_id)
         if record is not None:
             return any(each.trade_id == fill.trade_id for each in record.fills)
-        return (fill.symbol, fill.venue_id) in self.external
+        return (fill.symbol, fill.venue_id) in self.external or (fill.symbol, fill.trade_id) in self._external_fills
 
     def due_symbols(self) -> tuple[Symbol, ...]:
         """Where fills may be missing: symbols of open orders, and those where something happened lately."""
@@ -465,12 +572,17 @@ class AccountModel:
         return tuple(self.orders.get(client_id, record).order for client_id, record in found.items())
 
     def fills(self, symbol: Symbol | None, since_ns: int) -> tuple[Fill, ...]:
-        """Ours, at or after `since_ns` by the venue's clock, oldest first.
+        """Ours and those the venue forced, at or after `since_ns` by the venue's clock, oldest first.
 
         Raises:
             StoreFailed: the older ones cannot be read.
         """
-        found = {(fill.symbol, fill.trade_id): fill for fill in self._store.fills(symbol, since_ns) if fill.client_id}
+        found = {
+            (fill.symbol, fill.trade_id): fill for fill in self._store.fills(symbol, since_ns) if _concerns_us(fill)
+        }
+        for fill in (unwritten.fill for unwritten in self._unwritten):
+            if fill.event_time_ns >= since_ns and symbol in (None, fill.symbol):
+                found[fill.symbol, fill.trade_id] = fill
         for client_id in self._behind:
             record = self.orders.get(client_id)
             for fill in () if record is None else record.fills:
@@ -496,7 +608,7 @@ class AccountModel:
     def view(
         self, now_ns: int, killed: bool, prices: Mapping[Symbol, Decimal], instruments: InstrumentTable | None
     ) -> RiskView:
-        """What risk hooks are shown. `day_results` counts our own fills; None until the store was read."""
+        """What risk hooks are shown. `day_results` counts our fills, forced ones and funding; None until all that was read."""
         day_ns = now_ns - now_ns % DAY_NS
         if self.is_loaded and self._day.start_ns != day_ns:
             try:
@@ -509,10 +621,19 @@ class AccountModel:
             prices=prices,
             open_orders=dict(self._open),
             balances=self.balances if self.balances_complete else None,
-            positions=self._spot_positions(instruments),
-            day_results=self._day.results(prices) if self._day.start_ns == day_ns else None,
+            positions=self._net_positions() if self.has_positions else self._spot_positions(instruments),
+            day_results=self._day_results(prices) if self._day.start_ns == day_ns else None,
             placed_ns=tuple(self._placed),
+            instruments={} if instruments is None else instruments,
         )
+
+    def _net_positions(self) -> Mapping[Symbol, Decimal] | None:
+        return self.positions.net() if self.positions.is_complete else None
+
+    def _day_results(self, prices: Mapping[Symbol, Decimal]) -> Mapping[str, Decimal] | None:
+        if self.has_positions and self.funding.read_ns is None:
+            return None
+        return self._day.results(prices)
 
     def _spot_positions(self, instruments: InstrumentTable | None) -> Mapping[Symbol, Decimal] | None:
         """Spot holds assets, not positions: of a symbol, all of its base asset."""
@@ -570,18 +691,20 @@ class AccountModel:
         if record.order.venue_id is not None:
             self._ids.pop((record.symbol, record.order.venue_id), None)
 
-    def _write(self, records: list[Record], client_ids: tuple[str, ...] = ()) -> None:
+    def _write(self, records: list[Record], client_ids: tuple[str, ...] = ()) -> bool:
+        """False: the store failed; states of these orders are written again later, see `write_again`."""
         if not records:
-            return
+            return True
         try:
             self._store.append(records)
         except StoreFailed as failed:
             self._on_store_failed("writing", failed)
             for client_id in client_ids:
                 self._behind.setdefault(client_id, self._stored_of(client_id))
-            return
+            return False
         for client_id in client_ids:
             self._behind.pop(client_id, None)
+        return True
 
     def _stored_of(self, client_id: str) -> OrderRecord | None:
         try:
@@ -591,6 +714,10 @@ class AccountModel:
 
     def write_again(self) -> None:
         """What a failing store did not take is offered again."""
+        while self._unwritten:
+            if not self._write([self._unwritten[0]]):
+                return
+            self._unwritten.popleft()
         for client_id, stored in list(self._behind.items()):
             if stored is None:  # what it has could not be read: told twice is better than never
                 try:
@@ -615,13 +742,15 @@ class AccountModel:
         self._alarms.report(f"the store of orders failed while {doing}", str(failed))
 
     def _count(self, fill: Fill) -> None:
-        if fill.client_id:
+        if _concerns_us(fill):
             self._day.add(fill)
 
     def _begin_day(self, start_ns: int, fills: Iterable[Fill]) -> None:
         self._day = DayTotals(start_ns)
         for fill in fills:
             self._count(fill)
+        for payment in self.funding.since(None, start_ns):
+            self._day.add_funding(payment)
 
     def _touch(self, symbol: Symbol, since_ns: int | None = None) -> None:
         """Something happened there. The first time of all is kept: it is where reading of fills begins."""
@@ -636,49 +765,3 @@ class AccountModel:
             f"<AccountModel {self.venue} open={len(self._open)} final={len(self._final)} external={len(self.external)} "
             f"parked={len(self.parked)}{f' behind={self.behind}' if self._behind else ''}>"
         )
-
-
-class DayTotals:
-    """One day's fills added up, so that `results` costs as much as there are symbols: the sums of `orders.risk.day_results`.
-
-    Args:
-        start_ns: 00:00 UTC of the day; earlier fills are left out.
-    """
-
-    def __init__(self, start_ns: int) -> None:
-        self.start_ns = start_ns
-        self._cash: dict[str, Decimal] = {}
-        self._left: dict[Symbol, Decimal] = {}
-        self._fees: dict[tuple[str | None, str], Decimal] = {}
-
-    def add(self, fill: Fill) -> None:
-        """Count one fill; the caller sees to it that it is counted once."""
-        if fill.event_time_ns < self.start_ns:
-            return
-        sign = 1 if fill.side is Side.BUY else -1
-        symbol, quote = fill.symbol, fill.symbol.quote
-        cash, base = -sign * product(fill.price, fill.quantity), sign * fill.quantity
-        if fill.fee_asset == quote:
-            cash = total((cash, -fill.fee))
-        elif fill.fee_asset == symbol.base:
-            base = total((base, -fill.fee))
-        elif fill.fee:
-            key = (fill.fee_asset, quote)
-            self._fees[key] = total((self._fees.get(key, ZERO), fill.fee))
-        self._cash[quote] = total((self._cash.get(quote, ZERO), cash))
-        self._left[symbol] = total((self._left.get(symbol, ZERO), base))
-
-    def results(self, prices: Mapping[Symbol, Decimal]) -> dict[str, Decimal] | None:
-        """Profit and loss per quote asset; None when a price is missing that is needed."""
-        results = dict(self._cash)
-        for (asset, quote), fee in self._fees.items():
-            price = None if asset is None else prices.get(Symbol(asset, quote))
-            if price is None:
-                return None
-            results[quote] = total((results[quote], -product(fee, price)))
-        for symbol, base in self._left.items():
-            if base:
-                if symbol not in prices:
-                    return None
-                results[symbol.quote] = total((results[symbol.quote], product(base, prices[symbol])))
-        return results

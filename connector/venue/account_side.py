@@ -20,22 +20,38 @@ import msgspec
 import pykka
 
 from connector.books import LiveBook
-from connector.domain.account import Balance
-from connector.domain.market import AggTrade, BookTicker, Freshness, Ticker, Trade
+from connector.domain.account import Balance, FundingPayment, Position, PositionSide
+from connector.domain.market import AggTrade, BookTicker, Freshness, MarkPrice, Ticker, Trade
 from connector.domain.orders import Fill
 from connector.domain.symbols import Symbol
 from connector.domain.times import NS_PER_MS, NS_PER_S
 from connector.domain.wire import HttpRequest
-from connector.errors import AuthenticationFailed, BookNotValid, ConnectorError, NotConnected, VenueUnavailable
+from connector.errors import (
+    AuthenticationFailed,
+    BookNotValid,
+    ConnectorError,
+    NotConnected,
+    Unsupported,
+    VenueUnavailable,
+)
 from connector.orders.lifecycle import Alarm, Event
 from connector.orders.rounding import ZERO, average, total
 from connector.supervision import ActorContext, Reply
 from connector.throttle import Backoff, Priority
 from connector.venue.account import AccountModel, Taken
 from connector.venue.book_feed import BookFeed
-from connector.venue.comparison import BALANCES, EVERYTHING, Comparison, Question
+from connector.venue.comparison import (
+    BALANCES,
+    EVERYTHING,
+    FILLS,
+    FUNDING,
+    POSITIONS,
+    WITH_POSITIONS,
+    Comparison,
+    Question,
+)
 from connector.venue.memory import VenueMemory
-from connector.venue.messages import Intended, Noted, Noticed, RawAnswer, Ruled, SignedFetch, post
+from connector.venue.messages import Intended, Noted, Noticed, RawAnswer, Ruled, SettingsChanged, SignedFetch, post
 from connector.venue.private import PrivateUp
 from connector.venue.session import AccountDoubt, AccountFacts
 from connector.venue.trading import Trading
@@ -48,10 +64,13 @@ __all__ = [
     "GetBalance",
     "GetBalances",
     "GetFills",
+    "GetFundingPayments",
     "GetOpenOrders",
     "GetOrder",
     "GetOrderByVenueId",
     "GetOrderHistory",
+    "GetPosition",
+    "GetPositions",
     "reference_prices",
 ]
 
@@ -97,7 +116,7 @@ class GetOrderHistory(msgspec.Struct, frozen=True):
 
 
 class GetFills(msgspec.Struct, frozen=True):
-    """Ask: (tuple[Fill, ...], Freshness): ours, at or after `since_ns` by the venue's clock. StoreFailed: cannot be read."""
+    """Ask: (tuple[Fill, ...], Freshness): ours and forced ones, from `since_ns` on by the venue's clock. StoreFailed as above."""
 
     symbol: Symbol | None = None
     since_ns: int = 0
@@ -111,6 +130,32 @@ class GetBalance(msgspec.Struct, frozen=True):
     """Ask: (Balance, Freshness): of an asset of which there is nothing, zeros. NotConnected before the first answer."""
 
     asset: str
+
+
+class GetPositions(msgspec.Struct, frozen=True):
+    """Ask: (tuple[Position, ...], Freshness): those with something in them. NotConnected before the first answer.
+
+    As GetPosition and GetFundingPayments: Unsupported where the account holds assets, not positions.
+    """
+
+    symbol: Symbol | None = None
+
+
+class GetPosition(msgspec.Struct, frozen=True):
+    """Ask: (Position, Freshness): flat where there is nothing in it. NotConnected before the first answer."""
+
+    symbol: Symbol
+    side: PositionSide = PositionSide.NET
+
+
+class GetFundingPayments(msgspec.Struct, frozen=True):
+    """Ask: (tuple[FundingPayment, ...], Freshness): at or after `since_ns` by the venue's clock, oldest first.
+
+    At hand are those of the day this process began in, and all since, up to some thousands. NotConnected before the first answer.
+    """
+
+    symbol: Symbol | None = None
+    since_ns: int = 0
 
 
 class ExplainOrder(msgspec.Struct, frozen=True):
@@ -131,6 +176,9 @@ ACCOUNT_QUESTIONS = (
     GetFills,
     GetBalances,
     GetBalance,
+    GetPositions,
+    GetPosition,
+    GetFundingPayments,
     ExplainOrder,
     CompareAccount,
 )
@@ -142,6 +190,16 @@ class _Tick(msgspec.Struct, frozen=True):
 
 class _Publish(msgspec.Struct, frozen=True):
     """To itself: show the order actor what changed."""
+
+
+class _Asked:
+    """A question on its way; `request` is there once it was sent."""
+
+    __slots__ = ("deadline_s", "question", "request", "run")
+
+    def __init__(self, run: Comparison, question: Question, deadline_s: float) -> None:
+        self.run, self.question, self.deadline_s = run, question, deadline_s
+        self.request: HttpRequest | None = None
 
 
 class _Answered(msgspec.Struct, frozen=True):
@@ -159,8 +217,18 @@ class AccountSide:
         self._trading, self._memory, self._context, self._ref = trading, memory, context, ref
         self._clock, self._counters, self._alarms = memory.clock, memory.counters, memory.alarms
         self.events = trading.events
+        self._positions_language = memory.driver.positions
+        has_positions = self._positions_language is not None
+        self._everything = WITH_POSITIONS if has_positions else EVERYTHING
         self.model = AccountModel(
-            memory.name, trading.store, self._clock.time_ns, self._counters, self._alarms, self._announce
+            memory.name,
+            trading.store,
+            self._clock.time_ns,
+            self._counters,
+            self._alarms,
+            self._announce,
+            has_positions=has_positions,
+            positions_told=self.events.positions_told,
         )
         self._late_ns = int((trading.language.rules.visible_after_s + LATE_S) * NS_PER_S)
         self._backoff = Backoff(memory.settings.reconnect, context.random)
@@ -168,9 +236,9 @@ class AccountSide:
         self._key_refused, self._wait_s = False, 0.0  # what the failures of the comparison under way ask for
         self._strays_s, self._strays_wait_s = 0.0, TICK_S
         self._run: Comparison | None = None
-        self._questions: dict[int, tuple[Comparison, Question, float]] = {}
+        self._questions: dict[int, _Asked] = {}
         self._number = 0
-        self._wanted: frozenset[str] = EVERYTHING
+        self._wanted: frozenset[str] = self._everything
         self._not_before_s = 0.0
         self._began_s = float("-inf")
         self._doubt, self._doubt_ns = "", 0
@@ -185,6 +253,7 @@ class AccountSide:
             Intended: lambda message: self._took(self.model.intend(message.intent)),
             Ruled: lambda message: self._took(self.model.rule(message.client_id, message.verdict)),
             Noted: lambda message: self._took(self.model.jot(message.client_id, message.evidence)),
+            SettingsChanged: lambda _: self._want(frozenset({POSITIONS})),
             AccountFacts: self._on_facts,
             AccountDoubt: lambda message: self._doubts(message.reason),
             PrivateUp: self._on_up,
@@ -195,6 +264,9 @@ class AccountSide:
             GetFills: lambda ask: self._fresh(self.model.fills(ask.symbol, ask.since_ns)),
             GetBalances: lambda _: self._fresh({k: v for k, v in self._balances().items() if v.total or v.locked}),
             GetBalance: self._on_balance,
+            GetPositions: self._on_positions,
+            GetPosition: self._on_position,
+            GetFundingPayments: self._on_funding,
             ExplainOrder: lambda ask: self._fresh(self.model.explain(ask.client_id)),
             CompareAccount: self._on_compare,
             _Tick: lambda _: self._on_tick(),
@@ -243,8 +315,8 @@ class AccountSide:
             self._notice(report)
         if taken.doubt:
             self._doubts(taken.doubt)
-        if taken.strange or taken.moved:
-            self._want(frozenset({BALANCES if taken.moved else STRAYS}))
+        if taken.strange or taken.moved or taken.paid:
+            self._want(frozenset({BALANCES if taken.moved else FUNDING if taken.paid else STRAYS}))
         self._publish_soon()
 
     def _warn(self, events: tuple[Event, ...]) -> None:
@@ -270,7 +342,7 @@ class AccountSide:
         self._counters.add("account.doubts")
         self._doubt, self._doubt_ns = reason or "something may have been missed", self._clock.time_ns()
         self._mark = self._trading.doubt = f"being compared: {self._doubt}"
-        self._want(EVERYTHING)
+        self._want(self._everything)
 
     # ------------------------------------------------------------ comparing
 
@@ -289,7 +361,7 @@ class AccountSide:
             return
         every_s = EVERY_S if self._trading.is_followed else EVERY_DOWN_S
         if now_s - self._began_s >= every_s or (self._doubt and now_ns >= self._doubt_ns + self._late_ns):
-            self._wanted |= EVERYTHING
+            self._wanted |= self._everything
         if self.model.parked and now_s >= self._strays_s:
             self._wanted |= {STRAYS}
         parts, self._wanted = self._wanted, frozenset()
@@ -297,7 +369,7 @@ class AccountSide:
             return
         self._not_before_s = now_s + APART_S
         self._key_refused, self._wait_s = False, 0.0
-        if parts >= EVERYTHING:
+        if parts >= self._everything:
             self._began_s = now_s
         venue_ms = self._trading.venue_ms()
         self._run = Comparison(
@@ -308,6 +380,8 @@ class AccountSide:
             started_ns=now_ns,
             venue_ns=now_ns if venue_ms is None else venue_ms * NS_PER_MS,
             late_ns=self._late_ns,
+            auth=self._trading.auth(),
+            positions=self._positions_language,
         )
         self._go_on()
 
@@ -320,20 +394,14 @@ class AccountSide:
 
     def _send(self, run: Comparison, question: Question) -> None:
         self._number += 1
-        number, ref, is_current, trading, memory = (
-            self._number,
-            self._ref,
-            self._context.is_current,
-            self._trading,
-            self._memory,
-        )
-        timeout_s = memory.settings.request_timeout_s
-        self._questions[number] = (run, question, self._clock.monotonic_s() + 2 * timeout_s)
+        number, ref, is_current, trading = self._number, self._ref, self._context.is_current, self._trading
+        timeout_s = self._memory.settings.request_timeout_s
+        asked = self._questions[number] = _Asked(run, question, self._clock.monotonic_s() + 2 * timeout_s)
         self._counters.add("account.questions")
 
         def build() -> HttpRequest:  # on the REST actor's thread
-            assert memory.instruments is not None
-            return question.request(trading.language, memory.instruments, trading.auth(), trading.now_ms())
+            asked.request = run.request(question, trading.auth(), trading.now_ms())
+            return asked.request
 
         def reply(answer: RawAnswer) -> None:  # on a worker thread
             if is_current():
@@ -348,7 +416,7 @@ class AccountSide:
         asked = self._questions.pop(message.number, None)
         if asked is None:
             return
-        run, question, _ = asked
+        run, question = asked.run, asked.question
         answer = message.answer
         try:
             if answer.response is None:
@@ -356,7 +424,8 @@ class AccountSide:
                 run.fail(question, error)
                 self._on_failed(error)
             else:
-                run.answer(question, answer.response)
+                assert asked.request is not None
+                run.answer(question, asked.request, answer.response)
                 self._heard_ns = answer.response.received_ns
         except ConnectorError as error:
             self._on_failed(error)
@@ -371,8 +440,8 @@ class AccountSide:
     def _end_overdue(self) -> None:
         """Answers that never came: the REST actor was restarted meanwhile, or the venue is silent."""
         now_s = self._clock.monotonic_s()
-        for number, (_, _, deadline_s) in list(self._questions.items()):
-            if now_s >= deadline_s:
+        for number, asked in list(self._questions.items()):
+            if now_s >= asked.deadline_s:
                 late = VenueUnavailable("no answer came in time; the question is asked again.")
                 self._on_answered(_Answered(number, RawAnswer(None, late, sent=True)))
 
@@ -396,10 +465,12 @@ class AccountSide:
         else:
             self._backoff.reset()
             self._refused_keys = 0
-            if run.parts >= EVERYTHING:
+            if run.parts >= self._everything:
                 self._agree(run)
-        if run.parts >= EVERYTHING:
+        if run.parts >= self._everything:
             self._answer_askers(run)
+        if any(isinstance(event, Position) for event in events):  # the fills behind them were missed too
+            self._wanted |= {FILLS}
         self._strays_wait_s = min(EVERY_S, 2 * self._strays_wait_s) if self.model.parked else TICK_S
         self._strays_s = self._clock.monotonic_s() + self._strays_wait_s
         self._publish_soon()
@@ -415,7 +486,7 @@ class AccountSide:
     def _on_compare(self, message: CompareAccount) -> None:
         self._askers.append((self._clock.time_ns(), self._context.defer_reply()))
         self._not_before_s = 0.0
-        self._want(EVERYTHING)
+        self._want(self._everything)
 
     def _answer_askers(self, run: Comparison) -> None:
         waiting, self._askers = self._askers, []
@@ -424,7 +495,7 @@ class AccountSide:
                 reply.set(self.freshness())
             else:
                 self._askers.append((asked_ns, reply))
-                self._wanted = EVERYTHING
+                self._wanted = self._everything
 
     # ------------------------------------------------------------ what is handed out
 
@@ -455,6 +526,24 @@ class AccountSide:
             found = Balance(self._memory.name, ask.asset, None, self._agreed_ns or 0, ZERO, ZERO)
         return found, self.freshness()
 
+    def _on_positions(self, ask: GetPositions) -> tuple[tuple[Position, ...], Freshness]:
+        self._require_positions(self.model.positions.is_complete, "positions")
+        return self._fresh(self.model.positions.open(ask.symbol))
+
+    def _on_position(self, ask: GetPosition) -> tuple[Position, Freshness]:
+        self._require_positions(self.model.positions.is_complete, "positions")
+        return self._fresh(self.model.position(ask.symbol, ask.side))
+
+    def _on_funding(self, ask: GetFundingPayments) -> tuple[tuple[FundingPayment, ...], Freshness]:
+        self._require_positions(self.model.funding.read_ns is not None, "funding payments")
+        return self._fresh(self.model.funding.since(ask.symbol, ask.since_ns))
+
+    def _require_positions(self, is_told: bool, what: str) -> None:
+        if not self.model.has_positions:
+            raise Unsupported(f"{self._memory.name} trades spot: there are balances, and no {what}.")
+        if not is_told:
+            raise NotConnected(f"{self._memory.name} has not told the {what} yet; they are being asked for.")
+
     def _publish_soon(self) -> None:
         """Show the change when the messages that wait by now are handled: many changes make one picture."""
         if not self._publishing:
@@ -484,7 +573,8 @@ def _order(record: Any) -> Any:
 
 
 def reference_prices(memory: VenueMemory) -> dict[Symbol, Decimal]:
-    """A price per subscribed symbol: the middle of the book where there is one, else the last trade. Stale ones are left out.
+    """A price per subscribed symbol: the middle of the book where there is one, else the last trade, else a ticker's or the mark
+    price. Stale ones are left out.
 
     Any thread; reads last values only.
     """
@@ -504,6 +594,8 @@ def reference_prices(memory: VenueMemory) -> dict[Symbol, Decimal]:
             rank, price = 2, value.price
         elif isinstance(value, Ticker):
             rank, price = 1, value.last
+        elif isinstance(value, MarkPrice):
+            rank, price = 1, value.mark
         if price > 0 and rank > found.get(feed.topic.symbol, (0, ZERO))[0]:
             found[feed.topic.symbol] = rank, price
     return {symbol: price for symbol, (_, price) in found.items()}

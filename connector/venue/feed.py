@@ -95,7 +95,7 @@ class Feed:
         self._last_key: int | None = None
         self._at_key: set[Hashable] = set()  # values of the last key, where those have to be told apart
         self._before_hole: frozenset[Hashable] = frozenset()  # those before the hole being filled
-        self._interrupted = False  # since the last value the stream may have been without us
+        self._interrupted = ""  # by what the stream may have been without us since the last value
         self._make_reader: Callable[[], Callable[[bytes, int], Any]] | None = None
         self._read: Callable[[bytes, int], Any] | None = None
         self._lock = threading.Lock()  # one frame, one recovery, one change of owner or state at a time
@@ -109,6 +109,8 @@ class Feed:
         self._stray: tuple[int, float] | None = None
         self._held: list[Any] | None = None
         self._recovery: tuple[Backfill, Any, float] | None = None  # wish, value before the hole, since when
+        self._hole_made_by = ""
+        self._torn: dict[int, str] = {}  # which held values came after another interruption, and what that was
         self._token = 0
         self._state = TopicState.WANTED
         self._reason = "not subscribed yet"
@@ -276,7 +278,7 @@ class Feed:
             and (self._interrupted or not rule.after_loss)
         ):
             missing = rule.missing(self.topic, before, value)
-        self._interrupted = False
+        again, self._interrupted = self._interrupted, ""
         if rule.distinct is not None:
             if missing is not None:
                 self._before_hole = frozenset(self._at_key)
@@ -287,11 +289,13 @@ class Feed:
         self.accepted += 1
         self._stray = None
         if missing is not None:
-            self._begin_recovery(missing, before, value, now_s)
+            self._begin_recovery(missing, before, value, now_s, again or "not delivered by the venue")
         elif self._held is not None:
+            if again and rule.after_loss:
+                self._torn[len(self._held)] = again
             self._held.append(value)
             if len(self._held) > HELD_AT_MOST:
-                self._end_recovery((), "too many values waited for the missing ones")
+                self._end_recovery((), f"{self._hole_made_by}, and too many values waited for the missing ones")
         else:
             self._deliver(value)
         self._is_plain = self._held is None and self._state is TopicState.LIVE
@@ -346,14 +350,15 @@ class Feed:
                 return
         self._calling = None
 
-    def _begin_recovery(self, missing: Missing, before: Any, value: Any, now_s: float) -> None:
+    def _begin_recovery(self, missing: Missing, before: Any, value: Any, now_s: float, why: str) -> None:
+        self._hole_made_by = why
         if not self._backfill:
-            self._report(self._gap("not delivered by the venue", before, value, missing))
+            self._report(self._gap(why, before, value, missing))
             self._deliver(value)
             return
         self._token += 1
         wish = Backfill(self.topic, missing, self._token)
-        self._held = [value]
+        self._held, self._torn = [value], {}
         self._recovery = (wish, before, now_s)
         self._ask(wish)
 
@@ -361,19 +366,19 @@ class Feed:
         """Deliver fetched values in their place, marked `recovered`, then what waited behind them."""
         with self._exclusively():
             if self._recovery is not None and self._recovery[0].token == token:
-                self._end_recovery(values, "connection lost")
+                self._end_recovery(values, self._hole_made_by)
 
     def give_up_recovery(self, token: int, reason: str) -> None:
         """The missing values cannot be had: say so and go on."""
         with self._exclusively():
             if self._recovery is not None and self._recovery[0].token == token:
-                self._end_recovery((), reason)
+                self._end_recovery((), f"{self._hole_made_by}, and {reason}")
 
     def expire_recovery(self, now_s: float, limit_s: float) -> None:
         """Called by the ticker: do not hold live values back for longer than `limit_s`."""
         with self._exclusively():
             if self._recovery is not None and now_s - self._recovery[2] > limit_s:
-                self._end_recovery((), f"the missing values did not come within {limit_s} s")
+                self._end_recovery((), f"{self._hole_made_by}, and the missing values did not come within {limit_s} s")
 
     def _end_recovery(self, values: tuple[Any, ...], reason: str) -> None:
         assert self._recovery is not None and self._held is not None and self.rule.identity is not None
@@ -390,9 +395,10 @@ class Feed:
         self.recovered_values += filled
         self._counters.add("feed.recovered", filled)
         self._report(self._gap(reason, last, held[0], missing, filled))
-        before, look = held[0], None if self.rule.after_loss else self.rule.missing
-        for value in held:
-            again = look(self.topic, before, value) if look is not None and value is not before else None
+        before, look = held[0], self.rule.missing
+        for at, value in enumerate(held):
+            may_be = at > 0 and (at in self._torn or not self.rule.after_loss)
+            again = look(self.topic, before, value) if look is not None and may_be else None
             if again is not None:  # a second hole while the first was being filled: told, not chased
                 self._report(self._gap("lost while earlier values were being fetched", before, value, again))
             self._deliver(value)
@@ -417,7 +423,7 @@ class Feed:
 
     def _on_disconnected(self, reason: str) -> None:
         self._owner = None
-        self._interrupted = True
+        self._interrupted = "connection lost"
         if self._state in (TopicState.LIVE, TopicState.CONFIRMED, TopicState.STALE):
             self._set_state(TopicState.STALE, reason)
         elif self._state is TopicState.WANTED:
@@ -425,6 +431,13 @@ class Feed:
 
     def on_renewal(self) -> None:
         """The topic is being left and joined again on the same connection."""
+        with self._exclusively():
+            self._interrupted = "the topic was silent"
+
+    def shown_newer(self) -> None:
+        """A probe showed values that this topic has not brought: what comes next need not follow what came last."""
+        with self._exclusively():
+            self._interrupted = self._interrupted or "the topic was silent"
 
     def on_tick(self, now_s: float, backfill_within_s: float) -> None:
         """Twice a second, on the stream actor's thread."""

@@ -8,22 +8,38 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 import pykka
 
-from connector.domain.account import Balance
-from connector.domain.commands import Evidence
+from connector.domain.account import Balance, FundingPayment, MarginMode, Position, PositionMode, PositionSide
+from connector.domain.commands import Configure, Evidence, SetLeverage, SetMarginMode, SetPositionMode
 from connector.domain.instruments import Instrument, InstrumentTable
-from connector.domain.market import AggTrade, BookTicker, Candle, Freshness, OrderBook, Price, Ticker, Trade
+from connector.domain.market import (
+    AggTrade,
+    BookTicker,
+    Candle,
+    Freshness,
+    FundingRate,
+    MarkPrice,
+    OpenInterest,
+    OrderBook,
+    Price,
+    Ticker,
+    Trade,
+)
 from connector.domain.orders import Fill, Order
 from connector.domain.queries import (
     AggTradesQuery,
     BookTickersQuery,
     CandlesQuery,
     DepthQuery,
+    FundingRatesQuery,
     HistoricalTradesQuery,
+    MarkPricesQuery,
+    OpenInterestQuery,
     PricesQuery,
     Query,
     RecentTradesQuery,
@@ -41,10 +57,13 @@ from connector.venue.account_side import (
     GetBalance,
     GetBalances,
     GetFills,
+    GetFundingPayments,
     GetOpenOrders,
     GetOrder,
     GetOrderByVenueId,
     GetOrderHistory,
+    GetPosition,
+    GetPositions,
 )
 from connector.venue.book_feed import BookFeed
 from connector.venue.delivery import Overflow, Subscription, TopicState
@@ -140,9 +159,10 @@ class VenueHandle:
         """Listen to one stream of one instrument, from now until closed, over every reconnect and restart.
 
         Args:
-            kind: TopicKind or its text: "trades", "agg_trades", "candles", "ticker", "book_ticker", "partial_book", "book".
+            kind: TopicKind or its text: "trades", "agg_trades", "candles", "ticker", "book_ticker", "partial_book", "book", and
+                of contracts "mark_price", "liquidations".
             symbol: e.g. "BTC/USDT".
-            interval: candles only, e.g. "1m". depth: partial books only. speed_ms: None takes the venue's fastest.
+            interval: candles only, e.g. "1m". depth: books only. speed_ms: None takes the venue's fastest.
             callback: called with every value on the reader thread of the connection: must return fast, must not block.
             inbox: an actor (any Pykka ActorRef) that is told every value.
             capacity, overflow: of the queue read by `Subscription.get`, when neither callback nor inbox is given.
@@ -178,6 +198,14 @@ class VenueHandle:
             raise NotConnected(f"{self.name} is stopped; subscribe on a new Connector.")
         self._changed()
         return subscription
+
+    def subscribe_mark_price(self, symbol: Symbol | str, **options: Any) -> Subscription:
+        """What positions of a contract are valued at, with the funding that goes with it; options as of `subscribe`."""
+        return self.subscribe(TopicKind.MARK_PRICE, symbol, **options)
+
+    def subscribe_liquidations(self, symbol: Symbol | str, **options: Any) -> Subscription:
+        """Positions of anybody that the venue closes. Venues leave some out when there are many; options as of `subscribe`."""
+        return self.subscribe(TopicKind.LIQUIDATIONS, symbol, **options)
 
     def _changed(self) -> None:
         """Wake the stream actor. When it cannot be told, it finds the change by itself within a tick or at its start."""
@@ -292,6 +320,29 @@ class VenueHandle:
         answer: tuple[Price, ...] = self.ask(PricesQuery(tuple(map(Symbol.parse, symbols))), timeout_s)
         return answer
 
+    def mark_prices(self, *symbols: Symbol | str, timeout_s: float | None = None) -> tuple[MarkPrice, ...]:
+        """What positions are valued at; of every contract when none is named."""
+        answer: tuple[MarkPrice, ...] = self.ask(MarkPricesQuery(tuple(map(Symbol.parse, symbols))), timeout_s)
+        return answer
+
+    def funding_rates(
+        self,
+        symbol: Symbol | str,
+        *,
+        start_ns: int | None = None,
+        end_ns: int | None = None,
+        limit: int | None = None,
+        timeout_s: float | None = None,
+    ) -> tuple[FundingRate, ...]:
+        """Funding that was paid, whoever held what; oldest first, the newest when no time is given."""
+        query = FundingRatesQuery(Symbol.parse(symbol), start_ns, end_ns, limit)
+        answer: tuple[FundingRate, ...] = self.ask(query, timeout_s)
+        return answer
+
+    def open_interest(self, symbol: Symbol | str, timeout_s: float | None = None) -> OpenInterest:
+        answer: OpenInterest = self.ask(OpenInterestQuery(Symbol.parse(symbol)), timeout_s)
+        return answer
+
     # ------------------------------------------------------------ the account
 
     def orders_stream(
@@ -300,6 +351,9 @@ class VenueHandle:
         inbox: StableRef | StableProxy | Any = None,
     ) -> OrderSubscription:
         """Everything that happens to our orders from now on: `Fill`, `Order` and `Alarm`, in order, each once per process.
+
+        With contracts also `Position`, when its size, entry price or settings changed, and `FundingPayment`; what the venue
+        forces on us (`Fill.kind` liquidation, deleveraging, settlement) comes with an alarm, though the order is not ours.
 
         A fill comes before the state of the order it led to. What was missed in an outage comes marked `recovered`. Nothing is
         ever dropped: what is not taken waits without a bound, and many waiting are an alarm.
@@ -360,7 +414,7 @@ class VenueHandle:
     def fills(
         self, symbol: Symbol | str | None = None, since_ns: int = 0, timeout_s: float = 10.0
     ) -> tuple[tuple[Fill, ...], Freshness]:
-        """Our fills at or after `since_ns` by the venue's clock, oldest first.
+        """Our fills, and those the venue forced on us, at or after `since_ns` by the venue's clock, oldest first.
 
         Raises:
             StoreFailed: the older ones cannot be read.
@@ -386,6 +440,80 @@ class VenueHandle:
         """
         answer: tuple[Balance, Freshness] = self.state.ask(GetBalance(asset), timeout=timeout_s)
         return answer
+
+    def positions(
+        self, symbol: Symbol | str | None = None, timeout_s: float = 10.0
+    ) -> tuple[tuple[Position, ...], Freshness]:
+        """Positions with something in them, by symbol and side.
+
+        Raises:
+            NotConnected: the venue has not told the positions yet.
+            Unsupported: this driver trades spot, where there are balances.
+        """
+        question = GetPositions(None if symbol is None else Symbol.parse(symbol))
+        answer: tuple[tuple[Position, ...], Freshness] = self.state.ask(question, timeout=timeout_s)
+        return answer
+
+    def position(
+        self, symbol: Symbol | str, side: PositionSide | str = PositionSide.NET, timeout_s: float = 10.0
+    ) -> tuple[Position, Freshness]:
+        """One position, flat when there is nothing in it; in hedge mode its side is "long" or "short".
+
+        Raises:
+            NotConnected, Unsupported: as `positions`.
+        """
+        question = GetPosition(Symbol.parse(symbol), _member(PositionSide, side))
+        answer: tuple[Position, Freshness] = self.state.ask(question, timeout=timeout_s)
+        return answer
+
+    def funding_payments(
+        self, symbol: Symbol | str | None = None, since_ns: int = 0, timeout_s: float = 10.0
+    ) -> tuple[tuple[FundingPayment, ...], Freshness]:
+        """Funding paid and received at or after `since_ns` by the venue's clock, oldest first.
+
+        At hand are the payments of the day this process began in, and all since.
+
+        Raises:
+            NotConnected, Unsupported: as `positions`.
+        """
+        question = GetFundingPayments(None if symbol is None else Symbol.parse(symbol), since_ns)
+        answer: tuple[tuple[FundingPayment, ...], Freshness] = self.state.ask(question, timeout=timeout_s)
+        return answer
+
+    def set_leverage(self, symbol: Symbol | str, leverage: Decimal | int, timeout_s: float = 15.0) -> None:
+        """Returns once the venue has it so, also when it had it so before.
+
+        Raises:
+            OutcomeUnknown: no trustworthy answer came; repeating it is safe.
+            Unsupported: the venue has no such setting. Rejected: it refused. RetryLater: nothing was sent, or not taken.
+            pykka.Timeout: as OutcomeUnknown.
+        """
+        self._configure(SetLeverage(symbol=Symbol.parse(symbol), leverage=_decimal(leverage)), timeout_s)
+
+    def set_margin_mode(
+        self, mode: MarginMode | str, symbol: Symbol | str | None = None, timeout_s: float = 15.0
+    ) -> None:
+        """Cross, isolated or portfolio margin, of one symbol or of the whole account as the venue has it.
+
+        Raises:
+            as `set_leverage`; InvalidRequest: a symbol is missing, or there is one where the mode is the account's.
+        """
+        parsed = None if symbol is None else Symbol.parse(symbol)
+        self._configure(SetMarginMode(mode=_member(MarginMode, mode), symbol=parsed), timeout_s)
+
+    def set_position_mode(
+        self, mode: PositionMode | str, symbol: Symbol | str | None = None, timeout_s: float = 15.0
+    ) -> None:
+        """One position a symbol ("one_way"), or a long and a short one side by side ("hedge").
+
+        Raises:
+            as `set_margin_mode`.
+        """
+        parsed = None if symbol is None else Symbol.parse(symbol)
+        self._configure(SetPositionMode(mode=_member(PositionMode, mode), symbol=parsed), timeout_s)
+
+    def _configure(self, command: Configure, timeout_s: float) -> None:
+        self.orders.ask(command, timeout=timeout_s)
 
     def explain(self, client_id: str, timeout_s: float = 10.0) -> tuple[tuple[Evidence, ...], Freshness]:
         """All that is known of one of our orders and whence, oldest first; empty when it is not ours."""
@@ -449,6 +577,12 @@ class VenueHandle:
 
     def __repr__(self) -> str:
         return f"<VenueHandle {self._memory!r}>"
+
+
+def _decimal(value: Decimal | int) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, Decimal | int):
+        raise InvalidRequest(f"{value!r} is a {type(value).__name__}; give a Decimal or an int.")
+    return Decimal(value)
 
 
 def _member(kind: Any, value: Any) -> Any:

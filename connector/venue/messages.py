@@ -31,6 +31,7 @@ __all__ = [
     "Noticed",
     "RawAnswer",
     "Ruled",
+    "SettingsChanged",
     "SignedFetch",
     "SubscriptionsChanged",
     "post",
@@ -110,6 +111,10 @@ class Noted(msgspec.Struct, frozen=True):
     symbol: Symbol
     client_id: str
     evidence: Evidence
+
+
+class SettingsChanged(msgspec.Struct, frozen=True):
+    """From the order actor to the state actor: a setting of positions was changed, or may have been."""
 
 
 class Noticed(msgspec.Struct, frozen=True):

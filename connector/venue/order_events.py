@@ -1,4 +1,4 @@
-"""Who is told what happens to our orders: fills, states of orders and alarms, each once per process, in order.
+"""Who is told what happens to our orders and positions: fills, states, payments and alarms, each once per process, in order.
 
 Events are written down here before they are stored and handed over after, so that one that a crash of the state actor falls
 upon is handed over by the next incarnation, and to nobody twice. Nothing is ever dropped: what an engine does not take waits in
@@ -20,11 +20,13 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from connector.domain.account import FundingPayment, Position, PositionSide
 from connector.domain.orders import Fill, Order
 from connector.domain.symbols import Symbol
 from connector.orders.lifecycle import Event
 from connector.telemetry import Counters, OncePerKind
 from connector.venue.delivery import Closed
+from connector.venue.positions import is_same_position
 
 __all__ = ["OrderEvents", "OrderSubscription"]
 
@@ -85,7 +87,7 @@ class OrderSubscription:
         self.is_busy = False
 
     def get(self, timeout_s: float | None = None) -> Event:
-        """The next event, oldest first: a Fill, an Order or an Alarm.
+        """The next event, oldest first: a Fill, an Order or an Alarm; with contracts a Position or a FundingPayment too.
 
         Raises:
             TimeoutError: nothing came within `timeout_s`.
@@ -158,6 +160,8 @@ class OrderEvents:
         self._number = 0
         self._fills_told: dict[tuple[Symbol, str], None] = {}
         self._orders_told: dict[str, Order] = {}
+        self._payments_told: dict[tuple[Symbol | None, str, str], None] = {}
+        self._positions_told: dict[tuple[Symbol, PositionSide], Position] = {}
 
     # ------------------------------------------------------------ engines, any thread
 
@@ -187,6 +191,12 @@ class OrderEvents:
         return self._listeners
 
     @property
+    def positions_told(self) -> tuple[Position, ...]:
+        """The last state told of every position: where the next incarnation of the state actor begins."""
+        with self._lock:
+            return tuple(self._positions_told.values())
+
+    @property
     def waiting(self) -> int:
         """Events written down and not handed to everybody yet."""
         return len(self._outbox)
@@ -208,6 +218,16 @@ class OrderEvents:
                         self._orders_told[event.client_id] = state
                         continue
                     _remember(self._orders_told, event.client_id, state)
+                elif isinstance(event, FundingPayment):
+                    paid = (event.symbol, event.asset, event.payment_id)
+                    if paid in self._payments_told:
+                        continue
+                    _remember(self._payments_told, paid, None)
+                elif isinstance(event, Position):
+                    told = self._positions_told.get((event.symbol, event.side))
+                    if told is not None and is_same_position(told, event):
+                        continue
+                    self._positions_told[event.symbol, event.side] = event
                 self._number += 1
                 self._outbox.append((self._number, event))
 

@@ -7,6 +7,8 @@ open (`venue.health`) new orders and amends are refused here; cancels never are.
 `orders.outcomes`; this actor asks, waits and sends as told. An answer that may be wrong leaves the command *unknown*: the asker
 hears so at once, and questions go on until the venue's word settles it.
 
+Settings of positions (leverage, modes) are one request each, safe to repeat, answered with None or the error.
+
 It never edits the read model: what venues say goes to the state actor as facts. It never sends an order a second time, but for
 one whose timestamp the venue refused. Nothing here blocks, apart from user-made risk hooks, for 100 ms at most.
 """
@@ -25,13 +27,18 @@ from connector.domain.commands import (
     AmendOrder,
     CancelAll,
     CancelOrder,
+    Configure,
     Evidence,
     OrderOutcome,
     OutcomeKind,
     PlaceBatch,
     PlaceOrder,
     PlaceOrderList,
+    SetLeverage,
+    SetMarginMode,
+    SetPositionMode,
 )
+from connector.domain.contracts import ordered_base_units
 from connector.domain.facts import AccountFact, OrderReport
 from connector.domain.instruments import Instrument
 from connector.domain.orders import Order, OrderStatus
@@ -76,6 +83,7 @@ from connector.orders.outcomes import (
     Refused,
     Seen,
     SettledAs,
+    Wanted,
     decide,
     learn,
 )
@@ -84,7 +92,7 @@ from connector.supervision import Reply, SupervisedActor
 from connector.throttle import Grant, Priority
 from connector.venue.health import Circuit
 from connector.venue.memory import VenueMemory
-from connector.venue.messages import Intended, Noted, Noticed, RawAnswer, Ruled, SignedFetch, post
+from connector.venue.messages import Intended, Noted, Noticed, RawAnswer, Ruled, SettingsChanged, SignedFetch, post
 from connector.venue.session import AccountFacts, SessionLost
 
 __all__ = ["OrderCommandActor", "ReleaseKillSwitch", "ThrowKillSwitch"]
@@ -146,6 +154,13 @@ class _Look(msgspec.Struct, frozen=True):
     due_s: float
 
 
+class _Configured(msgspec.Struct, frozen=True):
+    """From a worker thread: how the request for a setting went."""
+
+    number: int
+    answer: RawAnswer
+
+
 class _Resume(msgspec.Struct, frozen=True):
     """To itself: take up what an earlier incarnation, or process, left unknown."""
 
@@ -185,6 +200,7 @@ class _Open:
         "number",
         "patient_until_s",
         "pending",
+        "wanted",
     )
 
     def __init__(
@@ -202,6 +218,7 @@ class _Open:
         self.number, self.kind, self.command, self.client_id = number, kind, command, client_id
         self.instrument, self.intent, self.answer, self.by_s = instrument, intent, answer, by_s
         self.pending: Pending | None = None
+        self.wanted: Wanted | None = None
         self.current = current
         self.grant: Grant | None = None
         self.evidence: list[Evidence] = []
@@ -233,6 +250,7 @@ class OrderCommandActor(SupervisedActor):
         self._lists: dict[int, _List] = {}  # sent, or about to be, and not answered
         self._by_client_id: dict[str, list[int]] = {}
         self._never: dict[str, None] = {}  # orders that lately turned out not to exist
+        self._configuring: dict[int, tuple[Configure, Reply]] = {}
         self._number = 0
         self._charges: dict[CommandKind, tuple[Charge, ...]] = {}
         self._hooks = _HookThread(self.context.spawn)
@@ -266,6 +284,8 @@ class OrderCommandActor(SupervisedActor):
                 self._with(message.number, self._send)
         elif isinstance(message, _Resume):
             self._resume()
+        elif isinstance(message, _Configured):
+            self._on_configured(message)
         elif isinstance(message, Reachable):
             for order in tuple(self._opens.values()):
                 if order.pending is not None and order.pending.failing:
@@ -304,6 +324,8 @@ class OrderCommandActor(SupervisedActor):
             self._trading.killed = False
         elif isinstance(command, PlaceOrderList):
             self._begin_list(command)
+        elif isinstance(command, SetLeverage | SetMarginMode | SetPositionMode):
+            self._configure(command)
         else:
             raise TypeError(
                 f"the order actor does not know {command!r}; it takes the commands of connector.domain.commands."
@@ -526,10 +548,12 @@ class OrderCommandActor(SupervisedActor):
         if isinstance(command, AmendOrder):
             kind = CommandKind.AMEND
             assert record.intent.place is not None
-            check_amend(command, record.intent.place, instrument)
+            check_amend(command, record.intent.place, instrument, record.order, trading.language.rules.amends)
             self._ask_hooks(command, self._view())
             self._require_healthy()
         order = self._open(kind, command, command.client_id, instrument, answer, current=record.order)
+        if isinstance(command, AmendOrder):
+            order.wanted = Wanted.of(command, record.order, instrument)
         self._journal(order)
         self._send(order)
 
@@ -545,6 +569,9 @@ class OrderCommandActor(SupervisedActor):
     ) -> _Open:
         assert self._trading is not None
         self._number += 1
+        base_quantity = None
+        if isinstance(command, PlaceOrder) and command.contracts is not None:
+            base_quantity = ordered_base_units(command, instrument, self._trading.view.prices.get(command.symbol))
         intent = IntentRecord.of(
             command,
             venue=self._memory.name,
@@ -552,6 +579,7 @@ class OrderCommandActor(SupervisedActor):
             at_ns=self._clock.time_ns(),
             recv_window_ms=self._trading.language.rules.recv_window_ms,
             list_id=list_id,
+            base_quantity=base_quantity,
         )
         by_s = self._clock.monotonic_s() + BUDGET_WITHIN_S
         known = new_record(intent).order if current is None else current
@@ -642,6 +670,8 @@ class OrderCommandActor(SupervisedActor):
             if charges is None:
                 charges = self._charges[order.kind] = build("0", timestamp_ms).charges
             grant = self._memory.ledger.try_grant(charges, _priority(order.kind), now_s)
+        except Unsupported:  # over this connection; REST says whether it can be done at all
+            return False
         except ConnectorError as refused:
             self._learn(order, NotSent(str(refused)))
             return True
@@ -675,10 +705,15 @@ class OrderCommandActor(SupervisedActor):
 
         try:
             trading.session.send(lambda request_id: build(request_id, timestamp_ms), due_s, done)
-        except NotConnected:
+        except (NotConnected, Unsupported):
             grant.settle()
             order.grant = None
             return False
+        except ConnectorError as refused:  # its form: nothing left
+            grant.settle()
+            order.grant = None
+            self._learn(order, NotSent(str(refused)))
+            return True
         self._note(order, "sent", "sent over the session")
         return True
 
@@ -742,7 +777,7 @@ class OrderCommandActor(SupervisedActor):
             recv_window_ms=rules.recv_window_ms,
             backend_s=rules.backend_s,
             visible_after_s=rules.visible_after_s,
-            wanted=order.command.quantity if isinstance(order.command, AmendOrder) else None,
+            wanted=order.wanted,
         )
 
     # ------------------------------------------------------------ answers
@@ -1015,6 +1050,7 @@ class OrderCommandActor(SupervisedActor):
         known = None
         if report is not None:
             known = record_of_report(report)[0].order
+            known = msgspec.structs.replace(known, in_contracts=order.current.in_contracts)
         elif isinstance(order.command, PlaceOrder) and not order.command.test:
             known = new_record(order.intent).order
             if kind is OutcomeKind.REJECTED:
@@ -1034,6 +1070,68 @@ class OrderCommandActor(SupervisedActor):
         order.evidence.append(evidence)
         if not _is_test(order.command):
             self.context.sibling("state").tell(Noted(order.instrument.symbol, order.client_id, evidence))
+
+    # ------------------------------------------------------------ configuration
+
+    def _configure(self, command: Configure) -> None:
+        """Settings of positions: one request, nothing journalled, since repeating it changes nothing."""
+        trading, language = self._trading, self._memory.driver.positions
+        assert trading is not None
+        if language is None:
+            raise Unsupported(
+                f"{self._memory.name} trades spot: there is no leverage and there are no modes. Nothing was sent."
+            )
+        instrument = None if command.symbol is None else self._instrument(command.symbol)
+        language.configure(command, instrument, trading.auth(), 1)  # never sent; what is wrong with it is said now
+        self._number += 1
+        number, ref = self._number, self.actor_ref
+        self._configuring[number] = command, self.context.defer_reply()
+
+        def build() -> HttpRequest:  # on the REST actor's thread, when its turn comes
+            return language.configure(command, instrument, trading.auth(), trading.now_ms())
+
+        def reply(answer: RawAnswer) -> None:  # on a worker thread
+            post(ref, _Configured(number, answer))
+
+        self._memory.counters.add("orders.settings_sent")
+        self.context.sibling("rest").tell(SignedFetch(build, Priority.PLACE, ANSWER_WITHIN_S, True, reply))
+        self.context.call_later(2 * ANSWER_WITHIN_S, _Configured(number, _NO_ANSWER))
+
+    def _on_configured(self, message: _Configured) -> None:
+        asked = self._configuring.pop(message.number, None)
+        if asked is None:
+            return
+        command, reply = asked
+        error = self._read_configured(command, message.answer)
+        if error is None:
+            reply.set(None)
+        else:
+            reply.fail(error)
+        if error is None or isinstance(error, OutcomeUnknown):
+            self.context.sibling("state").tell(SettingsChanged())
+
+    def _read_configured(self, command: Configure, answer: RawAnswer) -> ConnectorError | None:
+        """None: the venue has it so. An answer that may be wrong, or none, leaves that unknown."""
+        language = self._memory.driver.positions
+        assert language is not None
+        unclear: ConnectorError | None = answer.error
+        if answer.response is not None:
+            try:
+                language.read_configured(command, answer.response)
+                return None
+            except (VenueUnavailable, WireFormatError, OutcomeUnknown) as failed:
+                unclear = failed
+            except ConnectorError as refused:
+                return refused
+        elif not answer.sent and answer.error is not None:
+            return answer.error
+        self._memory.counters.add("orders.settings_unknown")
+        unknown = OutcomeUnknown(
+            f"{self._memory.name}: whether {type(command).__name__} took effect is not known ({unclear or 'no answer came'}). "
+            "Send it again: repeating it changes nothing."
+        )
+        unknown.__cause__ = unclear
+        return unknown
 
     # ------------------------------------------------------------ after a restart
 

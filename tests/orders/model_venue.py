@@ -37,6 +37,7 @@ from connector.orders.outcomes import (
     Seen,
     SettledAs,
     StillUnknown,
+    Wanted,
     decide,
     learn,
 )
@@ -255,7 +256,7 @@ def play(chance: Random, kind: CommandKind, told_reachable: bool = True) -> Worl
         recv_window_ms=RECV_MS,
         backend_s=BACKEND_S,
         visible_after_s=VISIBLE_S,
-        wanted=d(7) if kind is CommandKind.AMEND else None,
+        wanted=Wanted(quantity=d(7)) if kind is CommandKind.AMEND else None,
     )
     if kind is not CommandKind.PLACE:
         world.states.append(State(-10_000, S.NEW))

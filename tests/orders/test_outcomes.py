@@ -8,10 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_venue import World, play
-from order_values import d, intent, report
+from order_values import SYMBOL, d, intent, place, report
 
-from connector.domain.commands import OutcomeKind
+from connector.domain.commands import AmendOrder, OutcomeKind
+from connector.domain.instruments import Instrument, InstrumentStatus
 from connector.domain.orders import OrderStatus
+from connector.domain.symbols import Symbol
+from connector.orders.lifecycle import new_record
 from connector.orders.outcomes import (
     NEVER_ARRIVED,
     Accepted,
@@ -35,6 +38,7 @@ from connector.orders.outcomes import (
     Seen,
     SettledAs,
     StillUnknown,
+    Wanted,
     decide,
     learn,
 )
@@ -74,7 +78,7 @@ def after(start: Pending, *facts: object) -> Pending:
 @pytest.mark.parametrize("kind", list(CommandKind))
 @pytest.mark.parametrize("reason", ["timeout", "502", "connection reset", "-1007", "an HTML page"])
 def test_no_answer_settles_nothing_however_long_it_lasts(kind, reason):
-    silent = learn(pending(kind, wanted=d(1)), Lost(reason))
+    silent = learn(pending(kind, wanted=Wanted(quantity=d(1))), Lost(reason))
     for day in range(3):
         silent = learn(silent, QuestionFailed(asked(86_400 * day), "no route"))
         decision = decide(silent, at(86_400 * day + 1))
@@ -310,13 +314,55 @@ def test_a_cancel_is_never_settled_by_not_found():
 
 
 def test_an_amend_is_done_when_the_new_quantity_is_reported():
-    assert (
-        decide(learn(lost(AMEND, wanted=d(1)), Seen(report(S.NEW, quantity=d(1)))), at(1)).kind is OutcomeKind.ACCEPTED
-    )
+    unclear = lost(AMEND, wanted=Wanted(quantity=d(1)))
+    assert decide(learn(unclear, Seen(report(S.NEW, quantity=d(1)))), at(1)).kind is OutcomeKind.ACCEPTED
+
+
+COIN = Symbol("BTC", "USD", "BTC")
+COIN_M = Instrument("v", COIN, "N", InstrumentStatus.TRADING, "T", 8, 8, (), (), contract_size=d(100))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "done", "not_yet"),
+    [
+        (Wanted(price=d(101)), {"price": d(101)}, {"price": d(100)}),
+        (Wanted(quantity=d(1), price=d(101)), {"quantity": d(1), "price": d(101)}, {"quantity": d(1)}),
+        (Wanted(contracts=d(7)), {"contracts": d(7), "quantity": d("0.02")}, {"contracts": d(6), "quantity": d(7)}),
+        (Wanted(contracts=d(7)), {"quantity": d(7)}, {"quantity": d(6)}),
+    ],
+)
+def test_an_amend_is_done_when_everything_that_was_wanted_is_reported(wanted, done, not_yet):
+    unclear = learn(lost(AMEND, wanted=wanted), Seen(report(S.NEW, **not_yet)))
+    assert unclear.settled is None
+    assert learn(unclear, Seen(report(S.NEW, **done))).settled.kind is OutcomeKind.ACCEPTED
+
+
+@pytest.mark.parametrize(
+    ("placed", "amended", "instrument", "wanted"),
+    [
+        ({"quantity": d(2)}, {"quantity": d(1)}, None, Wanted(quantity=d(1))),
+        ({"contracts": d(2)}, {"quantity": d(1), "price": d(9)}, COIN_M, Wanted(contracts=d(1), price=d(9))),
+        ({"quantity": d("0.1")}, {"price": d(9)}, COIN_M, Wanted(price=d(9))),
+        ({"quantity": d("0.01")}, {"quantity": d("0.0066666666666667")}, COIN_M, Wanted(contracts=d(2))),
+        (
+            {"quantity": d("0.01")},
+            {"quantity": d("0.02"), "price": d(10_000)},
+            COIN_M,
+            Wanted(contracts=d(2), price=d(10_000)),
+        ),
+    ],
+)
+def test_what_an_amend_wants_is_told_in_what_the_venue_counts(placed, amended, instrument, wanted):
+    spot = Instrument("v", SYMBOL, "N", InstrumentStatus.TRADING, "T", 8, 8, (), ())
+    current = new_record(intent(command=place(**{"quantity": None, "price": d(30_000), **placed}))).order
+    amend = AmendOrder(symbol=SYMBOL, client_id="a", **amended)
+    assert Wanted.of(amend, current, instrument or spot) == wanted
 
 
 def test_the_old_quantity_counts_only_when_asked_after_the_amend_could_arrive_and_twice():
-    unclear = after(lost(AMEND, wanted=d(1)), *(Seen(report(S.NEW), asked(second)) for second in (1, 5, 17)))
+    unclear = after(
+        lost(AMEND, wanted=Wanted(quantity=d(1))), *(Seen(report(S.NEW), asked(second)) for second in (1, 5, 17))
+    )
     assert unclear.misses == 0
     unclear = after(unclear, Seen(report(S.NEW), asked(19)))
     assert isinstance(decide(unclear, at(19)), Ask)
@@ -330,7 +376,11 @@ def test_no_decision_sends_an_order_or_an_amend_again():
     sends = [name for name in outcomes.__all__ if "Again" in name or "Resend" in name or "Retry" in name]
     assert sends == ["CancelAgain"]
     for kind in (PLACE, AMEND):
-        unclear = after(lost(kind, wanted=d(1)), Seen(report(S.NEW), asked(1))) if kind is AMEND else lost(kind)
+        unclear = (
+            after(lost(kind, wanted=Wanted(quantity=d(1))), Seen(report(S.NEW), asked(1)))
+            if kind is AMEND
+            else lost(kind)
+        )
         assert not isinstance(decide(unclear, at(2)), CancelAgain)
 
 

@@ -190,6 +190,9 @@ def test_faults_are_read_from_the_command_line():
     [
         ["--fault", "nosuch@1"],
         ["--symbols", "x"],
+        ["--dialect", "nosuch"],
+        ["--dialect", "binance_coinm", "--symbols", "BTCUSDT"],
+        ["--dialect", "binance_usdm", "--symbols", "BTCUSDT_991399"],
         ["--rate", "-1"],
         ["--capture", "/nowhere/at/all"],
         ["--capture", "y", "--speed", "x"],
@@ -226,6 +229,11 @@ def test_it_runs_as_a_program_with_faults_and_a_control_endpoint():
             assert process.wait(10) == 0
         finally:
             process.kill()
+
+
+def test_the_program_is_any_exchange_by_name(capsys):
+    assert main(["--port", "0", "--dialect", "binance_coinm", "--symbols", "BTCUSD_PERP", "--for", "0.1"]) == 0
+    assert "<Simulator binance_coinm" in capsys.readouterr().out
 
 
 def test_an_account_is_read_from_one_word_and_a_wrong_one_is_refused_without_showing_it():

@@ -1,4 +1,6 @@
-"""Binance spot: hosts, limits, questions, streams, books, orders and the account. A value made of pure functions.
+"""Binance: the spot driver, a value made of pure functions, and beside it those of the futures (see `futures`).
+
+Spot: hosts, limits, questions, streams, books, orders and the account.
 
 See `drivers.contract` for the public half and `drivers.trading` for the private one.
 """
@@ -7,6 +9,7 @@ from __future__ import annotations
 
 from connector.domain.symbols import Product
 from connector.drivers.binance import books, facts, streams
+from connector.drivers.binance.futures import COINM, USDM
 from connector.drivers.binance.instruments import wire_name
 from connector.drivers.binance.orders import CAPABILITIES
 from connector.drivers.binance.rest import QUESTIONS, REST
@@ -15,7 +18,7 @@ from connector.drivers.binance.streams import STREAMS
 from connector.drivers.binance.trading import TRADING
 from connector.drivers.contract import Capability, Driver
 
-__all__ = ["DRIVERS", "SPOT"]
+__all__ = ["COINM", "DRIVERS", "SPOT", "USDM"]
 
 _NOTES = {
     "candles": ", ".join(facts.INTERVALS),
@@ -44,4 +47,4 @@ SPOT = Driver(
     session=SESSION,
 )
 
-DRIVERS = (SPOT,)
+DRIVERS = (SPOT, USDM, COINM)

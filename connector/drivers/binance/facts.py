@@ -36,6 +36,7 @@ __all__ = [
     "VENUE",
     "Reaction",
     "budget_name",
+    "codes",
 ]
 
 VENUE = "binance"
@@ -124,40 +125,41 @@ class Reaction(enum.Enum):
     REJECTED = "not done; the same request will be refused again"
     UNKNOWN_SYMBOL = "not done; the venue lists no such symbol"
     CREDENTIALS = "not done; an operator has to act"
+    ALREADY = "it is so already: nothing is changed, and nothing is wrong"
 
 
-def _codes(reaction: Reaction, *codes: int | range) -> dict[str, Reaction]:
-    flat = [code for part in codes for code in (part if isinstance(part, range) else (part,))]
+def codes(reaction: Reaction, *numbers: int | range) -> dict[str, Reaction]:
+    flat = [code for part in numbers for code in (part if isinstance(part, range) else (part,))]
     return {str(code): reaction for code in flat}
 
 
 ERRORS = MappingProxyType(
     {
         # UNKNOWN, DISCONNECTED, UNEXPECTED_RESP, TIMEOUT of the backend, SERVER_BUSY (the documents do not say: unknown)
-        **_codes(Reaction.UNKNOWN, -1000, -1001, -1006, -1007, -1008),
+        **codes(Reaction.UNKNOWN, -1000, -1001, -1006, -1007, -1008),
         # TOO_MANY_REQUESTS, TOO_MANY_ORDERS, TOO_MANY_CONNECTIONS
-        **_codes(Reaction.RATE_LIMITED, -1003, -1015, -1034),
-        **_codes(Reaction.UNAVAILABLE, -1016),
-        **_codes(Reaction.CLOCK, -1021),
+        **codes(Reaction.RATE_LIMITED, -1003, -1015, -1034),
+        **codes(Reaction.UNAVAILABLE, -1016),
+        **codes(Reaction.CLOCK, -1021),
         # UNAUTHORIZED, INVALID_SIGNATURE, BAD_API_KEY_FMT, REJECTED_MBX_KEY (also a wrong host, or a temporary ban), and two
         # of an unauthenticated session that only the live venue tells (measured by others, 2026-07)
-        **_codes(Reaction.CREDENTIALS, -1002, -1022, -2014, -2015, -2028, -1193),
+        **codes(Reaction.CREDENTIALS, -1002, -1022, -2014, -2015, -2028, -1193),
         # INVALID_MESSAGE ("Filter failure: …"), UNKNOWN_ORDER_COMPOSITION, UNSUPPORTED_OPERATION
-        **_codes(Reaction.REJECTED, -1013, -1014, -1020),
+        **codes(Reaction.REJECTED, -1013, -1014, -1020),
         # malformed, missing, unexpected or unsupported parameters; -1120 is BAD_INTERVAL
-        **_codes(Reaction.REJECTED, range(-1106, -1099), -1108, -1111, range(-1122, -1113), -1128, -1130, -1134, -1135),
-        **_codes(Reaction.REJECTED, -1139, -1145, -1151, -1194),
+        **codes(Reaction.REJECTED, range(-1106, -1099), -1108, -1111, range(-1122, -1113), -1128, -1130, -1134, -1135),
+        **codes(Reaction.REJECTED, -1139, -1145, -1151, -1194),
         # INVALID_LISTEN_KEY (retired), MORE_THAN_XX_HOURS, SYMBOL_DOES_NOT_MATCH_STATUS
-        **_codes(Reaction.REJECTED, -1125, -1127, -1220),
-        **_codes(Reaction.UNKNOWN_SYMBOL, -1121),
+        **codes(Reaction.REJECTED, -1125, -1127, -1220),
+        **codes(Reaction.UNKNOWN_SYMBOL, -1121),
         # NEW_ORDER_REJECTED, CANCEL_REJECTED, NO_SUCH_ORDER (no proof by itself: an answer may lag), NO_TRADING_WINDOW
-        **_codes(Reaction.REJECTED, -2010, -2011, -2013, -2016),
-        **_codes(Reaction.PARTLY, -2021),
+        **codes(Reaction.REJECTED, -2010, -2011, -2013, -2016),
+        **codes(Reaction.PARTLY, -2021),
         # cancel-replace failed whole, ORDER_ARCHIVED, subscription already active / not active, ORDER_AMEND_REJECTED,
         # CLIENT_ORDER_ID_INVALID, NO_REFERENCE_PRICE
-        **_codes(Reaction.REJECTED, -2022, -2026, -2035, -2036, -2038, -2039, -2043),
+        **codes(Reaction.REJECTED, -2022, -2026, -2035, -2036, -2038, -2039, -2043),
         # 65,535 subscriptions were made on this connection
-        **_codes(Reaction.RECONNECT, -2042),
+        **codes(Reaction.RECONNECT, -2042),
     }
 )
 

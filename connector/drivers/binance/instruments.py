@@ -7,7 +7,7 @@ half of the rules. A bound of 0 does not bind, as the documents say, and becomes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -34,7 +34,21 @@ from connector.drivers.binance.facts import VENUE, budget_name
 from connector.drivers.contract import SkippedInstrument, VenueInfo
 from connector.errors import ConnectorError, Unsupported
 
-__all__ = ["FILTER_KINDS", "SECONDS", "read_venue", "wire_name"]
+__all__ = [
+    "FILTER_KINDS",
+    "SECONDS",
+    "SHARED_FILTERS",
+    "FilterReader",
+    "amount",
+    "bound",
+    "decoder",
+    "each",
+    "name_of",
+    "read_filters",
+    "read_limit",
+    "read_venue",
+    "wire_name",
+]
 
 SECONDS = {"SECOND": 1, "MINUTE": 60, "HOUR": 3_600, "DAY": 86_400}
 
@@ -72,7 +86,7 @@ class _Price(msgspec.Struct, rename="camel"):
     tick_size: Decimal
 
     def domain(self, name: str) -> Filter:
-        return PriceFilter(_bound(self.min_price), _bound(self.max_price), _bound(self.tick_size))
+        return PriceFilter(bound(self.min_price), bound(self.max_price), bound(self.tick_size))
 
 
 class _Amount(msgspec.Struct, rename="camel"):
@@ -82,7 +96,7 @@ class _Amount(msgspec.Struct, rename="camel"):
 
     def domain(self, name: str) -> Filter:
         market = name == "MARKET_LOT_SIZE"
-        return AmountFilter(_bound(self.min_qty), _bound(self.max_qty), _bound(self.step_size), market)
+        return AmountFilter(bound(self.min_qty), bound(self.max_qty), bound(self.step_size), market)
 
 
 _Minutes = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
@@ -94,7 +108,7 @@ class _MinNotional(msgspec.Struct, rename="camel"):
     avg_price_mins: _Minutes = 0
 
     def domain(self, name: str) -> Filter:
-        return NotionalFilter(_bound(self.min_notional), None, self.apply_to_market, False, self.avg_price_mins)
+        return NotionalFilter(bound(self.min_notional), None, self.apply_to_market, False, self.avg_price_mins)
 
 
 class _Notional(msgspec.Struct, rename="camel"):
@@ -105,7 +119,7 @@ class _Notional(msgspec.Struct, rename="camel"):
     avg_price_mins: _Minutes = 0
 
     def domain(self, name: str) -> Filter:
-        low, high = _bound(self.min_notional), _bound(self.max_notional)
+        low, high = bound(self.min_notional), bound(self.max_notional)
         return NotionalFilter(low, high, self.apply_min_to_market, self.apply_max_to_market, self.avg_price_mins)
 
 
@@ -115,7 +129,7 @@ class _PercentPrice(msgspec.Struct, rename="camel"):
     avg_price_mins: _Minutes = 0
 
     def domain(self, name: str) -> Filter:
-        up, down = _amount(self.multiplier_up), _amount(self.multiplier_down)
+        up, down = amount(self.multiplier_up), amount(self.multiplier_down)
         return PriceBandFilter(up, down, up, down, self.avg_price_mins)
 
 
@@ -128,10 +142,10 @@ class _PercentPriceBySide(msgspec.Struct, rename="camel"):
 
     def domain(self, name: str) -> Filter:
         return PriceBandFilter(
-            _amount(self.bid_multiplier_up),
-            _amount(self.bid_multiplier_down),
-            _amount(self.ask_multiplier_up),
-            _amount(self.ask_multiplier_down),
+            amount(self.bid_multiplier_up),
+            amount(self.bid_multiplier_down),
+            amount(self.ask_multiplier_up),
+            amount(self.ask_multiplier_down),
             self.avg_price_mins,
         )
 
@@ -166,26 +180,34 @@ class _Count(msgspec.Struct, rename="camel"):
         given = [value for value in msgspec.structs.astuple(self) if value is not None]
         if len(given) != 1:
             raise ValueError(f"{len(given)} caps, expected one")
-        return CountFilter(name, _amount(given[0]))
+        return CountFilter(name, amount(given[0]))
 
 
-def _decoder(kind: type[Any]) -> Callable[[msgspec.Raw], Any]:
+FilterReader = Callable[[msgspec.Raw], Any]
+"""raw entry -> something whose `domain(name)` is the filter."""
+
+
+def decoder(kind: type[Any]) -> FilterReader:
     return msgspec.json.Decoder(kind).decode
 
 
-_AMOUNT, _COUNT = _decoder(_Amount), _decoder(_Count)
-_FILTERS: dict[str, Callable[[msgspec.Raw], Any]] = {
-    "PRICE_FILTER": _decoder(_Price),
+_AMOUNT, _COUNT = decoder(_Amount), decoder(_Count)
+SHARED_FILTERS: Mapping[str, FilterReader] = {
+    "PRICE_FILTER": decoder(_Price),
     "LOT_SIZE": _AMOUNT,
     "MARKET_LOT_SIZE": _AMOUNT,
-    "MIN_NOTIONAL": _decoder(_MinNotional),
-    "NOTIONAL": _decoder(_Notional),
-    "PERCENT_PRICE": _decoder(_PercentPrice),
-    "PERCENT_PRICE_BY_SIDE": _decoder(_PercentPriceBySide),
-    "TRAILING_DELTA": _decoder(_Trailing),
-    "ICEBERG_PARTS": _COUNT,
     "MAX_NUM_ORDERS": _COUNT,
     "MAX_NUM_ALGO_ORDERS": _COUNT,
+}
+"""Filters that all products spell alike."""
+_FILTERS: dict[str, FilterReader] = {
+    **SHARED_FILTERS,
+    "MIN_NOTIONAL": decoder(_MinNotional),
+    "NOTIONAL": decoder(_Notional),
+    "PERCENT_PRICE": decoder(_PercentPrice),
+    "PERCENT_PRICE_BY_SIDE": decoder(_PercentPriceBySide),
+    "TRAILING_DELTA": decoder(_Trailing),
+    "ICEBERG_PARTS": _COUNT,
     "MAX_NUM_ICEBERG_ORDERS": _COUNT,
     "MAX_NUM_ORDER_AMENDS": _COUNT,
     "MAX_NUM_ORDER_LISTS": _COUNT,
@@ -205,21 +227,26 @@ _LIMIT = msgspec.json.Decoder(wire.RateLimitEntry)
 _INFO = msgspec.json.Decoder(wire.ExchangeInfo)
 
 
-def _amount(value: Decimal) -> Decimal:
+def amount(value: Decimal) -> Decimal:
     if not wire.is_amount(value):
         raise ValueError(f"number {value!s:.40} is out of range")
     return value
 
 
-def _bound(value: Decimal) -> Decimal | None:
-    return _amount(value) or None
+def bound(value: Decimal) -> Decimal | None:
+    return amount(value) or None
 
 
-def _filters(raw: Iterable[msgspec.Raw]) -> tuple[Filter, ...]:
+def read_filters(raw: Iterable[msgspec.Raw], known_filters: Mapping[str, FilterReader]) -> tuple[Filter, ...]:
+    """Filters in the venue's order; one of a kind not known is kept as text.
+
+    Raises:
+        ValueError: a known one cannot be read.
+    """
     found: list[Filter] = []
     for text in raw:
         name = _HEAD.decode(text).filter_type
-        known = _FILTERS.get(name)
+        known = known_filters.get(name)
         if known is None:
             found.append(OtherFilter(name, bytes(text).decode()))
             continue
@@ -251,12 +278,12 @@ def _instrument(raw: msgspec.Raw) -> Instrument:
         base_decimals=entry.base_asset_precision,
         quote_decimals=quote_decimals,
         order_types=tuple(entry.order_types),
-        filters=_filters(entry.filters),
+        filters=read_filters(entry.filters, _FILTERS),
         permissions=tuple(permissions),
     )
 
 
-def _limit(raw: msgspec.Raw) -> BudgetLimit:
+def read_limit(raw: msgspec.Raw) -> BudgetLimit:
     entry = _LIMIT.decode(raw)
     if entry.interval not in SECONDS:
         raise ValueError(f"interval {entry.interval!r} is unknown")
@@ -264,7 +291,7 @@ def _limit(raw: msgspec.Raw) -> BudgetLimit:
     return BudgetLimit(budget_name(entry.rate_limit_type, window_s), entry.limit, float(window_s), True, "exchangeInfo")
 
 
-def _name_of(raw: msgspec.Raw) -> str:
+def name_of(raw: msgspec.Raw) -> str:
     try:
         return _NAME.decode(raw).symbol
     except wire.UNREADABLE:
@@ -288,16 +315,16 @@ def read_venue(body: bytes) -> VenueInfo:
             if instrument.venue_name in instruments:
                 raise ValueError("it is listed twice; the first entry is kept")
         except (*wire.UNREADABLE, ConnectorError) as problem:
-            skipped.append(SkippedInstrument(_name_of(raw), f"instrument: {problem}"))
+            skipped.append(SkippedInstrument(name_of(raw), f"instrument: {problem}"))
         else:
             instruments[instrument.venue_name] = instrument
-    limits = _each(info.rate_limits, _limit, "limit", skipped)
-    filters = _each(info.exchange_filters, lambda raw: _filters([raw])[0], "filter", skipped)
+    limits = each(info.rate_limits, read_limit, "limit", skipped)
+    filters = each(info.exchange_filters, lambda raw: read_filters([raw], _FILTERS)[0], "filter", skipped)
     server_time_ns = None if info.server_time is None else info.server_time * NS_PER_MS
     return VenueInfo(InstrumentTable(VENUE, instruments.values()), limits, server_time_ns, tuple(skipped), filters)
 
 
-def _each(raws: Iterable[msgspec.Raw], read: Callable[[msgspec.Raw], Any], what: str, skipped: list[Any]) -> Any:
+def each(raws: Iterable[msgspec.Raw], read: Callable[[msgspec.Raw], Any], what: str, skipped: list[Any]) -> Any:
     found = []
     for raw in raws:
         try:

@@ -20,9 +20,8 @@ from connector.domain.commands import AmendOrder, CancelOrder, OrderListKind, Pl
 from connector.domain.instruments import Instrument
 from connector.domain.market import Side
 from connector.domain.orders import OrderType, TimeInForce
-from connector.domain.times import NS_PER_MS
 from connector.domain.wire import Charge
-from connector.drivers.binance import facts
+from connector.drivers.binance import checks, facts
 from connector.drivers.binance.facts import VENUE
 from connector.errors import InvalidRequest, Unsupported
 
@@ -50,11 +49,7 @@ Params = list[tuple[str, str | int]]
 
 CLIENT_ID = r"[a-zA-Z0-9_-]{1,36}"
 _CLIENT_ID = re.compile(CLIENT_ID, re.ASCII)
-_NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
-_LARGEST = Decimal("1e20")  # the venue reads 20 digits before the point
-_SMALLEST = Decimal("1e-20")
 _PAGE_LIMIT = 1_000
-_LARGEST_NS = 2**63 - 1
 
 # ---------------------------------------------------------------- where each call goes, and what it costs
 
@@ -150,19 +145,7 @@ _SELF_TRADE = {mode: mode.name for mode in SelfTrade}  # the venue's words are o
 
 
 def _plain(name: str, value: Decimal, decimals: int) -> str:
-    """A positive number as plain digits, with no more decimals than the venue keeps. Zeros it can do without are cut."""
-    if not value.is_finite() or not _SMALLEST <= value < _LARGEST:
-        raise InvalidRequest(f"{name} is {value!s:.40}. {VENUE} takes a positive number of at most 20 digits a side.")
-    text = format(value, "f")
-    places = len(text.partition(".")[2])
-    if places <= decimals:
-        return text
-    whole, _, part = text.partition(".")
-    if part[decimals:].strip("0"):
-        raise InvalidRequest(
-            f"{name} is {text}, with {len(part.rstrip('0'))} decimals. {VENUE} keeps {decimals} here; round it first."
-        )
-    return f"{whole}.{part[:decimals]}" if decimals else whole
+    return checks.plain(VENUE, name, value, decimals)
 
 
 def _client_id(text: str) -> str:
@@ -172,16 +155,11 @@ def _client_id(text: str) -> str:
 
 
 def _id(name: str, text: str) -> int:
-    if _NUMBER.fullmatch(text) is None:
-        raise InvalidRequest(f"{name} is {text!r:.40}. {VENUE}'s ids are whole numbers.")
-    return int(text)
+    return checks.number(VENUE, name, text)
 
 
 def _since(start_ns: int) -> int:
-    """Milliseconds, rounded down: the venue cuts its own times to milliseconds, and nothing may be missed."""
-    if not 0 <= start_ns <= _LARGEST_NS:
-        raise InvalidRequest(f"start_ns is {start_ns!r:.40}. Expected UTC nanoseconds since 1970.")
-    return start_ns // NS_PER_MS
+    return checks.since_ms(start_ns)
 
 
 def _same_symbol(command: PlaceOrder | CancelOrder | AmendOrder, instrument: Instrument) -> str:

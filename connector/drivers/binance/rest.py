@@ -9,13 +9,8 @@ Never sends, waits, retries or reads a clock.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC
-from decimal import Decimal
-from email.utils import parsedate_to_datetime
-from itertools import pairwise
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -37,35 +32,22 @@ from connector.domain.queries import (
     TickersQuery,
 )
 from connector.domain.symbols import Symbol
-from connector.domain.times import NS_PER_MS, ns_from_datetime
+from connector.domain.times import NS_PER_MS
 from connector.domain.wire import Charge, HttpRequest, HttpResponse
-from connector.drivers.binance import facts, wire
+from connector.drivers.binance import checks, facts, failures, wire
 from connector.drivers.binance.facts import ERRORS, VENUE, Reaction
 from connector.drivers.binance.instruments import read_venue, wire_name
 from connector.errors import (
-    AuthenticationFailed,
-    Banned,
-    ClockRejected,
     ConnectorBug,
     ConnectorError,
     InvalidRequest,
-    Misconfigured,
-    NotConnected,
-    OutcomeUnknown,
-    RateLimited,
     UnknownSymbol,
     Unsupported,
     VenueRejected,
-    VenueUnavailable,
     WireFormatError,
 )
 
-__all__ = ["QUESTIONS", "REST", "percent_encoded", "reaction_error"]
-
-_LARGEST_ID = 2**63 - 1
-_LARGEST_NS = 2**63 - 1
-_WAF_BACKOFF_S = 300.0  # the firewall's 403 has no Retry-After; the documents ask for minutes
-_TEXT_SHOWN = 200
+__all__ = ["QUESTIONS", "REST", "percent_encoded"]
 
 _Params = list[tuple[str, str]]
 _ListQuery = TickersQuery | BookTickersQuery | PricesQuery
@@ -80,33 +62,8 @@ def percent_encoded(params: Sequence[tuple[str, str]]) -> str:
     return "&".join(f"{name}={quote(value, safe='')}" for name, value in params)
 
 
-def _whole(name: str, value: object, low: int, high: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise InvalidRequest(f"{name} is {value!r:.40}. {VENUE} takes a whole number from {low} to {high}.")
-    if not low <= value <= high:
-        shown = value if abs(value) < 10**20 else "far out of range"  # Python refuses to print very long integers
-        raise InvalidRequest(f"{name} is {shown}. {VENUE} takes a whole number from {low} to {high}.")
-    return value
-
-
-def _limit(value: int | None, most: int) -> int:
-    return most if value is None else _whole("limit", value, 1, most)
-
-
 def _symbol(query: Any) -> _Params:
     return [("symbol", wire_name(query.symbol))]
-
-
-def _range(start_ns: int | None, end_ns: int | None) -> _Params:
-    """Both ends inclusive on our side and theirs; theirs are milliseconds, so the start is rounded up and the end down."""
-    params: _Params = []
-    if start_ns is not None:
-        params.append(("startTime", str(-(-_whole("start_ns", start_ns, 0, _LARGEST_NS) // NS_PER_MS))))
-    if end_ns is not None:
-        params.append(("endTime", str(_whole("end_ns", end_ns, 0, _LARGEST_NS) // NS_PER_MS)))
-    if start_ns is not None and end_ns is not None and start_ns > end_ns:
-        raise InvalidRequest(f"the range ends before it starts: start_ns {start_ns}, end_ns {end_ns}.")
-    return params
 
 
 def _asked(query: _ListQuery) -> tuple[Symbol, ...]:
@@ -139,38 +96,38 @@ def _ask_candles(query: CandlesQuery) -> tuple[_Params, int]:
         raise InvalidRequest(
             f"interval {query.interval!r} is none of {', '.join(facts.INTERVALS)}. Case matters: 1m is a minute, 1M a month."
         )
-    limit = _limit(query.limit, facts.PAGE_LIMIT)
+    limit = checks.limit(VENUE, query.limit, facts.PAGE_LIMIT)
     return [
         *_symbol(query),
         ("interval", query.interval),
-        *_range(query.start_ns, query.end_ns),
+        *checks.time_range(VENUE, query.start_ns, query.end_ns),
         ("limit", str(limit)),
     ], 2
 
 
 def _ask_recent_trades(query: RecentTradesQuery) -> tuple[_Params, int]:
-    return [*_symbol(query), ("limit", str(_limit(query.limit, facts.PAGE_LIMIT)))], 25
+    return [*_symbol(query), ("limit", str(checks.limit(VENUE, query.limit, facts.PAGE_LIMIT)))], 25
 
 
 def _ask_historical_trades(query: HistoricalTradesQuery) -> tuple[_Params, int]:
     params = _symbol(query)
     if query.from_id is not None:
-        params.append(("fromId", str(_whole("from_id", query.from_id, 0, _LARGEST_ID))))
-    return [*params, ("limit", str(_limit(query.limit, facts.PAGE_LIMIT)))], 25
+        params.append(("fromId", str(checks.whole(VENUE, "from_id", query.from_id, 0, checks.LARGEST_ID))))
+    return [*params, ("limit", str(checks.limit(VENUE, query.limit, facts.PAGE_LIMIT)))], 25
 
 
 def _ask_agg_trades(query: AggTradesQuery) -> tuple[_Params, int]:
     params = _symbol(query)
-    times = _range(query.start_ns, query.end_ns)
+    times = checks.time_range(VENUE, query.start_ns, query.end_ns)
     if query.from_id is not None:
         if times:
             raise InvalidRequest("aggregate trades are asked for by from_id or by start_ns and end_ns, not by both.")
-        params.append(("fromId", str(_whole("from_id", query.from_id, 0, _LARGEST_ID))))
-    return [*params, *times, ("limit", str(_limit(query.limit, facts.PAGE_LIMIT)))], 4
+        params.append(("fromId", str(checks.whole(VENUE, "from_id", query.from_id, 0, checks.LARGEST_ID))))
+    return [*params, *times, ("limit", str(checks.limit(VENUE, query.limit, facts.PAGE_LIMIT)))], 4
 
 
 def _ask_depth(query: DepthQuery) -> tuple[_Params, int]:
-    limit = _limit(query.limit, facts.DEPTH_LIMIT)
+    limit = checks.limit(VENUE, query.limit, facts.DEPTH_LIMIT)
     weight = next(weight for levels, weight in facts.DEPTH_WEIGHTS if limit <= levels)
     return [*_symbol(query), ("limit", str(limit))], weight
 
@@ -197,25 +154,8 @@ _CANDLES = msgspec.json.Decoder(list[wire.CandleRow])
 _TICKERS = (msgspec.json.Decoder(wire.TickerRow), msgspec.json.Decoder(list[wire.TickerRow]))
 _BOOK_TICKERS = (msgspec.json.Decoder(wire.BookTickerRow), msgspec.json.Decoder(list[wire.BookTickerRow]))
 _PRICES = (msgspec.json.Decoder(wire.PriceRow), msgspec.json.Decoder(list[wire.PriceRow]))
-_ERROR = msgspec.json.Decoder(wire.ErrorAnswer)
 
 _Table = InstrumentTable | None
-
-
-def _bad(kind: str, problem: str, response: HttpResponse) -> WireFormatError:
-    return WireFormatError(kind, problem, response.body)
-
-
-def _check(kind: str, response: HttpResponse, row: object, numbers: Sequence[Decimal], *, positive: bool) -> None:
-    for number in numbers:
-        if not (wire.SMALLEST <= number <= wire.LARGEST or (not positive and wire.is_zero(number))):
-            raise _bad(kind, f"number {number!s:.40} is out of range in {row!r:.200}", response)
-
-
-def _ascending(kind: str, response: HttpResponse, keys: Sequence[int]) -> None:
-    for before, after in pairwise(keys):
-        if after <= before:
-            raise _bad(kind, f"rows are not oldest first: {before} is followed by {after}", response)
 
 
 def _read_time(query: ServerTimeQuery, response: HttpResponse, table: _Table) -> int:
@@ -228,15 +168,15 @@ def _read_instruments(query: InstrumentsQuery, response: HttpResponse, table: _T
 
 def _read_candles(query: CandlesQuery, response: HttpResponse, table: _Table) -> tuple[Candle, ...]:
     rows = wire.decode("candles", _CANDLES, response.body)
-    _ascending("candles", response, [row.open_time for row in rows])
-    settled_ms = (_answered_ns(response) - facts.CANDLE_SETTLES_NS) // NS_PER_MS
+    checks.ascending("candles", response, [row.open_time for row in rows])
+    settled_ms = (checks.answered_ns(response) - facts.CANDLE_SETTLES_NS) // NS_PER_MS
     last = len(rows) - 1
     candles = []
     for index, row in enumerate(rows):
         prices = (row.open, row.high, row.low, row.close)
         amounts = (row.volume, row.quote_volume, row.taker_buy_volume, row.taker_buy_quote_volume)
-        _check("candles", response, row, prices, positive=row.trade_count > 0)
-        _check("candles", response, row, amounts, positive=False)
+        checks.check("candles", response, row, prices, positive=row.trade_count > 0)
+        checks.check("candles", response, row, amounts, positive=False)
         candles.append(
             Candle(
                 VENUE,
@@ -261,18 +201,6 @@ def _read_candles(query: CandlesQuery, response: HttpResponse, table: _Table) ->
     return tuple(candles)
 
 
-def _answered_ns(response: HttpResponse) -> int:
-    """When the venue answered, at the latest: the earlier of its own Date header and our clock when the request went out.
-
-    Only ever makes an open candle out of a closed one, never the other way round, whichever clock is wrong.
-    """
-    try:
-        date = parsedate_to_datetime(response.headers["date"])
-    except (KeyError, ValueError, TypeError, OverflowError):
-        return response.sent_ns
-    return min(response.sent_ns, ns_from_datetime(date if date.tzinfo else date.replace(tzinfo=UTC)))
-
-
 def _side(buyer_is_maker: bool) -> Side:
     return Side.SELL if buyer_is_maker else Side.BUY
 
@@ -281,9 +209,9 @@ def _read_trades(
     query: RecentTradesQuery | HistoricalTradesQuery, response: HttpResponse, table: _Table
 ) -> tuple[Trade, ...]:
     rows = wire.decode("trades", _TRADES, response.body)
-    _ascending("trades", response, [row.id for row in rows])
+    checks.ascending("trades", response, [row.id for row in rows])
     for row in rows:
-        _check("trades", response, row, (row.price, row.qty), positive=True)
+        checks.check("trades", response, row, (row.price, row.qty), positive=True)
     return tuple(
         Trade(
             VENUE,
@@ -302,12 +230,12 @@ def _read_trades(
 def _read_agg_trades(query: AggTradesQuery, response: HttpResponse, table: _Table) -> tuple[AggTrade, ...]:
     """Invalidated records are left out, so a page may hold fewer rows than its limit without being the last one."""
     rows = wire.decode("aggregate trades", _AGG_TRADES, response.body)
-    _ascending("aggregate trades", response, [row.a for row in rows])
+    checks.ascending("aggregate trades", response, [row.a for row in rows])
     rows = [row for row in rows if row.f >= 0 and row.l >= 0]  # the venue marks repaired records with -1 (2022-04)
     for row in rows:
-        _check("aggregate trades", response, row, (row.p, row.q), positive=True)
+        checks.check("aggregate trades", response, row, (row.p, row.q), positive=True)
         if row.l < row.f:
-            raise _bad("aggregate trades", f"trades {row.f} to {row.l} run backwards", response)
+            raise checks.bad("aggregate trades", f"trades {row.f} to {row.l} run backwards", response)
     return tuple(
         AggTrade(
             VENUE,
@@ -329,7 +257,7 @@ def _read_depth(query: DepthQuery, response: HttpResponse, table: _Table) -> Ord
     answer = wire.decode("depth", _DEPTH, response.body)
     problem = wire.ladder_problem(answer.bids, answer.asks)
     if problem is not None:
-        raise _bad("depth", problem, response)
+        raise checks.bad("depth", problem, response)
     return OrderBook(VENUE, query.symbol, None, response.received_ns, answer.lastUpdateId, answer.bids, answer.asks)
 
 
@@ -346,7 +274,7 @@ def _rows(
         for symbol in query.symbols:
             row = by_name.get(wire_name(symbol))
             if row is None and asked:
-                raise _bad(kind, f"{wire_name(symbol)} was asked for and is not in the answer", response)
+                raise checks.bad(kind, f"{wire_name(symbol)} was asked for and is not in the answer", response)
             if row is None:
                 raise UnknownSymbol(str(symbol), VENUE)
             found.append((symbol, row))
@@ -363,7 +291,7 @@ def _read_tickers(query: TickersQuery, response: HttpResponse, table: _Table) ->
         signed = (abs(row.price_change), abs(row.price_change_percent))
         prices = (row.last_price, row.bid_price, row.ask_price, row.open_price, row.high_price, row.low_price)
         amounts = (row.last_qty, row.bid_qty, row.ask_qty, row.volume, row.quote_volume, row.weighted_avg_price)
-        _check("tickers", response, row, (*prices, *amounts, *signed), positive=False)
+        checks.check("tickers", response, row, (*prices, *amounts, *signed), positive=False)
         tickers.append(
             Ticker(
                 VENUE,
@@ -396,7 +324,7 @@ def _read_book_tickers(query: BookTickersQuery, response: HttpResponse, table: _
     tickers = []
     for symbol, row in _rows("book tickers", query, response, table, _BOOK_TICKERS):
         numbers = (row.bid_price, row.bid_qty, row.ask_price, row.ask_qty)
-        _check("book tickers", response, row, numbers, positive=False)
+        checks.check("book tickers", response, row, numbers, positive=False)
         tickers.append(BookTicker(VENUE, symbol, None, response.received_ns, *numbers))
     return tuple(tickers)
 
@@ -404,7 +332,7 @@ def _read_book_tickers(query: BookTickersQuery, response: HttpResponse, table: _
 def _read_prices(query: PricesQuery, response: HttpResponse, table: _Table) -> tuple[Price, ...]:
     prices = []
     for symbol, row in _rows("prices", query, response, table, _PRICES):
-        _check("prices", response, row, (row.price,), positive=False)
+        checks.check("prices", response, row, (row.price,), positive=False)
         prices.append(Price(VENUE, symbol, None, response.received_ns, row.price))
     return tuple(prices)
 
@@ -446,130 +374,6 @@ def _question(query: Query) -> Question:
     return found
 
 
-# ---------------------------------------------------------------- failures
-
-_BANNED_UNTIL = re.compile(r"banned until (\d{13})\b")
-_SECONDS = re.compile(r"\d{1,9}(?:\.\d{1,9})?\Z", re.ASCII)
-
-
-def _retry_after_s(response: HttpResponse) -> float | None:
-    text = response.headers.get("retry-after", "").strip()
-    return float(text) if _SECONDS.match(text) else None
-
-
-def _ban_left_s(response: HttpResponse, text: str) -> float | None:
-    found = _BANNED_UNTIL.search(text)
-    return None if found is None else max(0.0, (int(found[1]) * NS_PER_MS - response.received_ns) / 1e9)
-
-
-def reaction_error(
-    reaction: Reaction,
-    code: str,
-    text: str,
-    *,
-    write: bool,
-    status: int | None = None,
-    retry_after_s: float | None = None,
-) -> ConnectorError:
-    """The error a code asks for. `text` is the venue's own."""
-    said = f"{VENUE} answered with code {code}: {text}"
-    rejected = VenueRejected(VENUE, code, text, status=status)
-    match reaction:
-        case Reaction.UNKNOWN if write:
-            return OutcomeUnknown(f"{said}. It may have been done; ask before anything is sent again.")
-        case Reaction.PARTLY if write:
-            return OutcomeUnknown(f"{said}. One half may have been done; ask for both.")
-        case Reaction.UNKNOWN | Reaction.UNAVAILABLE:
-            return VenueUnavailable(f"{said}. Try later.", retry_after_s=retry_after_s, code=code)
-        case Reaction.RATE_LIMITED:
-            return RateLimited(f"{said}. A request budget is spent.", retry_after_s=retry_after_s, code=code)
-        case Reaction.CLOCK:
-            return ClockRejected(f"{said}. Measure the clock offset again, sign anew, send once.", code=code)
-        case Reaction.RECONNECT:
-            return NotConnected(f"{said}. This connection is used up; another one is needed.", code=code)
-        case Reaction.CREDENTIALS:
-            return AuthenticationFailed(f"{said}. An operator has to look at key, host and address list.", code=code)
-        case _:
-            return rejected
-
-
-def _failure(response: HttpResponse, write: bool) -> ConnectorError | None:
-    status = response.status
-    if 200 <= status < 300:
-        return None
-    code, text = _said(response)
-    shown = f"{VENUE} answered with HTTP status {status}" + (f", code {code}: {text}" if code else f": {text}")
-    retry_after_s = _retry_after_s(response)
-    if status == 418 or (code == "-1003" and _BANNED_UNTIL.search(text)):
-        left_s = _ban_left_s(response, text)
-        known = [wait_s for wait_s in (retry_after_s, left_s) if wait_s is not None]
-        return Banned(
-            f"{shown}. Nothing may be sent from this address until then; each call makes it longer.",
-            retry_after_s=max(known) if known else None,
-            code=code,
-        )
-    if status >= 500:
-        if write:
-            return OutcomeUnknown(f"{shown}. It may have been done; ask before anything is sent again.")
-        return VenueUnavailable(f"{shown}. Try later.", retry_after_s=retry_after_s, code=code)
-    reaction = ERRORS.get(code) if code else None
-    if reaction is not None and code is not None:
-        return reaction_error(reaction, code, text, write=write, status=status, retry_after_s=retry_after_s)
-    return _by_status(response, write, code, text, shown, retry_after_s)
-
-
-def _by_status(
-    response: HttpResponse, write: bool, code: str | None, text: str, shown: str, retry_after_s: float | None
-) -> ConnectorError:
-    """A refusal whose code says nothing: none, or one not in the table."""
-    status = response.status
-    if status == 429:
-        return RateLimited(f"{shown}. A request budget is spent.", retry_after_s=retry_after_s, code=code)
-    if status == 403:
-        wait_s = _WAF_BACKOFF_S if retry_after_s is None else retry_after_s
-        return VenueUnavailable(f"{shown}. The firewall wants minutes of silence.", retry_after_s=wait_s, code=code)
-    if status == 401:
-        return AuthenticationFailed(f"{shown}. An operator has to look at key, host and address list.", code=code)
-    if status == 410:
-        return Unsupported(f"{shown}. The venue has removed this call; this version of the driver is too old for it.")
-    if status == 451:
-        return Misconfigured(f"{shown}. The venue does not serve this place; choose another host or address.")
-    if write:
-        return OutcomeUnknown(f"{shown}. This is no answer known to mean “not done”; ask before sending again.")
-    if code is None and status != 404:
-        return VenueUnavailable(f"{shown}. That is not an exchange's answer; try later.", retry_after_s=retry_after_s)
-    return VenueRejected(VENUE, code or str(status), text, status=status)
-
-
-def _said(response: HttpResponse) -> tuple[str | None, str]:
-    """The venue's code and text; no code where the body is not the venue's JSON: a page, nothing at all, another's words."""
-    try:
-        answer = _ERROR.decode(response.body)
-    except wire.UNREADABLE:
-        start = response.body[:_TEXT_SHOWN].decode("utf-8", "replace")
-        return None, " ".join(start.split()) or "no body"
-    return str(answer.code)[:40], answer.msg[:_TEXT_SHOWN]
-
-
-def _raise_unknown(query: Query, table: InstrumentTable | None, refused: VenueRejected) -> None:
-    """Name the symbol the venue refused, with its likes where the table helps; return when the query names none."""
-    asked = getattr(query, "symbols", None) or ((query.symbol,) if hasattr(query, "symbol") else ())
-    try:
-        if table is not None:
-            for symbol in asked:
-                table.require(symbol)
-    except UnknownSymbol as unknown:
-        raise unknown from refused
-    if asked:
-        raise UnknownSymbol(", ".join(map(str, asked)), VENUE) from refused
-
-
-# ---------------------------------------------------------------- usage
-
-_USED = re.compile(r"x-mbx-(used-weight|order-count)-(\d{1,6})([smhd])\Z", re.ASCII)
-_BUDGETS = {"used-weight": "REQUEST_WEIGHT", "order-count": "ORDERS"}
-_LETTERS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-
 # ---------------------------------------------------------------- the language
 
 
@@ -586,7 +390,7 @@ class _Rest:
         question = _question(query)
         error = self.failure(response, write=False)
         if isinstance(error, VenueRejected) and ERRORS.get(error.code) is Reaction.UNKNOWN_SYMBOL:
-            _raise_unknown(query, instruments, error)
+            failures.raise_unknown(VENUE, query, instruments, error)
         if error is not None:
             raise error
         try:
@@ -595,7 +399,7 @@ class _Rest:
             raise WireFormatError(question.name, str(problem), response.body) from problem
 
     def failure(self, response: HttpResponse, *, write: bool) -> ConnectorError | None:
-        return _failure(response, write)
+        return failures.failure(VENUE, ERRORS, response, write=write)
 
     def more(self, query: Query, response: HttpResponse) -> HttpRequest | None:
         """Every list comes whole."""
@@ -605,13 +409,7 @@ class _Rest:
         raise ConnectorBug(f"{VENUE} spot answers {type(query).__name__} in one part, not in {len(parts)}.")
 
     def used(self, response: HttpResponse) -> Mapping[str, int]:
-        found: dict[str, int] = {}
-        for name, value in response.headers.items():
-            match = _USED.match(name)
-            if match is not None and value.isascii() and value.isdigit() and len(value) < 19:
-                window_s = int(match[2]) * _LETTERS[match[3]]
-                found[facts.budget_name(_BUDGETS[match[1]], window_s)] = int(value)
-        return found
+        return failures.used(response)
 
 
 REST = _Rest()

@@ -22,8 +22,8 @@ from connector.domain.commands import AmendOrder, CancelOrder, PlaceOrder, Place
 from connector.domain.facts import StreamEnded
 from connector.domain.instruments import Instrument, InstrumentTable
 from connector.domain.orders import Order
-from connector.domain.wire import Charge, HttpResponse
-from connector.drivers.binance import facts, reports
+from connector.domain.wire import Charge
+from connector.drivers.binance import facts, replies, reports
 from connector.drivers.binance.orders import (
     CALLS,
     Call,
@@ -36,7 +36,7 @@ from connector.drivers.binance.orders import (
 )
 from connector.drivers.binance.signing import signed_params
 from connector.drivers.binance.trading import TRADING
-from connector.drivers.binance.wire import UNREADABLE, Milliseconds
+from connector.drivers.binance.wire import UNREADABLE
 from connector.drivers.contract import Hosts
 from connector.drivers.trading import (
     Auth,
@@ -54,21 +54,8 @@ __all__ = ["SESSION", "Session"]
 
 _PATH = "/ws-api/v3"
 _WEIGHT = 2  # of a subscription, and of the question for subscriptions
-_SHOWN = 40
 
 # ---------------------------------------------------------------- frames
-
-
-class _Frame(msgspec.Struct, rename="camel"):
-    """Any frame: a reply, an event in its envelope, or (`e`) one without."""
-
-    id: int | str | msgspec.UnsetType | None = msgspec.UNSET
-    status: int | msgspec.UnsetType = msgspec.UNSET
-    result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    rate_limits: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    event: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    e: str = ""
 
 
 class _Named(msgspec.Struct):
@@ -78,79 +65,14 @@ class _Named(msgspec.Struct):
     s: Any = ""
 
 
-class _Limits(msgspec.Struct, rename="camel"):
-    server_time: Milliseconds | None = None
-    retry_after: Milliseconds | None = None
-
-
-class _Error(msgspec.Struct):
-    data: _Limits | None = None
-
-
 class _Subscription(msgspec.Struct, rename="camel"):
     subscription_id: int
 
 
-_FRAME = msgspec.json.Decoder(_Frame)
 _EVENT: msgspec.json.Decoder[reports.Event] = msgspec.json.Decoder(reports.Event)
 _NAMED = msgspec.json.Decoder(_Named)
-_ERROR = msgspec.json.Decoder(_Error)
-_COUNTS = msgspec.json.Decoder(list[msgspec.Raw])
-_COUNT = msgspec.json.Decoder(reports.CountRow)
 
-_HEADERS = {"REQUEST_WEIGHT": "x-mbx-used-weight", "ORDERS": "x-mbx-order-count"}
-_LETTERS = {"SECOND": "s", "MINUTE": "m", "HOUR": "h", "DAY": "d"}
 _KNOWN = frozenset(member.__struct_config__.tag for member in reports.EVENTS)
-
-
-def _words(text: str) -> str:
-    return "".join(sign for sign in text[:_SHOWN] if sign.isalnum() or sign in "_-.")
-
-
-def _count_headers(raw: msgspec.Raw | msgspec.UnsetType) -> dict[str, str]:
-    """The headers REST would have sent. An entry that cannot be read costs only itself."""
-    headers: dict[str, str] = {}
-    if raw is msgspec.UNSET:
-        return headers
-    try:
-        entries = _COUNTS.decode(raw)
-    except UNREADABLE:
-        return headers
-    for entry in entries:
-        try:
-            row = _COUNT.decode(entry)
-        except UNREADABLE:
-            continue
-        name, letter = _HEADERS.get(row.rate_limit_type), _LETTERS.get(row.interval)
-        if name is not None and letter is not None:
-            headers[f"{name}-{row.interval_num}{letter}"] = str(row.count)
-    return headers
-
-
-def _retry_after(error: msgspec.Raw, received_ns: int) -> dict[str, str]:
-    """`retryAfter` is a time of the venue's; measured against the venue's own `serverTime` where it tells it."""
-    try:
-        data = _ERROR.decode(error).data
-    except UNREADABLE:
-        return {}
-    if data is None or data.retry_after is None:
-        return {}
-    now_ms = received_ns // 1_000_000 if data.server_time is None else data.server_time
-    seconds, milliseconds = divmod(max(0, data.retry_after - now_ms), 1_000)
-    return {"retry-after": f"{seconds}.{milliseconds:03d}"}
-
-
-def _reply(frame: _Frame, received_ns: int) -> SessionReply:
-    status = frame.status
-    assert not isinstance(status, msgspec.UnsetType)
-    headers, body = _count_headers(frame.rate_limits), b"null"
-    if not isinstance(frame.error, msgspec.UnsetType):
-        body = bytes(frame.error)
-        headers |= _retry_after(frame.error, received_ns)
-    elif not isinstance(frame.result, msgspec.UnsetType):
-        body = bytes(frame.result)
-    request_id = None if frame.id is None or isinstance(frame.id, msgspec.UnsetType) else str(frame.id)
-    return SessionReply(request_id, HttpResponse(status, headers, body, received_ns, received_ns))
 
 
 def _named(raw: bytes | msgspec.Raw) -> _Named:
@@ -169,12 +91,12 @@ def _event(
             return SessionEnding("the venue announced that it shuts this connection's server down")
         return SessionEvents(reports.event_facts(event, received_ns, instruments))
     except reports.Unlisted as unlisted:
-        return SessionNoise(f"{unlisted.kind} of {_words(unlisted.symbol)}, which is not listed", known=False)
+        return SessionNoise(f"{unlisted.kind} of {replies.words(unlisted.symbol)}, which is not listed", known=False)
     except (WireFormatError, *UNREADABLE):
         name = _named(raw).e
         if not isinstance(name, str) or not name:
             return SessionNoise("event of an unknown form", known=False)
-        return SessionNoise(f"unreadable {name}" if name in _KNOWN else f"event {_words(name)}", known=False)
+        return SessionNoise(f"unreadable {name}" if name in _KNOWN else f"event {replies.words(name)}", known=False)
 
 
 # ---------------------------------------------------------------- the language
@@ -262,7 +184,7 @@ class Session:
         self, frame: bytes, received_ns: int, instruments: InstrumentTable
     ) -> SessionReply | SessionEvents | SessionEnding | SessionNoise:
         try:
-            heard = _FRAME.decode(frame)
+            heard = replies.FRAME.decode(frame)
         except UNREADABLE:
             return SessionNoise("unreadable frame", known=False)
         if not isinstance(heard.event, msgspec.UnsetType):
@@ -273,7 +195,7 @@ class Session:
             return SessionNoise("frame of an unknown form", known=False)
         if heard.status == 200 and heard.result == _NOTHING:
             return SessionEvents((StreamEnded("the venue knows of no subscription on this connection"),))
-        return _reply(heard, received_ns)
+        return replies.reply(heard, received_ns)
 
 
 _NOTHING = msgspec.Raw(b"[]")

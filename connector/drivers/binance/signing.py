@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import quote
 
 from connector.domain.credentials import Credentials
+from connector.domain.wire import Charge, HttpRequest
 from connector.drivers.binance.rest import percent_encoded
 from connector.drivers.trading import Auth
 from connector.errors import InvalidRequest, SettingsError
@@ -31,12 +32,14 @@ __all__ = [
     "session_payload",
     "signed_body",
     "signed_params",
+    "signed_request",
 ]
 
 Signer = Callable[[str], str]
 """payload -> signature, hex for HMAC, base64 for the others; not yet percent-encoded."""
 
 _RSA_BITS = (2_048, 4_096)
+_FORM = "application/x-www-form-urlencoded"
 
 
 def hmac_signer(secret: str) -> Signer:
@@ -117,6 +120,34 @@ def signed_body(params: Sequence[tuple[str, str]], sign: Signer) -> str:
         raise InvalidRequest("the parameters already hold a signature. Give the unsigned ones.")
     payload = rest_payload(params)
     return f"{payload}&signature={quote(sign(payload), safe='')}"
+
+
+def signed_request(
+    method: str,
+    path: str,
+    params: Sequence[tuple[str, str | int]],
+    auth: Auth,
+    now_ms: int,
+    recv_window_ms: int,
+    charges: tuple[Charge, ...],
+) -> HttpRequest:
+    """A signed call: everything in one place, the query of GET and DELETE and the body of POST and PUT."""
+    pairs = [(name, str(value)) for name, value in params]
+    pairs += [("recvWindow", str(recv_window_ms)), ("timestamp", str(now_ms))]
+    text = signed_body(pairs, auth.sign)
+    in_body = method in ("POST", "PUT")
+    headers = {"X-MBX-APIKEY": auth.key}
+    if in_body:
+        headers["Content-Type"] = _FORM
+    return HttpRequest(
+        method,
+        path,
+        query="" if in_body else text,
+        body=text.encode() if in_body else b"",
+        headers=headers,
+        safe=method == "GET",
+        charges=charges,
+    )
 
 
 def session_payload(params: Mapping[str, str | int]) -> str:

@@ -15,38 +15,24 @@ milliseconds on the wire; microseconds are never asked for and are refused rathe
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
-
-import msgspec
 
 from connector.domain.instruments import Instrument
 from connector.domain.market import AggTrade, BookDelta, BookTicker, Candle, OrderBook, Side, Ticker, Trade
 from connector.domain.times import NS_PER_MS
 from connector.domain.topics import Topic, TopicKind
-from connector.drivers.binance import facts, wire
-from connector.drivers.binance.facts import STREAM_ERRORS, VENUE, Reaction
+from connector.drivers.binance import facts, frames, wire
+from connector.drivers.binance.facts import VENUE
 from connector.drivers.binance.instruments import wire_name
-from connector.drivers.binance.rest import reaction_error
-from connector.drivers.binance.wire import LARGEST, SMALLEST, UNREADABLE, is_amount, is_zero
+from connector.drivers.binance.wire import LARGEST, SMALLEST, UNREADABLE, is_zero
 from connector.drivers.contract import (
-    Ack,
-    ConnectionEnding,
     Control,
     Hosts,
-    Noise,
-    Refusal,
     StreamLimits,
     TopicReader,
 )
-from connector.errors import ConnectorError, InvalidRequest, Unsupported, WireFormatError
+from connector.errors import InvalidRequest, Unsupported, WireFormatError
 
 __all__ = ["READERS", "STREAMS"]
-
-_SHUTDOWN = "serverShutdown"
-_PREFIX = b'{"stream":"'
-_MIDDLE = b',"data":'
-_NAME_AT = len(_PREFIX)
-_BANG, _BACKSLASH = ord("!"), ord("\\")
 
 # ---------------------------------------------------------------- names
 
@@ -97,18 +83,6 @@ _PLAIN = {
 # ---------------------------------------------------------------- readers
 
 
-def _unreadable(kind: str, problem: Exception, frame: bytes) -> WireFormatError:
-    return WireFormatError(kind, str(problem) or type(problem).__name__, frame)
-
-
-def _other(kind: str, expected: str, found: str, frame: bytes) -> WireFormatError:
-    return WireFormatError(kind, f"frame of another symbol: expected {expected!r}, found {found!r:.60}", frame)
-
-
-def _range(kind: str, frame: bytes) -> WireFormatError:
-    return WireFormatError(kind, f"a number is outside [{SMALLEST}, {LARGEST}]", frame)
-
-
 def _trade(topic: Topic, instrument: Instrument) -> TopicReader:
     venue, symbol, name, decode = instrument.venue, instrument.symbol, instrument.venue_name, wire.TRADE.decode
     buy, sell = Side.BUY, Side.SELL
@@ -118,13 +92,13 @@ def _trade(topic: Topic, instrument: Instrument) -> TopicReader:
             data = decode(frame).data
             price, quantity = data.p, data.q
             if data.s != name:
-                raise _other("trade", name, data.s, frame)
+                raise frames.other("trade", name, data.s, frame)
             if not (SMALLEST <= price <= LARGEST and SMALLEST <= quantity <= LARGEST):
-                raise _range("trade", frame)
+                raise frames.out_of_range("trade", frame)
             side = sell if data.m else buy  # m: the buyer was the maker, so the taker sold
             return Trade(venue, symbol, data.T * NS_PER_MS, received_ns, data.t, price, quantity, side)
         except UNREADABLE as problem:
-            raise _unreadable("trade", problem, frame) from problem
+            raise frames.unreadable("trade", problem, frame) from problem
 
     return read_trade
 
@@ -138,17 +112,17 @@ def _agg_trade(topic: Topic, instrument: Instrument) -> TopicReader:
             data = decode(frame).data
             price, quantity, first, last = data.p, data.q, data.f, data.l
             if data.s != name:
-                raise _other("aggregate trade", name, data.s, frame)
+                raise frames.other("aggregate trade", name, data.s, frame)
             if first < 0 or last < 0:
                 return None  # a record the venue has marked invalid: p = q = "0", f = l = -1 (2022-04)
             if not (SMALLEST <= price <= LARGEST and SMALLEST <= quantity <= LARGEST):
-                raise _range("aggregate trade", frame)
+                raise frames.out_of_range("aggregate trade", frame)
             if last < first:
                 raise WireFormatError("aggregate trade", f"trades {first} to {last} run backwards", frame)
             side = sell if data.m else buy
             return AggTrade(venue, symbol, data.T * NS_PER_MS, received_ns, data.a, price, quantity, side, first, last)
         except UNREADABLE as problem:
-            raise _unreadable("aggregate trade", problem, frame) from problem
+            raise frames.unreadable("aggregate trade", problem, frame) from problem
 
     return read_agg_trade
 
@@ -162,15 +136,15 @@ def _candle(topic: Topic, instrument: Instrument) -> TopicReader:
             data = decode(frame).data
             k = data.k
             if data.s != name:
-                raise _other("candle", name, data.s, frame)
+                raise frames.other("candle", name, data.s, frame)
             if k.i != interval:
                 raise WireFormatError("candle", f"candle of another interval: expected {interval!r}", frame)
             for amount in (k.v, k.q, k.V, k.Q):
                 if not (SMALLEST <= amount <= LARGEST or is_zero(amount)):
-                    raise _range("candle", frame)
+                    raise frames.out_of_range("candle", frame)
             for price in (k.o, k.h, k.l, k.c):
                 if not (SMALLEST <= price <= LARGEST or (not k.n and is_zero(price))):
-                    raise _range("candle", frame)
+                    raise frames.out_of_range("candle", frame)
             return Candle(
                 venue,
                 symbol,
@@ -191,7 +165,7 @@ def _candle(topic: Topic, instrument: Instrument) -> TopicReader:
                 k.Q,
             )
         except UNREADABLE as problem:
-            raise _unreadable("candle", problem, frame) from problem
+            raise frames.unreadable("candle", problem, frame) from problem
 
     return read_candle
 
@@ -203,10 +177,10 @@ def _ticker(topic: Topic, instrument: Instrument) -> TopicReader:
         try:
             d = decode(frame).data
             if d.s != name:
-                raise _other("ticker", name, d.s, frame)
+                raise frames.other("ticker", name, d.s, frame)
             for number in (d.c, d.b, d.B, d.a, d.A, d.o, d.h, d.l, d.v, d.q, d.Q, d.w, abs(d.p), abs(d.P)):
                 if not (SMALLEST <= number <= LARGEST or is_zero(number)):
-                    raise _range("ticker", frame)
+                    raise frames.out_of_range("ticker", frame)
             return Ticker(
                 venue,
                 symbol,
@@ -231,7 +205,7 @@ def _ticker(topic: Topic, instrument: Instrument) -> TopicReader:
                 d.C * NS_PER_MS,
             )
         except UNREADABLE as problem:
-            raise _unreadable("ticker", problem, frame) from problem
+            raise frames.unreadable("ticker", problem, frame) from problem
 
     return read_ticker
 
@@ -244,26 +218,19 @@ def _book_ticker(topic: Topic, instrument: Instrument) -> TopicReader:
             data = decode(frame).data
             bid, bid_quantity, ask, ask_quantity = data.b, data.B, data.a, data.A
             if data.s != name:
-                raise _other("book ticker", name, data.s, frame)
+                raise frames.other("book ticker", name, data.s, frame)
             if not (
                 SMALLEST <= bid <= LARGEST
                 and SMALLEST <= bid_quantity <= LARGEST
                 and SMALLEST <= ask <= LARGEST
                 and SMALLEST <= ask_quantity <= LARGEST
-            ) and not (_side_fits(bid, bid_quantity) and _side_fits(ask, ask_quantity)):
-                raise _range("book ticker", frame)
+            ) and not (frames.side_fits(bid, bid_quantity) and frames.side_fits(ask, ask_quantity)):
+                raise frames.out_of_range("book ticker", frame)
             return BookTicker(venue, symbol, None, received_ns, bid, bid_quantity, ask, ask_quantity, data.u)
         except UNREADABLE as problem:
-            raise _unreadable("book ticker", problem, frame) from problem
+            raise frames.unreadable("book ticker", problem, frame) from problem
 
     return read_book_ticker
-
-
-def _side_fits(price: Decimal, quantity: Decimal) -> bool:
-    """A side in range, or an empty one, which the venue writes as price 0 and quantity 0."""
-    if is_zero(price):
-        return is_zero(quantity)
-    return SMALLEST <= price <= LARGEST and is_amount(quantity)
 
 
 def _partial_book(topic: Topic, instrument: Instrument) -> TopicReader:
@@ -277,7 +244,7 @@ def _partial_book(topic: Topic, instrument: Instrument) -> TopicReader:
                 raise WireFormatError("partial depth", problem, frame)
             return OrderBook(venue, symbol, None, received_ns, data.lastUpdateId, data.bids, data.asks)
         except UNREADABLE as problem:
-            raise _unreadable("partial depth", problem, frame) from problem
+            raise frames.unreadable("partial depth", problem, frame) from problem
 
     return read_partial_book
 
@@ -290,12 +257,12 @@ def _book(topic: Topic, instrument: Instrument) -> TopicReader:
             data = decode(frame).data
             first, last = data.U, data.u
             if data.s != name:
-                raise _other("depth", name, data.s, frame)
+                raise frames.other("depth", name, data.s, frame)
             if last < first:
                 raise WireFormatError("depth", f"updates {first} to {last} run backwards", frame)
             return BookDelta(venue, symbol, data.E * NS_PER_MS, received_ns, first, last, data.b, data.a)  # type: ignore[arg-type]  # pairs, says the book
         except UNREADABLE as problem:
-            raise _unreadable("depth", problem, frame) from problem
+            raise frames.unreadable("depth", problem, frame) from problem
 
     return read_book
 
@@ -309,54 +276,6 @@ READERS: Mapping[TopicKind, Callable[[Topic, Instrument], TopicReader]] = {
     TopicKind.PARTIAL_BOOK: _partial_book,
     TopicKind.BOOK: _book,
 }
-
-# ---------------------------------------------------------------- control frames
-
-
-def _slow_route(frame: bytes) -> bytes | None:
-    """The name in a frame with other spacing, key order or escapes than the venue usually writes."""
-    try:
-        name = wire.ENVELOPE.decode(frame).stream
-        return None if not name or name.startswith("!") else name.encode()
-    except UNREADABLE:
-        return None
-
-
-def _control(frame: bytes) -> Control:
-    said = wire.CONTROL.decode(frame)
-    request_id = said.id if isinstance(said.id, int) else None
-    code, text = (said.error.code, said.error.msg) if said.error is not None else (said.code, said.msg or "")
-    if said.error is not None or code is not None:
-        return Refusal(request_id, _refusal(str(code), text))
-    event = said.e or (said.event.e if said.event is not None else "")
-    if not event and said.data is not msgspec.UNSET:
-        event = _event_of(said.data)
-    if _SHUTDOWN in (event, said.stream.removeprefix("!")):
-        return ConnectionEnding("the venue announced that it shuts this connection's server down")
-    if said.result is not msgspec.UNSET:
-        return Noise("answer without a request id", known=False) if request_id is None else Ack(request_id)
-    if event or said.stream:
-        return Noise(f"event {_plain(event)} on stream {_plain(said.stream)}", known=False)
-    return Noise("frame of an unknown form", known=False)
-
-
-def _event_of(data: msgspec.Raw) -> str:
-    try:
-        return wire.CONTROL_EVENT.decode(data).e
-    except UNREADABLE:
-        return ""
-
-
-def _plain(text: str) -> str:
-    return "".join(sign for sign in text[:40] if sign.isalnum() or sign in "!@_-+:.")
-
-
-def _refusal(code: str, text: str) -> ConnectorError:
-    reaction = STREAM_ERRORS.get(code, Reaction.REJECTED)
-    if text.casefold().startswith("too many"):
-        reaction = Reaction.RATE_LIMITED
-    return reaction_error(reaction, code[:40], text[:200], write=False)
-
 
 # ---------------------------------------------------------------- the language
 
@@ -377,36 +296,20 @@ class _Streams:
         return f"{wire_name(topic.symbol).lower()}@{_suffix(topic)}"
 
     def subscribe(self, names: Sequence[str], request_id: int) -> bytes:
-        return self._frame("SUBSCRIBE", names, request_id)
+        return frames.request("SUBSCRIBE", names, request_id, self.limits)
 
     def unsubscribe(self, names: Sequence[str], request_id: int) -> bytes:
-        return self._frame("UNSUBSCRIBE", names, request_id)
-
-    def _frame(self, method: str, names: Sequence[str], request_id: int) -> bytes:
-        if not 1 <= len(names) <= self.limits.names_per_frame:
-            raise InvalidRequest(
-                f"{len(names)} stream names in one frame. Give 1 to {self.limits.names_per_frame}, the rest in further frames."
-            )
-        return msgspec.json.encode({"method": method, "params": list(names), "id": request_id})
+        return frames.request("UNSUBSCRIBE", names, request_id, self.limits)
 
     def route(self, frame: bytes) -> bytes | None:
-        if frame.startswith(_PREFIX):
-            end = frame.find(b'"', _NAME_AT)
-            if end > _NAME_AT and frame.startswith(_MIDDLE, end + 1):
-                name = frame[_NAME_AT:end]
-                if _BACKSLASH not in name:
-                    return None if name[0] == _BANG else name
-        return _slow_route(frame)
+        return frames.route(frame)
 
     def reader(self, topic: Topic, instrument: Instrument) -> TopicReader:
         self.name(topic)  # what cannot be subscribed cannot be read
         return READERS[topic.kind](topic, instrument)
 
     def control(self, frame: bytes) -> Control:
-        try:
-            return _control(frame)
-        except UNREADABLE:
-            return Noise("unreadable frame", known=False)
+        return frames.control(VENUE, frame)
 
 
 STREAMS = _Streams()

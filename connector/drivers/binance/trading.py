@@ -21,7 +21,7 @@ from connector.domain.facts import BalanceReport, ListReport, OrderReport
 from connector.domain.instruments import Instrument, InstrumentTable
 from connector.domain.orders import Fill, Order, OrderType, TimeInForce
 from connector.domain.wire import BudgetLimit, Charge, HttpRequest, HttpResponse
-from connector.drivers.binance import facts, reports, wire
+from connector.drivers.binance import checks, facts, reports, wire
 from connector.drivers.binance.facts import VENUE, budget_name
 from connector.drivers.binance.instruments import SECONDS
 from connector.drivers.binance.orders import (
@@ -40,7 +40,7 @@ from connector.drivers.binance.orders import (
     since_params,
 )
 from connector.drivers.binance.rest import REST
-from connector.drivers.binance.signing import make_auth, signed_body
+from connector.drivers.binance.signing import make_auth, signed_request
 from connector.drivers.trading import Auth, CancelAnswer, OrderRules, PlaceAnswer
 from connector.errors import ConnectorError, InvalidRequest, VenueRejected, WireFormatError
 
@@ -49,7 +49,6 @@ __all__ = ["NO_SUCH_ORDER", "TRADING", "Trading", "order_rules"]
 NO_SUCH_ORDER = "-2013"
 _RECV_WINDOW_MS = 5_000
 _RECV_WINDOW_MOST_MS = 60_000
-_FORM = "application/x-www-form-urlencoded"
 
 _T = TypeVar("_T")
 
@@ -105,22 +104,8 @@ class Trading:
     # ------------------------------------------------------------ requests
 
     def _signed(self, call: Call, params: Params, auth: Auth, now_ms: int) -> HttpRequest:
-        pairs = [(name, str(value)) for name, value in params]
-        pairs += [("recvWindow", str(self.rules.recv_window_ms)), ("timestamp", str(now_ms))]
-        text = signed_body(pairs, auth.sign)
-        in_body = call.method in ("POST", "PUT")
-        headers = {"X-MBX-APIKEY": auth.key}
-        if in_body:
-            headers["Content-Type"] = _FORM
-        return HttpRequest(
-            call.method,
-            call.path,
-            query="" if in_body else text,
-            body=text.encode() if in_body else b"",
-            headers=headers,
-            safe=call.method == "GET",
-            charges=(*charges(call), Charge(facts.RAW_REQUESTS, 1)),
-        )
+        costs = (*charges(call), Charge(facts.RAW_REQUESTS, 1))
+        return signed_request(call.method, call.path, params, auth, now_ms, self.rules.recv_window_ms, costs)
 
     def place(self, order: PlaceOrder, client_id: str, instrument: Instrument, auth: Auth, now_ms: int) -> HttpRequest:
         call = CALLS["test" if order.test else "place"]
@@ -199,13 +184,13 @@ class Trading:
                 raise error
             return PlaceAnswer(_tested(order, instrument, response), ())
         row = self._answer("order", _ORDER, response, write=True)
-        with _Readable("order", response):
+        with checks.Readable("order", response):
             report = reports.order_report("order", row, instrument, response.received_ns)
             return PlaceAnswer(report, reports.placed_fills("order", row, report))
 
     def read_list(self, response: HttpResponse, instrument: Instrument) -> tuple[ListReport, tuple[OrderReport, ...]]:
         row = self._answer("order list", _LIST, response, write=True)
-        with _Readable("order list", response):
+        with checks.Readable("order list", response):
             return _list_facts(row, instrument, response)
 
     def read_cancelled(
@@ -215,7 +200,7 @@ class Trading:
         error = self.failure(response, write=True)
         if error is not None:
             raise error
-        with _Readable("cancel", response):
+        with checks.Readable("cancel", response):
             if b'"orderReports"' in response.body:
                 row = wire.decode("cancelled order list", _LIST, response.body)
                 _, ended = _list_facts(row, instrument, response)
@@ -228,7 +213,7 @@ class Trading:
 
     def read_amended(self, response: HttpResponse, instrument: Instrument) -> OrderReport:
         row = self._answer("amended order", _AMENDED, response, write=True)
-        with _Readable("amended order", response):
+        with checks.Readable("amended order", response):
             return reports.amended_report("amended order", row, instrument, response.received_ns)
 
     def read_order(self, response: HttpResponse, instrument: Instrument) -> OrderReport | None:
@@ -239,14 +224,14 @@ class Trading:
             if refused.code == NO_SUCH_ORDER:
                 return None
             raise
-        with _Readable("order", response):
+        with checks.Readable("order", response):
             return reports.order_report("order", row, instrument, response.received_ns)
 
     def read_orders(self, response: HttpResponse, instruments: InstrumentTable) -> tuple[OrderReport, ...]:
         """In the venue's order. Orders of instruments not in the table are left out: nobody here can have placed them."""
         rows = self._answer("orders", _ORDERS, response, write=False)
         listed = ((row, instruments.by_name(row.symbol)) for row in rows)
-        with _Readable("orders", response):
+        with checks.Readable("orders", response):
             return tuple(
                 reports.order_report("orders", row, instrument, response.received_ns)
                 for row, instrument in listed
@@ -256,13 +241,13 @@ class Trading:
     def read_fills(self, response: HttpResponse, instrument: Instrument) -> tuple[Fill, ...]:
         """Oldest first; `client_id` is "", as the venue names its own order id only."""
         rows = self._answer("fills", _TRADES, response, write=False)
-        with _Readable("fills", response):
+        with checks.Readable("fills", response):
             rows.sort(key=lambda row: row.id)
             return tuple(reports.trade_fill("fills", row, instrument, response.received_ns) for row in rows)
 
     def read_balances(self, response: HttpResponse) -> BalanceReport:
         row = self._answer("balances", _ACCOUNT, response, write=False)
-        with _Readable("balances", response):
+        with checks.Readable("balances", response):
             return reports.balances("balances", row, response.received_ns)
 
     def read_order_counts(self, response: HttpResponse) -> Mapping[str, int]:
@@ -278,19 +263,6 @@ class Trading:
 
     def used(self, response: HttpResponse) -> Mapping[str, int]:
         return REST.used(response)
-
-
-class _Readable:
-    """Inside it, numbers that cannot even be compared (a signalling NaN) refuse the answer like all others."""
-
-    def __init__(self, kind: str, response: HttpResponse) -> None:
-        self._kind, self._body = kind, response.body
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, exc_type: object, problem: BaseException | None, traceback: object) -> None:
-        if isinstance(problem, wire.UNREADABLE):
-            raise WireFormatError(self._kind, str(problem), self._body) from problem
 
 
 def _list_facts(

@@ -51,6 +51,8 @@ _ERRORS = {
 class Dialect:
     """The venue's side of every conversation."""
 
+    duplicate_code = -2010
+
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self._settings = exchange.settings

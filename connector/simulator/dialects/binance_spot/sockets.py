@@ -14,7 +14,7 @@ from urllib.parse import parse_qs
 import msgspec
 
 from connector.simulator.accounts import Account
-from connector.simulator.desk import Event, Report
+from connector.simulator.desk import Event, MarginCall, Report, TermsChange
 from connector.simulator.dialects.binance_spot.fields import CALLS, Call
 from connector.simulator.dialects.binance_spot.live import rate_limits
 from connector.simulator.dialects.binance_spot.render import event_row
@@ -308,6 +308,8 @@ class SocketApi:
 
     def tell(self, account: Account, event: Event) -> None:
         """Send an account event to every subscription of the account; the ledger keeps it in any case."""
+        if isinstance(event, TermsChange | MarginCall):
+            return  # of contracts only
         exchange = self._exchange
         rows = {1000: event_row(event, 1000)}
         kind = rows[1000]["e"] + (f".{event.execution}" if isinstance(event, Report) else "")

@@ -1,0 +1,55 @@
+"""Sessions that do not take everything: what they refuse goes by REST, and what has no form to be sent is refused here."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from far_side import Run
+
+from connector.domain.commands import OutcomeKind
+from connector.drivers.registry import find_driver
+from connector.errors import InvalidRequest, Unsupported
+
+SPOT = find_driver("binance")
+
+
+class Picky:
+    """Binance spot's session, which raises `refusal` for orders of an odd price, counting what it took."""
+
+    def __init__(self, refusal):
+        self.refusal, self.taken = refusal, []
+
+    def __getattr__(self, name):
+        return getattr(SPOT.session, name)
+
+    def place(self, request_id, order, *rest):
+        if order.price % 2:
+            raise self.refusal
+        self.taken.append(order.price)
+        return SPOT.session.place(request_id, order, *rest)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("trouble", [0.0, 0.3])
+def test_what_the_session_does_not_take_is_placed_by_rest(seed, trouble):
+    session = Picky(Unsupported("by REST, please"))
+    run = Run(seed, session=True, trouble=trouble, driver=replace(SPOT, session=session))
+
+    assert run.differences() == [] and run.wrong_finals() == []
+    placed = {int(order.price) % 2 for order in run.orders.values() if order.client_id in run.far.orders}
+    assert placed == {0, 1} and session.taken
+    assert all(price % 2 == 0 for price in session.taken)
+    if not trouble:
+        kinds = {outcome.kind for outcome in run.outcomes}  # a cancel of what was filled is rejected
+        assert kinds <= {OutcomeKind.ACCEPTED, OutcomeKind.REJECTED}
+
+
+def test_an_order_that_has_no_form_for_the_session_is_refused_and_harms_no_other():
+    session = Picky(InvalidRequest("no such price"))
+    run = Run(1, session=True, trouble=0.0, driver=replace(SPOT, session=session))
+
+    kinds = {outcome.kind for outcome in run.outcomes}
+    assert OutcomeKind.REFUSED in kinds and OutcomeKind.UNKNOWN not in kinds
+    assert run.differences() == []
+    assert all(int(float(order["price"])) % 2 == 0 for order in run.far.orders.values())
