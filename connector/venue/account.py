@@ -345,9 +345,16 @@ class AccountModel:
             final = next((key for key, each in self.external.items() if each.is_final), None)
             del self.external[final or next(iter(self.external))]
 
+    def _of_its_order(self, fill: Fill) -> Fill:
+        """A fill that is forced if its order is: lists of executions often do not show it."""
+        order = self.external.get((fill.symbol, fill.venue_id))
+        if _is_forced(fill) or order is None or order.newest is None or order.newest.kind is FillKind.TRADE:
+            return fill
+        return msgspec.structs.replace(fill, kind=order.newest.kind)
+
     def _take_external_fills(self, fills: Iterable[Fill]) -> tuple[Event, ...]:
         """Keep fills that are not of our orders; returns those we have to hear of: a position of ours was closed."""
-        new = [fill for fill in fills if not self.has_fill(fill)]
+        new = [self._of_its_order(fill) for fill in fills if not self.has_fill(fill)]
         forced = [msgspec.structs.replace(fill, client_id="") for fill in new if _is_forced(fill)]
         events: tuple[Event, ...] = tuple(told for fill in forced for told in (fill, _forced_alarm(fill)))
         if events:
@@ -390,13 +397,9 @@ class AccountModel:
         """Payments of funding, by whatever way; each counts once."""
         if not self.is_loaded:  # which were told is not known yet: they are asked for once it is
             return NOTHING
-        told: list[Event] = []
-        for payment in payments:
-            is_new, is_untold = self.funding.take(payment)
-            if is_new:
-                self._day.add_funding(payment)
-            if is_untold:
-                told.append(payment)
+        new, told = self.funding.take_all(payments)
+        for payment in new:
+            self._day.add_funding(payment)
         if told:
             self._announce(tuple(told))
             self._write([MetaRecord(FUNDING, self.funding.kept())])

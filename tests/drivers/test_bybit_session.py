@@ -14,7 +14,7 @@ from connector.domain.facts import BalanceReport, OrderReport, PositionReport
 from connector.domain.market import Side
 from connector.domain.orders import Fill, OrderStatus, OrderType
 from connector.drivers.bybit.signing import hmac_signer
-from connector.drivers.contract import Environment
+from connector.drivers.contract import Environment, Hosts
 from connector.drivers.trading import Auth, SessionEnding, SessionEvents, SessionNoise, SessionReply
 from connector.errors import (
     AuthenticationFailed,
@@ -120,6 +120,8 @@ def test_connections_are_where_the_venue_says(bybit_drivers):
         assert driver.session.url(live) == "wss://stream.bybit.com/v5/trade"
         assert driver.events.url(live) == "wss://stream.bybit.com/v5/private"
         assert driver.events.url(demo) == "wss://stream-demo.bybit.com/v5/private"
+        turkey = Hosts("https://api.bybit.tr", "wss://stream.bybit.tr", "wss://stream.bybit.tr")
+        assert driver.events.url(turkey) == "wss://stream.bybit.tr/v5/private"  # a site's streams need naming once
         for language in (driver.session, driver.events):
             assert (language.key, language.max_age_s) == (None, None)
 

@@ -23,6 +23,7 @@ from connector.clock import SystemClock
 from connector.domain.commands import CancelOrder, OrderOutcome, OutcomeKind, PlaceOrder
 from connector.domain.credentials import Credentials
 from connector.domain.orders import Fill, Order, OrderStatus, OrderType
+from connector.errors import NotConnected
 from connector.simulator import AccountSettings, Simulator, SimulatorSettings
 from connector.supervision import Intensity
 from connector.throttle import BackoffPolicy
@@ -99,10 +100,11 @@ class Desk:
         return self.place(quantity, type=OrderType.MARKET, side=side, price=None, **changes)
 
     def cancel(self, client_id: str) -> OrderOutcome:
-        outcome: OrderOutcome = self.venue.orders.ask(
-            CancelOrder(symbol=self.symbol, client_id=client_id), timeout=20.0
-        )
+        outcome: OrderOutcome = self.venue.orders.ask(self.cancelling(client_id), timeout=20.0)
         return outcome
+
+    def cancelling(self, client_id: str) -> CancelOrder:
+        return CancelOrder(symbol=self.symbol, client_id=client_id)
 
     # ------------------------------------------------------------ looking
 
@@ -142,7 +144,10 @@ class Desk:
 
     def doubts(self) -> list[str]:
         """What the read model itself does not vouch for."""
-        asked = [self.venue.open_orders()[1], *([self.venue.positions()[1]] if self.product.settle else [])]
+        try:
+            asked = [self.venue.open_orders()[1], *([self.venue.positions()[1]] if self.product.settle else [])]
+        except NotConnected as untold:
+            return [str(untold)]
         return [each.reason for each in asked if each.stale]
 
     def await_equal(self, within_s: float = 15.0) -> float:

@@ -289,10 +289,7 @@ class Ledger:
         """Read it from a simulator's account."""
         account = sim.accounts[who]
         return cls(
-            {
-                each.client_id: (_STATUS.get(each.status, each.status.lower()), each.quantity, each.filled)
-                for each in account.orders()
-            },
+            {each.client_id: (product.status(each), each.quantity, each.filled) for each in account.orders()},
             {
                 f"{product.ours(each.symbol)} {product.trade_text(sim, each.symbol, each.trade_id)}": (
                     each.client_id,
@@ -310,7 +307,6 @@ class Ledger:
         )
 
 
-_STATUS = {"EXPIRED_IN_MATCH": "expired"}
 _NOTHING = (Decimal(), Decimal())
 
 

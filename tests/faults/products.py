@@ -36,6 +36,11 @@ ROOMY_BYBIT = {
 }
 
 
+_EXPIRED = frozenset(
+    {"UNFILLED_IOC_QUANTITY_EXPIRED", "UNFILLED_FOK_ORDER_EXPIRED", "INSUFFICIENT_LIQUIDITY", "DELIVERY"}
+)
+
+
 @dataclass(frozen=True)
 class Product:
     """One market of one exchange.
@@ -133,6 +138,18 @@ class Product:
     def levels(self, instrument: Instrument, levels: list[tuple[Decimal, Decimal]]) -> list[tuple[Decimal, Decimal]]:
         """Levels of the ledger's book in base units."""
         return [(price, self.units(instrument, amount, price)) for price, amount in levels]
+
+    def status(self, order: Any) -> str:
+        """How an order of the ledger reads here. A venue without a word for expired orders tells reasons, and only those of
+        orders that had to trade at once, or ended with the contract, mean that."""
+        text = {"EXPIRED_IN_MATCH": "expired"}.get(order.status, order.status.lower())
+        if text != "expired" or not self.opaque:
+            return text
+        if order.filled and not self.settle:
+            return "canceled"
+        if order.expiry_reason == "REJECTED":
+            return "canceled" if order.filled else "rejected"
+        return "expired" if order.expiry_reason in _EXPIRED else "canceled"
 
     def trade_text(self, sim: Any, name: str, trade_id: int) -> str:
         """What a fill calls the trade with that number in the ledger."""

@@ -507,6 +507,17 @@ def test_the_quick_execution_topic_tells_little_and_no_name_of_a_maker(bybit):
     assert "execFee" not in fast[0] and all("id" not in m for m in messages if m["topic"] == "execution.fast")
 
 
+def test_fills_of_one_order_at_one_moment_come_in_one_frame(bybit):
+    sim, trader = bybit()
+    session = trader.private_socket("execution", "order")
+    trader.place(orderLinkId="a", orderType="Market", qty="0.1", marketUnit="baseCoin")
+    messages = session.settle()
+    assert [message["topic"] for message in messages] == ["order", "execution", "order"]
+    assert len(messages[1]["data"]) == len(sim.accounts["main"].fills()) > 1
+    assert messages[2]["data"][0]["orderStatus"] == "Filled"
+    assert [row["leavesQty"] for row in messages[1]["data"]][-1] == "0.00000"
+
+
 def test_the_ledger_keeps_every_event_told_or_not(bybit):
     sim, trader = bybit()
     trader.place(orderLinkId="a")

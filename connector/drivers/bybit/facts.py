@@ -83,17 +83,13 @@ MARKETS = (SPOT, LINEAR, INVERSE)
 
 # ---------------------------------------------------------------- hosts
 
-# Demo mode lives inside the mainnet site: it has no order connection, and its public data is the mainnet's.
+# Demo mode lives inside the mainnet site: it has no order connection, and its public data is the mainnet's. Elsewhere one host
+# has all streams, so that another site's needs naming once.
 HOSTS = MappingProxyType(
     {
-        Environment.LIVE: Hosts(
-            "https://api.bybit.com", "wss://stream.bybit.com", "wss://stream.bybit.com", "wss://stream.bybit.com"
-        ),
+        Environment.LIVE: Hosts("https://api.bybit.com", "wss://stream.bybit.com", "wss://stream.bybit.com"),
         Environment.TESTNET: Hosts(
-            "https://api-testnet.bybit.com",
-            "wss://stream-testnet.bybit.com",
-            "wss://stream-testnet.bybit.com",
-            "wss://stream-testnet.bybit.com",
+            "https://api-testnet.bybit.com", "wss://stream-testnet.bybit.com", "wss://stream-testnet.bybit.com"
         ),
         Environment.DEMO: Hosts(
             "https://api-demo.bybit.com", "wss://stream.bybit.com", "", "wss://stream-demo.bybit.com"

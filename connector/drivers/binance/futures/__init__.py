@@ -31,7 +31,7 @@ _NOTES = {
     "ticker": "without best prices",
     "tickers": "without best prices",
 }
-_ONE_CANDLE_PAGE = "; at most 200 days from the start"
+_ONE_CANDLE_PAGE = "; 200 days at once"
 
 
 def _driver(futures: Futures) -> Driver:
