@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 Level = tuple[Decimal, Decimal]
-RawLevel = Level | tuple[str, str]
+RawLevel = Level | tuple[str, str] | list[str]
 """A level as the wire wrote it, or as numbers where a driver had to reckon. What it says has not been looked at yet."""
 
 
