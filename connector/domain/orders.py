@@ -101,7 +101,7 @@ class FillKind(enum.Enum):
 
 
 class Fill(msgspec.Struct, frozen=True):
-    """One execution of one of our orders, or one the venue forced; counted exactly once, by (symbol, trade_id).
+    """One execution of one of our orders, or one the venue forced; counted exactly once, by its `key`.
 
     Attributes:
         quantity: base units.
@@ -129,3 +129,8 @@ class Fill(msgspec.Struct, frozen=True):
     realized: Decimal | None = None
     kind: FillKind = FillKind.TRADE
     position_side: PositionSide = PositionSide.NET
+
+    @property
+    def key(self) -> tuple[Symbol, str, Side]:
+        """What tells it from every other fill. The side counts: where two orders of one account meet, one trade is two fills."""
+        return self.symbol, self.trade_id, self.side

@@ -271,7 +271,7 @@ class Comparison:
         else:
             assert question.symbol is not None
             fills = language.read_fills(response, self._instruments.require(question.symbol))
-            self._fills |= {(fill.symbol, fill.trade_id): fill for fill in fills}
+            self._fills |= {fill.key: fill for fill in fills}
             if self._is_last(question, request, response) and question.venue_id is None:
                 self._turn_page(question, question.symbol, fills)
 

@@ -208,7 +208,7 @@ class OrderEvents:
         with self._lock:
             for event in events:
                 if isinstance(event, Fill):
-                    key = (event.symbol, event.trade_id)
+                    key = event.key
                     if key in self._fills_told:
                         continue
                     _remember(self._fills_told, key, None)
