@@ -475,6 +475,7 @@ class OrderCommandActor(SupervisedActor):
         client_ids = [order.client_id for order in bundle.orders]
 
         def build() -> HttpRequest:  # on the REST actor's thread, when its turn comes
+            self._require_alive(CommandKind.PLACE)
             return trading.language.place_list(command, client_ids, instrument, trading.auth(), trading.now_ms())
 
         ref, number = self.actor_ref, bundle.number
@@ -641,8 +642,23 @@ class OrderCommandActor(SupervisedActor):
     def _send(self, order: _Open) -> None:
         if order.pending is not None and order.pending.settled is not None:
             return
+        try:
+            self._require_alive(order.kind)
+        except RiskRefused as killed:
+            self._learn(order, NotSent(str(killed)))
+            return
         if not self._send_on_session(order):
             self._send_by_rest(order)
+
+    def _require_alive(self, kind: CommandKind) -> None:
+        """Orders and amends that waited for their turn are stopped by the kill switch, too; any thread.
+
+        Raises:
+            RiskRefused: it was thrown meanwhile.
+        """
+        assert self._trading is not None
+        if self._trading.killed and kind is not CommandKind.CANCEL:
+            raise RiskRefused(KillSwitch().name, "it was thrown while the order waited for its turn")
 
     def _send_on_session(self, order: _Open) -> bool:
         """True when it was sent, waits for its budget, or was refused. False: no session; certain that nothing left."""
@@ -728,6 +744,7 @@ class OrderCommandActor(SupervisedActor):
         command, instrument, current = order.command, order.instrument, order.current
 
         def build() -> HttpRequest:  # on the REST actor's thread, when its turn comes
+            self._require_alive(order.kind)
             language, auth, now_ms = trading.language, trading.auth(), trading.now_ms()
             if isinstance(command, PlaceOrder):
                 return language.place(command, order.client_id, instrument, auth, now_ms)
