@@ -1,4 +1,4 @@
-"""The kill switch where it matters most: orders on their way to being sent."""
+"""The kill switch where it matters most: orders on their way to being sent, and cancels that have to wait."""
 
 import random
 from dataclasses import replace
@@ -8,7 +8,7 @@ import pytest
 from far_side import BTC, FarSide, connect
 
 from connector import Side
-from connector.domain.commands import OutcomeKind, PlaceOrder
+from connector.domain.commands import CancelAll, OutcomeKind, PlaceOrder
 from connector.domain.orders import OrderType
 from connector.drivers.registry import find_driver
 from connector.errors import RateLimited
@@ -70,3 +70,15 @@ def test_an_order_that_still_waits_for_its_budget_is_not_sent_once_the_switch_is
     outcome = placed.get(timeout=0.0)
     assert outcome.kind is OutcomeKind.REFUSED, outcome
     assert not bench.venue.open_orders()[0]
+
+
+@pytest.mark.parametrize("command", [ThrowKillSwitch(), CancelAll()], ids=["kill switch", "cancel all"])
+def test_cancels_of_all_orders_wait_for_as_long_as_the_venue_takes_none(bench, command):
+    bench.rest(6)
+    assert bench.open_there
+    bench.limit(20.0)
+    asked = bench.send(command)
+    bench.runtime.advance(60.0)
+
+    assert bench.open_there == []
+    assert OutcomeKind.REFUSED not in {each.kind for each in asked.get(timeout=0.0)}
