@@ -24,6 +24,7 @@ from connector.testing.deterministic import DeterministicRuntime
 SEEDS = range(int(os.environ.get("SEEDS", "8")))
 SPOT = find_driver("binance")
 RENEW_S = 1800.0
+STREAM_ENDED = {"e": "eventStreamTerminated", "E": 1767225600000}
 
 
 class Receipts:
@@ -252,3 +253,22 @@ def test_an_order_connection_that_ends_makes_orders_go_by_rest_and_nobody_doubt_
 
     assert outcome.kind is OutcomeKind.ACCEPTED
     assert bench.counter("account.doubts") == doubts
+
+
+def test_a_key_that_expired_is_replaced_though_the_first_questions_for_another_fail(bench):
+    """The venue may leave the connection open, and nothing comes by it any more."""
+    answer, ended = bench.far.key, bench.far.links.live
+
+    def fail(verb, query):
+        return 503, {"code": -1000, "msg": "busy"}
+
+    bench.far.key = fail
+    private = next(link for link in ended if "/private/" in link.settings.url)
+    bench.far.links.server.send(json.dumps(STREAM_ENDED).encode(), link=private)
+    bench.runtime.advance(30.0)
+    assert bench.venue.balances()[1].stale, "no events come"
+
+    bench.far.key = answer
+    bench.runtime.advance(60.0)
+    assert "wss://far.test/private/key2" in bench.private_urls
+    assert not bench.venue.balances()[1].stale
