@@ -189,6 +189,7 @@ class _Open:
     __slots__ = (
         "answer",
         "asking",
+        "by_rest",
         "by_s",
         "client_id",
         "clock_retried",
@@ -226,7 +227,7 @@ class _Open:
         self.current = current
         self.grant: Grant | None = None
         self.evidence: list[Evidence] = []
-        self.asking = self.clock_retried = False
+        self.asking = self.clock_retried = self.by_rest = False
         self.look_s = float("inf")
         self.patient_until_s = self.insist_until_s = float("-inf")
 
@@ -660,7 +661,7 @@ class OrderCommandActor(SupervisedActor):
         except RiskRefused as killed:
             self._learn(order, NotSent(str(killed)))
             return
-        if not self._send_on_session(order):
+        if order.by_rest or not self._send_on_session(order):
             self._send_by_rest(order)
 
     def _require_alive(self, kind: CommandKind) -> None:
@@ -902,6 +903,12 @@ class OrderCommandActor(SupervisedActor):
         else:
             if isinstance(failure, RateLimited):
                 self._memory.ledger.penalize(failure, self._clock.monotonic_s(), ())
+            if order.kind is CommandKind.CANCEL and isinstance(failure, NotConnected) and not order.by_rest:
+                order.by_rest = (
+                    True  # the session's far end is going away and did nothing; a cancel need not wait for another
+                )
+                self._send(order)
+                return
             if isinstance(failure, RetryLater) and self._insists(order):
                 return
             code = getattr(failure, "code", None) or type(failure).__name__
