@@ -858,7 +858,7 @@ class OrderCommandActor(SupervisedActor):
             report, others = cancelled.report, [*cancelled.others]
         else:
             report = language.read_amended(response, order.instrument)
-        if report is None and language.rules.ack_is_receipt:
+        if report is None and (language.rules.ack_is_receipt or order.kind is CommandKind.CANCEL):
             # What came of it is on its way by the private stream: worth a moment before telling "unknown".
             self._memory.counters.add("orders.receipts")
             order.patient_until_s = self._clock.monotonic_s() + RECEIPT_PATIENCE_S

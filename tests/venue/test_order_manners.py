@@ -309,3 +309,29 @@ def test_a_cancel_that_a_session_on_its_way_out_refuses_goes_by_rest():
         assert outcome.kind is OutcomeKind.ACCEPTED
         assert bench.far.orders[placed.client_id]["status"] == "CANCELED"
         assert bench.place().kind is OutcomeKind.REJECTED, "an order is not sent a second time"
+
+
+class ReceiptsForCancels:
+    """Binance spot's trading, but cancels are answered by a receipt, as those of conditional orders are elsewhere."""
+
+    def __init__(self, trading):
+        self._trading = trading
+
+    def __getattr__(self, name):
+        return getattr(self._trading, name)
+
+    def read_cancelled(self, response, instrument, client_id=None):
+        self._trading.read_cancelled(response, instrument, client_id)
+        return CancelAnswer(None)
+
+
+def test_a_receipt_for_a_cancel_alone_is_worth_a_moments_patience_too():
+    bench = Bench(replace(SPOT, trading=ReceiptsForCancels(SPOT.trading)))
+    with bench.connector:
+        bench.runtime.advance(10.0)
+        placed = next(each for _ in range(40) if bench.far.orders[(each := bench.place()).client_id]["status"] == "NEW")
+        bench.far.stream = lambda event: None
+        outcome = bench.ask(CancelOrder(symbol=BTC, client_id=placed.client_id), 5.0)
+
+        assert outcome.kind is OutcomeKind.ACCEPTED
+        assert bench.counter("orders.unknown") == 0
