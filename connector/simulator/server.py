@@ -651,13 +651,17 @@ class Simulator:
         if plan.rest_delay_s:
             await asyncio.sleep(plan.rest_delay_s)
         weight = used = 0
+        try:
+            sent = await request.read() if request.can_read_body else b""
+        except (ConnectionError, web.RequestPayloadError):  # the client is gone: nothing was asked, nobody hears an answer
+            return web.Response(status=400)
         asked = Request(
             method=request.method,
             path=path,
             query=request.rel_url.raw_query_string,
             headers={name.lower(): value for name, value in request.headers.items()},
             address=request.remote or "",
-            body=(await request.read()).decode(errors="replace") if request.can_read_body else "",
+            body=sent.decode(errors="replace"),
         )
         name = exchange.dialect.call_name(asked)
         fault = exchange.call_fault(name) if name else None
