@@ -653,7 +653,10 @@ class Simulator:
         weight = used = 0
         try:
             sent = await request.read() if request.can_read_body else b""
-        except (ConnectionError, web.RequestPayloadError):  # the client is gone: nothing was asked, nobody hears an answer
+        except (
+            ConnectionError,
+            web.RequestPayloadError,
+        ):  # the client is gone: nothing was asked, nobody hears an answer
             return web.Response(status=400)
         asked = Request(
             method=request.method,
