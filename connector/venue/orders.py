@@ -731,6 +731,7 @@ class OrderCommandActor(SupervisedActor):
         if isinstance(grant, float):
             self._wait_for_budget(order, grant)
             return True
+        before = order.pending
         self._mark_sent(order, timestamp_ms)
         order.grant = grant
         ref, number, due_s = self.actor_ref, order.number, now_s + ANSWER_WITHIN_S
@@ -760,11 +761,11 @@ class OrderCommandActor(SupervisedActor):
             trading.session.send(lambda request_id: build(request_id, timestamp_ms), due_s, done)
         except (NotConnected, Unsupported):
             grant.settle()
-            order.grant = None
+            order.grant, order.pending = None, before  # not sent: what is sent next is not sent again
             return False
         except ConnectorError as refused:  # its form: nothing left
             grant.settle()
-            order.grant = None
+            order.grant, order.pending = None, before
             self._learn(order, NotSent(str(refused)))
             return True
         self._note(order, "sent", "sent over the session")
