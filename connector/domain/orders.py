@@ -11,7 +11,7 @@ from connector.domain.account import PositionSide
 from connector.domain.market import Side
 from connector.domain.symbols import Symbol
 
-__all__ = ["Fill", "FillKind", "Order", "OrderStatus", "OrderType", "TimeInForce"]
+__all__ = ["Fill", "FillKey", "FillKind", "Order", "OrderStatus", "OrderType", "TimeInForce"]
 
 
 class OrderType(enum.Enum):
@@ -100,6 +100,10 @@ class FillKind(enum.Enum):
     SETTLEMENT = "settlement"
 
 
+FillKey = tuple[Symbol, str, Side]
+"""(symbol, trade id, side): see `Fill.key`."""
+
+
 class Fill(msgspec.Struct, frozen=True):
     """One execution of one of our orders, or one the venue forced; counted exactly once, by its `key`.
 
@@ -131,6 +135,6 @@ class Fill(msgspec.Struct, frozen=True):
     position_side: PositionSide = PositionSide.NET
 
     @property
-    def key(self) -> tuple[Symbol, str, Side]:
+    def key(self) -> FillKey:
         """What tells it from every other fill. The side counts: where two orders of one account meet, one trade is two fills."""
         return self.symbol, self.trade_id, self.side

@@ -18,7 +18,7 @@ import msgspec
 
 from connector.domain.account import Balance
 from connector.domain.facts import BalanceReport, OrderReport
-from connector.domain.orders import Fill, FillKind
+from connector.domain.orders import Fill, FillKey, FillKind
 from connector.domain.symbols import Symbol
 from connector.orders.lifecycle import Event, OrderRecord, apply_fill, apply_report, record_of_report
 from connector.orders.rounding import ZERO
@@ -39,7 +39,7 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
 
     orders: Mapping[str, OrderRecord] = {}
     external: Mapping[tuple[Symbol, str], OrderRecord] = {}
-    external_fills: frozenset[tuple[Symbol, str]] = frozenset()
+    external_fills: frozenset[FillKey] = frozenset()
     balances: Mapping[str, Balance] | None = None
 
 

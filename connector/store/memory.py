@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from connector.domain.commands import Evidence
 from connector.domain.market import Side
-from connector.domain.orders import Fill
+from connector.domain.orders import Fill, FillKey
 from connector.domain.symbols import Symbol
 from connector.store.contract import (
     EvidenceRecord,
@@ -68,7 +68,7 @@ class MemoryStore:
         self._final: dict[str, None] = {}  # the oldest first
         self._lock = threading.Lock()  # guards everything below
         self._orders: dict[str, _Kept] = {}
-        self._fills: dict[tuple[Symbol, str], Fill] = {}
+        self._fills: dict[FillKey, Fill] = {}
         self._meta: dict[str, str] = {}
         self._open: dict[str, None] = {}
         self._closed = False

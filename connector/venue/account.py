@@ -6,7 +6,8 @@ is frozen. It never asks the venue, never waits and starts nothing: clock and st
 
 What holds:
 - An order is ours when its intent is in the store. Everything else is external: kept apart, bounded, never acted upon.
-- A fill counts once per (symbol, trade id), over restarts too. One whose order is not known is parked until a question tells.
+- A fill counts once per (symbol, trade id, side), over restarts too. One whose order is not known is parked until a question
+  tells.
 - A fill the venue forced (liquidation, deleveraging, settlement) is of an order that is not ours and changes what is: it is
   told, counted and kept like ours.
 - A store that fails changes nothing here: an alarm and a counter, and what is missing there is written with the next change.
@@ -34,7 +35,7 @@ from connector.domain.facts import (
     StreamEnded,
 )
 from connector.domain.instruments import InstrumentTable
-from connector.domain.orders import Fill, FillKind, Order
+from connector.domain.orders import Fill, FillKey, FillKind, Order
 from connector.domain.symbols import Product, Symbol
 from connector.domain.times import NS_PER_S
 from connector.orders.lifecycle import (
@@ -151,7 +152,7 @@ class AccountModel:
         self.positions, self.funding = PositionModel(positions_told), FundingModel()
         self.orders: dict[str, OrderRecord] = {}
         self.external: dict[_Key, OrderRecord] = {}
-        self.parked: dict[_Key, Fill] = {}
+        self.parked: dict[FillKey, Fill] = {}
         self.balances: dict[str, Balance] | None = None
         self.balances_complete = False
         self.touched: dict[Symbol, int] = {}
@@ -162,7 +163,7 @@ class AccountModel:
         self._open: dict[str, Order] = {}
         self._final: dict[str, None] = {}
         self._ids: dict[_Key, str] = {}
-        self._external_fills: dict[_Key, None] = {}
+        self._external_fills: dict[FillKey, None] = {}
         self._behind: dict[str, OrderRecord | None] = {}
         self._unwritten: deque[FillRecord] = deque()  # forced fills a failing store did not take
         self._traded: dict[Symbol, int] = {}

@@ -21,7 +21,7 @@ import msgspec
 from connector.domain.account import FundingPayment
 from connector.domain.facts import BalanceReport, OrderReport, PositionReport
 from connector.domain.instruments import InstrumentTable
-from connector.domain.orders import Fill, Order, OrderStatus
+from connector.domain.orders import Fill, FillKey, Order, OrderStatus
 from connector.domain.symbols import Symbol
 from connector.domain.times import NS_PER_MS, NS_PER_S
 from connector.domain.wire import HttpRequest, HttpResponse
@@ -145,7 +145,7 @@ class Comparison:
         self._funding_read = False
         self._found: list[OrderReport] = []
         self._orders: dict[str, OrderReport | None] = {}
-        self._fills: dict[tuple[Symbol, str], Fill] = {}
+        self._fills: dict[FillKey, Fill] = {}
         self._read: set[Symbol] = set()
         self._balances: BalanceReport | None = None
         self._balances_ns = 0
