@@ -91,6 +91,10 @@ class Order(msgspec.Struct, frozen=True):
     in_contracts: bool = False
 
 
+FillKey = tuple[Symbol, str, Side]
+"""What makes a fill the same one: its symbol, its trade id and its side, since both sides of a trade may be ours."""
+
+
 class FillKind(enum.Enum):
     """TRADE is an ordinary execution. The others happened to us: nobody here asked for them."""
 
