@@ -104,10 +104,6 @@ class FillKind(enum.Enum):
     SETTLEMENT = "settlement"
 
 
-FillKey = tuple[Symbol, str, Side]
-"""(symbol, trade id, side): see `Fill.key`."""
-
-
 class Fill(msgspec.Struct, frozen=True):
     """One execution of one of our orders, or one the venue forced; counted exactly once, by its `key`.
 
