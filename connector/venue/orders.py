@@ -94,6 +94,7 @@ from connector.throttle import Grant, Priority
 from connector.venue.health import Circuit
 from connector.venue.memory import VenueMemory
 from connector.venue.messages import Intended, Noted, Noticed, RawAnswer, Ruled, SettingsChanged, SignedFetch, post
+from connector.venue.naming import called
 from connector.venue.session import AccountFacts, SessionLost
 
 __all__ = ["OrderCommandActor", "ReleaseKillSwitch", "ThrowKillSwitch"]
@@ -1127,7 +1128,7 @@ class OrderCommandActor(SupervisedActor):
             return
         known = None
         if report is not None:
-            known = record_of_report(report)[0].order
+            known = called(record_of_report(report)[0].order, self._memory.name)
             known = msgspec.structs.replace(known, in_contracts=order.current.in_contracts)
         elif isinstance(order.command, PlaceOrder) and not order.command.test:
             known = new_record(order.intent).order

@@ -27,6 +27,7 @@ from connector.throttle import Grant, Priority
 from connector.venue.health import SPECS, Circuit
 from connector.venue.memory import VenueMemory
 from connector.venue.messages import Answer, Fetch, MeasureClock, RawAnswer, SignedFetch, post
+from connector.venue.naming import called
 
 __all__ = ["HttpPort", "RestActor"]
 
@@ -355,6 +356,8 @@ class RestActor(SupervisedActor):
                 parts = (*page.parts, value)
                 if following is None and page.parts:
                     value = language.joined(query, parts)
+                if memory.name != memory.driver.name:
+                    value = called(value, memory.name)
                 if isinstance(query, ServerTimeQuery):
                     memory.add_clock_sample(outcome.sent_ns, outcome.received_ns, value)
                 elif isinstance(query, InstrumentsQuery) and value.server_time_ns is not None:
