@@ -152,6 +152,8 @@ def connections(options: argparse.Namespace, product: Product) -> Iterator[Row]:
             with running(product=product, events_per_s=500.0, reconnect=BackoffPolicy()) as rig:
                 trades, other = TradeJudge(rig), TradeJudge(rig, product.other)
                 rig.await_flow(trades.subscription, other.subscription)
+                # One that falls silent before anybody could see how busy it is has the time of a quiet one, see LivenessPolicy.
+                eventually(lambda rig=rig: all(feed.rate.mean_interval_s is not None for feed in rig.memory.feeds()))
                 began_s = time.monotonic()
                 if fault == "half-open":
                     rig.sim.faults.half_open()
