@@ -931,6 +931,8 @@ class OrderCommandActor(SupervisedActor):
             order.patient_until_s = self._clock.monotonic_s() + PATIENCE_S
             self._learn(order, NotOpen(None))
         else:
+            if isinstance(failure, NotConnected):
+                self._trading.session.retire()
             if order.kind is CommandKind.CANCEL and isinstance(failure, NotConnected) and not order.by_rest:
                 order.by_rest = (
                     True  # the session's far end is going away and did nothing; a cancel need not wait for another
