@@ -6,7 +6,8 @@ is frozen. It never asks the venue, never waits and starts nothing: clock and st
 
 What holds:
 - An order is ours when its intent is in the store. Everything else is external: kept apart, bounded, never acted upon.
-- A fill counts once per (symbol, trade id), over restarts too. One whose order is not known is parked until a question tells.
+- A fill counts once per (symbol, trade id, side), over restarts too. One whose order is not known is parked until a question
+  tells.
 - A fill the venue forced (liquidation, deleveraging, settlement) is of an order that is not ours and changes what is: it is
   told, counted and kept like ours.
 - A store that fails changes nothing here: an alarm and a counter, and what is missing there is written with the next change.

@@ -76,7 +76,7 @@ class BookFeed(Feed):
             self._perform(self.book.on_connected())
 
     def _take(self, frame: bytes, received_ns: int, now_s: float) -> None:
-        self.frames += 1
+        self._other_frames += 1
         try:
             read = self._read(frame, received_ns)  # type: ignore[misc]
         except WireFormatError as unreadable:
@@ -98,12 +98,12 @@ class BookFeed(Feed):
         actions = self.book.on_delta(delta)
         if actions is PUBLISH:  # nearly every one
             self._last_key, self.last, self.last_new_s = delta.last_update_id, delta, now_s
-            self.accepted += 1
+            self._other_accepted += 1
             self._publish()
             return
         if self._last_key is None or delta.last_update_id > self._last_key or _publishes(actions):
             self._last_key, self.last, self.last_new_s = delta.last_update_id, delta, now_s
-            self.accepted += 1
+            self._other_accepted += 1
         else:
             self.duplicates += 1
         self._perform(actions)
@@ -113,7 +113,7 @@ class BookFeed(Feed):
         self._counters.add("book.stream_snapshots")
         self._answer_by_s = None
         self._last_key, self.last, self.last_new_s = snapshot.update_id, snapshot, now_s
-        self.accepted += 1
+        self._other_accepted += 1
         self._perform(self.book.on_snapshot(snapshot))
 
     # ------------------------------------------------------------ snapshots (the thread that fetched them)

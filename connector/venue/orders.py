@@ -61,7 +61,7 @@ from connector.errors import (
 from connector.orders import risk
 from connector.orders.filters import check, check_amend
 from connector.orders.ids import ClientIds, check_client_id
-from connector.orders.lifecycle import IntentRecord, OrderRecord, Verdict, new_record, record_of_report
+from connector.orders.lifecycle import IntentRecord, OrderRecord, Verdict, apply_report, new_record, record_of_report
 from connector.orders.outcomes import (
     NEVER_ARRIVED,
     Accepted,
@@ -106,7 +106,7 @@ BUDGET_WITHIN_S = 2.0
 RESEND_AFTER_S = 0.5
 INSIST_FOR_S = 60.0
 """How long cancels of all orders are tried to be sent: there may be more of them than the venue takes in a moment."""
-KEPT_NEVER = 1_000
+KEPT_NEVER = KEPT_AMENDED = 1_000
 RECEIPT_PATIENCE_S = 3.0
 """How long an order of which the venue told only the receipt may take to show up before it is told to be unknown."""
 PATIENCE_S = 1.0
@@ -255,6 +255,7 @@ class OrderCommandActor(SupervisedActor):
         self._lists: dict[int, _List] = {}  # sent, or about to be, and not answered
         self._by_client_id: dict[str, list[int]] = {}
         self._never: dict[str, None] = {}  # orders that lately turned out not to exist
+        self._amended: dict[str, OrderReport] = {}  # orders as the last amend of late left them
         self._configuring: dict[int, tuple[Configure, Reply]] = {}
         self._number = 0
         self._charges: dict[CommandKind, tuple[Charge, ...]] = {}
@@ -558,9 +559,14 @@ class OrderCommandActor(SupervisedActor):
         if record.verdict is not None or command.client_id in self._never:  # asking about it would never end
             raise InvalidRequest(f"{command.symbol} order {command.client_id!r} is not at the venue and never was.")
         kind = CommandKind.CANCEL
+        amended = self._amended.get(command.client_id)
+        if amended is not None:  # what the last amend made of it may not be in the store yet
+            record, _ = apply_report(record, amended)
+        assert record.intent is not None
         if isinstance(command, AmendOrder):
             kind = CommandKind.AMEND
             assert record.intent.place is not None
+            self._require_known(command)
             check_amend(command, record.intent.place, instrument, record.order, trading.language.rules.amends)
             self._ask_hooks(command, self._view())
             self._require_healthy()
@@ -571,6 +577,23 @@ class OrderCommandActor(SupervisedActor):
             order.by_s = order.insist_until_s = self._clock.monotonic_s() + insist_s
         self._journal(order)
         self._send(order)
+
+    def _require_known(self, command: AmendOrder) -> None:
+        """Some venues want all of an order each time: what an amend leaves must not be what another one is changing.
+
+        Raises:
+            InvalidRequest: it is.
+        """
+        for number in self._by_client_id.get(command.client_id, ()):
+            other = self._opens[number].command
+            if isinstance(other, AmendOrder) and (
+                (command.quantity is None and other.quantity is not None)
+                or (command.price is None and other.price is not None)
+            ):
+                raise InvalidRequest(
+                    f"{command.symbol} order {command.client_id!r}: another amend on its way changes what this one leaves. "
+                    "Give quantity and price both, or wait for its outcome. Nothing was sent."
+                )
 
     def _open(
         self,
@@ -708,6 +731,7 @@ class OrderCommandActor(SupervisedActor):
         if isinstance(grant, float):
             self._wait_for_budget(order, grant)
             return True
+        before = order.pending
         self._mark_sent(order, timestamp_ms)
         order.grant = grant
         ref, number, due_s = self.actor_ref, order.number, now_s + ANSWER_WITHIN_S
@@ -737,11 +761,11 @@ class OrderCommandActor(SupervisedActor):
             trading.session.send(lambda request_id: build(request_id, timestamp_ms), due_s, done)
         except (NotConnected, Unsupported):
             grant.settle()
-            order.grant = None
+            order.grant, order.pending = None, before  # not sent: what is sent next is not sent again
             return False
         except ConnectorError as refused:  # its form: nothing left
             grant.settle()
-            order.grant = None
+            order.grant, order.pending = None, before
             self._learn(order, NotSent(str(refused)))
             return True
         self._note(order, "sent", "sent over the session")
@@ -1075,6 +1099,11 @@ class OrderCommandActor(SupervisedActor):
             order.grant = None
         self._memory.counters.add(f"orders.{settled.kind.value}")
         self._forget(order)
+        if order.kind is CommandKind.AMEND and settled.report is not None:
+            self._amended.pop(order.client_id, None)
+            self._amended[order.client_id] = settled.report
+            if len(self._amended) > KEPT_AMENDED:  # by then the store knows
+                del self._amended[next(iter(self._amended))]
         if order.kind is CommandKind.PLACE and settled.kind is not OutcomeKind.ACCEPTED and not _is_test(order.command):
             never = settled.kind is OutcomeKind.REFUSED or settled.code == NEVER_ARRIVED
             verdict = Verdict(

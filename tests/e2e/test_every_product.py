@@ -358,4 +358,4 @@ def test_after_a_storm_of_every_fault_all_is_right_again(desk):
     faults.fills_split(1)
     desk.venue.reconcile()
 
-    desk.await_equal(within_s=SETTLED_S + 5.0)
+    desk.await_equal(within_s=2 * SETTLED_S)

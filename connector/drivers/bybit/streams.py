@@ -44,10 +44,10 @@ from connector.drivers.bybit.wire import LARGEST, SMALLEST, UNREADABLE, ZERO, is
 from connector.drivers.contract import Ack, Control, Hosts, Noise, Refusal, StreamLimits, TopicReader
 from connector.errors import InvalidRequest, Unsupported, VenueRejected, WireFormatError
 
-__all__ = ["READERS", "Streams", "readers_of"]
+__all__ = ["NAME_AFTER", "READERS", "Streams", "readers_of"]
 
-_PREFIX = b'{"topic":"'
-_NAME_AT = len(_PREFIX)
+NAME_AFTER = b'{"topic":"'
+_NAME_AT = len(NAME_AFTER)
 _BACKSLASH = ord("\\")
 _SHOWN = 200
 
@@ -493,7 +493,7 @@ class Streams:
         return msgspec.json.encode({"req_id": str(request_id), "op": operation, "args": list(names)})
 
     def route(self, frame: bytes) -> bytes | None:
-        if frame.startswith(_PREFIX):
+        if frame.startswith(NAME_AFTER):
             end = frame.find(b'"', _NAME_AT)
             if end > _NAME_AT:
                 name = frame[_NAME_AT:end]
