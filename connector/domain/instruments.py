@@ -163,6 +163,12 @@ class InstrumentTable(Mapping[Symbol, Instrument]):
     def __len__(self) -> int:
         return len(self._by_symbol)
 
+    def called(self, venue: str) -> InstrumentTable:
+        """The same instruments under another name of the venue, for an exchange that is used twice."""
+        if venue == self.venue:
+            return self
+        return InstrumentTable(venue, (msgspec.structs.replace(each, venue=venue) for each in self._by_symbol.values()))
+
     def require(self, symbol: Symbol) -> Instrument:
         """The instrument of a symbol.
 

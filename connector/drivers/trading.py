@@ -81,6 +81,7 @@ class OrderRules:
             `read_cancelled` and `read_amended` then give no report, and the private stream or a question settles it.
         fill_ids_counted: False where trade ids of fills do not rise, so that reading goes on from a time, page by page.
         since_s: how far apart the ends of one question about fills or orders by time may be; None without such a bound.
+        call_limit_codes: codes of refusals by a limit that counts calls of one kind: others may go on meanwhile, cancels too.
     """
 
     client_id: str
@@ -94,6 +95,7 @@ class OrderRules:
     ack_is_receipt: bool = False
     fill_ids_counted: bool = True
     since_s: float | None = None
+    call_limit_codes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

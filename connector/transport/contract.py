@@ -8,6 +8,7 @@ answers pings by itself and calls the handler; every wait it makes has a deadlin
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -28,12 +29,12 @@ class TlsSettings:
     server_name: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class LinkSettings:
     """Where to connect and how long each step may take.
 
     Attributes:
-        url: ws:// or wss://. Never shown whole: it may carry a token in its query.
+        url: ws:// or wss://. Never shown whole: it may carry a token in its path or query.
         name: thread name and label in logs, e.g. "binance/stream/public-1".
         proxy: "http://user:pass@host:port", "socks5://…" or "socks5h://…"; None connects directly. Environment is not read.
         connect_timeout_s: name lookup (every address), TCP, TLS and proxy together.
@@ -60,10 +61,13 @@ class LinkSettings:
 
     @property
     def shown_url(self) -> str:
-        """The URL without its query and user part, for logs and errors."""
-        head, _, _ = self.url.partition("?")
-        scheme, _, rest = head.partition("://")
-        return f"{scheme}://{rest.rpartition('@')[2]}"
+        """Scheme and host, for logs and errors: path and query may hold a key, the user part a password."""
+        scheme, _, rest = self.url.partition("://")
+        host = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2]
+        return f"{scheme}://{host}/…"
+
+    def __repr__(self) -> str:
+        return f"<LinkSettings {self.name} {self.shown_url}{' by a proxy' if self.proxy else ''}>"
 
 
 class LinkPhase(enum.Enum):

@@ -52,6 +52,7 @@ from connector.venue.comparison import (
 )
 from connector.venue.memory import VenueMemory
 from connector.venue.messages import Intended, Noted, Noticed, RawAnswer, Ruled, SettingsChanged, SignedFetch, post
+from connector.venue.naming import called
 from connector.venue.private import PrivateUp
 from connector.venue.session import AccountDoubt, AccountFacts
 from connector.venue.trading import Trading
@@ -306,7 +307,7 @@ class AccountSide:
     def _on_facts(self, message: AccountFacts) -> None:
         self._heard_ns = self._clock.time_ns()
         for fact in message.facts:
-            self._took(self.model.take(fact, message.source, message.recovered))
+            self._took(self.model.take(called(fact, self._memory.name), message.source, message.recovered))
 
     def _took(self, taken: Taken) -> None:
         self._warn(taken.events)

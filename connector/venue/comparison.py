@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -30,6 +31,7 @@ from connector.errors import ConnectorBug, ConnectorError, UnknownSymbol, WireFo
 from connector.orders.lifecycle import Event
 from connector.orders.reconcile import Corrections, reconcile
 from connector.venue.account import AccountModel, later_id
+from connector.venue.naming import called
 
 __all__ = ["EVERYTHING", "WITH_POSITIONS", "Comparison", "Question"]
 
@@ -43,6 +45,8 @@ OVERLAP_NS = 60 * NS_PER_S
 """How far before the time up to which fills were read the next reading begins, where trade ids say nothing."""
 SETTLING_NS = 5 * NS_PER_S
 """An order sent so lately is still being waited for by the order actor."""
+
+_Told = TypeVar("_Told")
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -236,14 +240,19 @@ class Comparison:
             self.failures.append(f"{question.kind} {question.symbol or ''}: {error}")
         self._go_on()
 
+    def _named(self, told: _Told) -> _Told:
+        """What the venue told, under the name the engine calls it by."""
+        named: _Told = called(told, self._model.venue)
+        return named
+
     def _take(self, question: Question, request: HttpRequest, response: HttpResponse) -> None:
         language = self._language
         if question.kind == "open_orders":
-            self._open_pages += language.read_orders(response, self._instruments)
+            self._open_pages += self._named(language.read_orders(response, self._instruments))
             if self._is_last(question, request, response):
                 self._open_orders = tuple(self._open_pages)
         elif question.kind == "balances":
-            self._balance_pages.append(language.read_balances(response))
+            self._balance_pages.append(self._named(language.read_balances(response)))
             self._balances_ns = self._balances_ns or response.sent_ns
             if self._is_last(question, request, response):
                 self._balances = _joined(self._balance_pages)
@@ -251,7 +260,7 @@ class Comparison:
             self._take_positions(question, request, response)
         elif question.kind == "funding":
             assert self._positions_language is not None
-            self._funding += self._positions_language.read_funding(response, self._instruments)
+            self._funding += self._named(self._positions_language.read_funding(response, self._instruments))
             if self._is_last(question, request, response):
                 following = self._next_window(question)
                 self._funding_read = following is None
@@ -259,7 +268,7 @@ class Comparison:
                     self._want(following)
         elif question.kind == "order":
             assert question.symbol is not None
-            report = language.read_order(response, self._instruments.require(question.symbol))
+            report = self._named(language.read_order(response, self._instruments.require(question.symbol)))
             if report is not None and not question.names(report):
                 raise WireFormatError("order", f"the answer is about {report.client_id!r:.60}, asked was {question!r}")
             if report is None and not self._is_last(question, request, response):
@@ -270,7 +279,7 @@ class Comparison:
                 self._found.append(report)
         else:
             assert question.symbol is not None
-            fills = language.read_fills(response, self._instruments.require(question.symbol))
+            fills = self._named(language.read_fills(response, self._instruments.require(question.symbol)))
             self._fills |= {fill.key: fill for fill in fills}
             if self._is_last(question, request, response) and question.venue_id is None:
                 self._turn_page(question, question.symbol, fills)
@@ -300,7 +309,7 @@ class Comparison:
             self._position_parts.discard(question.part)
         if not self._position_parts:
             pages = [self._position_pages[place] for place in sorted(self._position_pages)]
-            self._positions = self._positions_language.read_positions(pages, self._instruments)
+            self._positions = self._named(self._positions_language.read_positions(pages, self._instruments))
 
     def _next_window(self, question: Question) -> Question | None:
         """The question for the time after this one's; None when it reached the present."""

@@ -46,6 +46,7 @@ from connector.domain.symbols import Symbol
 from connector.domain.wire import Charge, HttpRequest, HttpResponse
 from connector.drivers.trading import SessionRequest
 from connector.errors import (
+    Banned,
     ClockRejected,
     ConnectorError,
     InvalidRequest,
@@ -94,6 +95,7 @@ from connector.throttle import Grant, Priority
 from connector.venue.health import Circuit
 from connector.venue.memory import VenueMemory
 from connector.venue.messages import Intended, Noted, Noticed, RawAnswer, Ruled, SettingsChanged, SignedFetch, post
+from connector.venue.naming import called
 from connector.venue.session import AccountFacts, SessionLost
 
 __all__ = ["OrderCommandActor", "ReleaseKillSwitch", "ThrowKillSwitch"]
@@ -852,11 +854,15 @@ class OrderCommandActor(SupervisedActor):
                 return
             self._learn(order, Lost(message.failure) if message.sent else NotSent(message.failure))
             return
-        assert self._trading is not None
-        if order.grant is not None:
-            order.grant.settle(self._trading.language.used(message.response))
+        trading, grant = self._trading, order.grant
+        assert trading is not None
+        failure = trading.language.failure(message.response, write=True)
+        if grant is not None:  # it came over the session; REST heeds its own answers
+            grant.settle(trading.language.used(message.response))
             order.grant = None
-        failure = self._trading.language.failure(message.response, write=True)
+            if isinstance(failure, RateLimited | Banned):
+                now_s = self._clock.monotonic_s()
+                self._memory.ledger.penalize(failure, now_s, trading.spent(failure, grant.charges))
         if failure is not None:
             self._on_refused(order, failure)
             return
@@ -925,8 +931,8 @@ class OrderCommandActor(SupervisedActor):
             order.patient_until_s = self._clock.monotonic_s() + PATIENCE_S
             self._learn(order, NotOpen(None))
         else:
-            if isinstance(failure, RateLimited):
-                self._memory.ledger.penalize(failure, self._clock.monotonic_s(), ())
+            if isinstance(failure, NotConnected):
+                self._trading.session.retire()
             if order.kind is CommandKind.CANCEL and isinstance(failure, NotConnected) and not order.by_rest:
                 order.by_rest = (
                     True  # the session's far end is going away and did nothing; a cancel need not wait for another
@@ -1127,7 +1133,7 @@ class OrderCommandActor(SupervisedActor):
             return
         known = None
         if report is not None:
-            known = record_of_report(report)[0].order
+            known = called(record_of_report(report)[0].order, self._memory.name)
             known = msgspec.structs.replace(known, in_contracts=order.current.in_contracts)
         elif isinstance(order.command, PlaceOrder) and not order.command.test:
             known = new_record(order.intent).order

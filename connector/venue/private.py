@@ -172,6 +172,8 @@ class PrivateSide:
             self._drop_mute()
         if self._current is None or self._up_s is None:
             return
+        if not self._session.is_up:
+            self._begin_successor("the venue takes no more requests on this connection")
         age_s = now_s - (self._opened_s or now_s)
         limit_s = self._language.max_age_s
         if limit_s is not None and age_s > limit_s - self._language.rollover_before_s:

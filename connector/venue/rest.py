@@ -20,13 +20,22 @@ import pykka
 
 from connector.domain.queries import InstrumentsQuery, Query, ServerTimeQuery
 from connector.domain.wire import HttpRequest, HttpResponse
-from connector.errors import Banned, ConnectorBug, ConnectorError, NotConnected, RateLimited, VenueUnavailable
+from connector.errors import (
+    Banned,
+    ConnectorBug,
+    ConnectorError,
+    NotConnected,
+    RateLimited,
+    RetryLater,
+    VenueUnavailable,
+)
 from connector.orders.outcomes import Reachable
 from connector.supervision import SupervisedActor
 from connector.throttle import Grant, Priority
 from connector.venue.health import SPECS, Circuit
 from connector.venue.memory import VenueMemory
 from connector.venue.messages import Answer, Fetch, MeasureClock, RawAnswer, SignedFetch, post
+from connector.venue.naming import called
 
 __all__ = ["HttpPort", "RestActor"]
 
@@ -355,6 +364,8 @@ class RestActor(SupervisedActor):
                 parts = (*page.parts, value)
                 if following is None and page.parts:
                     value = language.joined(query, parts)
+                if memory.name != memory.driver.name:
+                    value = called(value, memory.name)
                 if isinstance(query, ServerTimeQuery):
                     memory.add_clock_sample(outcome.sent_ns, outcome.received_ns, value)
                 elif isinstance(query, InstrumentsQuery) and value.server_time_ns is not None:
@@ -363,7 +374,7 @@ class RestActor(SupervisedActor):
                 memory.counters.add("rest.errors")
                 if grant is not None:
                     self._heard(Circuit.READS, error)
-                    self._heed(error, request)
+                    self._heed(error, lambda _: tuple(charge.budget for charge in request.charges))
                 reply(Answer(None, error))
             except BaseException as bug:  # whoever asked is told, before this worker and with it the actor goes down
                 reply(Answer(None, ConnectorBug(f"reading the answer to {request!r} failed: {bug!r}")))
@@ -403,19 +414,22 @@ class RestActor(SupervisedActor):
                     failure = trading.language.failure(outcome, write=message.write)
                     self._heard(circuit, failure)
                     if failure is not None:
-                        self._heed(failure, None)
+                        self._heed(failure, lambda error: trading.spent(error, grant.charges))
                         trading.note_clock(failure)
             finally:
                 message.reply(RawAnswer(outcome, None, sent=True))
 
         return finish
 
-    def _heed(self, error: ConnectorError, request: HttpRequest | None) -> None:
-        """A refusal by limit or ban stops what it concerns until its time."""
+    def _heed(self, error: ConnectorError, about: Callable[[RetryLater], tuple[str, ...]]) -> None:
+        """A refusal by limit or ban stops what it concerns until its time.
+
+        Args:
+            about: error -> names of those budgets; none: all.
+        """
         if isinstance(error, (RateLimited, Banned)):
             self._memory.counters.add("rest.refused_by_limit")
-            named = () if request is None else tuple(charge.budget for charge in request.charges)
-            self._memory.ledger.penalize(error, self._clock.monotonic_s(), named)
+            self._memory.ledger.penalize(error, self._clock.monotonic_s(), about(error))
 
     def _sync_clock(self) -> None:
         self.context.call_later(self._memory.settings.clock_sync_s, _SyncClock())

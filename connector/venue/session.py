@@ -109,6 +109,11 @@ class Session:
         with self._lock:
             self._up = connection
 
+    def retire(self) -> None:
+        """The venue said that this connection takes no more requests: the next go another way. Replies on it keep coming."""
+        with self._lock:
+            self._up = None
+
     def send(
         self,
         build: Callable[[str], SessionRequest],

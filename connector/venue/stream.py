@@ -462,14 +462,16 @@ class WebSocketActor(SupervisedActor):
             self._begin_rollover(slot, control.reason)
         self._send_frames(slot)
 
-    def _on_confirmed(self, name: str, feed: Feed, *, proven: bool) -> None:
+    def _on_confirmed(self, name: str, feed: Feed, *, proven: bool, again: bool = False) -> None:
+        """`again`: an acknowledgement that proves nothing came before, and the values since then tell the topic's rate."""
         if not proven and feed.rule.probe is not None:
             if feed.state is TopicState.WANTED:
                 feed.set_state(TopicState.WANTED, "acknowledged, which proves nothing at this venue; no data yet")
         elif feed.state is not TopicState.LIVE:
             feed.set_state(TopicState.CONFIRMED, "the venue accepted the subscription; no data yet")
         now_s = self._clock.monotonic_s()
-        feed.rate.forget(feed.accepted, now_s)
+        if not again:
+            feed.rate.forget(feed.accepted, now_s)
         self._silence.confirmed(name, now_s)
 
     # ------------------------------------------------------------ ticks and liveness
@@ -520,8 +522,9 @@ class WebSocketActor(SupervisedActor):
         plan = carrier.subscriptions
         for name in plan.unproven():
             feed = table.get(name)
+            again = name in plan.confirmed
             if feed is not None and feed.saw_data_on(carrier.connection) and plan.on_data(name):
-                self._on_confirmed(name, feed, proven=True)
+                self._on_confirmed(name, feed, proven=True, again=again)
         if plan.expire(now_s) and carrier.connection.link is not None:
             self._memory.counters.add("stream.answers_missing")
             carrier.connection.link.shutdown()

@@ -10,8 +10,9 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from connector.domain.wire import Charge
 from connector.drivers.trading import Auth, PrivateLanguage, SessionLanguage, TradeLanguage
-from connector.errors import ClockRejected, ConnectorError, NotConnected
+from connector.errors import ClockRejected, ConnectorError, NotConnected, RetryLater
 from connector.orders.risk import RiskHook, RiskView
 from connector.store.contract import Store
 from connector.venue.order_events import OrderEvents
@@ -89,6 +90,13 @@ class Trading:
         """The venue's time in milliseconds; None while it is not known."""
         venue_ns = self.memory.offset.venue_time_ns(self.memory.clock.time_ns())
         return None if venue_ns is None else venue_ns // 1_000_000
+
+    def spent(self, error: RetryLater, charges: Sequence[Charge]) -> tuple[str, ...]:
+        """Names of the budgets that a refusal by limit is about, as far as it says; none: it may be any of them."""
+        if error.code not in self.language.rules.call_limit_codes:
+            return ()
+        own = {limit.name for limit in self.language.limits}
+        return tuple(charge.budget for charge in charges if charge.budget in own)
 
     def note_clock(self, error: ConnectorError) -> None:
         """A refused timestamp: what is known of the venue's clock is wrong, so it is measured again."""

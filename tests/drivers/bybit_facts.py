@@ -261,7 +261,7 @@ class Product:
                 PriceFilter(D("0.10"), D("1999999.80"), D("0.10")),
                 AmountFilter(step, D(1190), step),
                 AmountFilter(None, D(500), None, market_only=True),
-                NotionalFilter(D(5), None, True, False),
+                NotionalFilter(D(5), None, True, False, reduce_only_exempt=True),
             )
         return Instrument(
             venue=self.venue,

@@ -7,9 +7,13 @@ from decimal import Decimal
 import pytest
 
 from connector.domain import InstrumentStatus, Symbol
+from connector.domain.commands import PlaceOrder
 from connector.domain.instruments import AmountFilter, NotionalFilter, OtherFilter, PriceFilter
+from connector.domain.market import Side
+from connector.domain.orders import OrderType
 from connector.domain.queries import InstrumentsQuery
 from connector.errors import Unsupported, WireFormatError
+from connector.orders.filters import FilterRefused, check
 
 D = Decimal
 LIST = InstrumentsQuery()
@@ -112,10 +116,19 @@ def test_filters_of_contracts_are_in_what_the_venue_counts(bybit_tables):
         PriceFilter(D("0.10"), D("1999999.80"), D("0.10")),
         AmountFilter(D("0.001"), D(1190), D("0.001")),
         AmountFilter(None, D(500), None, market_only=True),
-        NotionalFilter(D(5), None, True, False),
+        NotionalFilter(D(5), None, True, False, reduce_only_exempt=True),
     )
     assert inverse.quantity_step == 1 and inverse.base_decimals == 8
     assert linear.permissions == ("LinearPerpetual",)
+
+
+def test_what_closes_a_position_worth_less_than_the_minimum_is_left_to_the_venue(bybit_tables):
+    linear = bybit_tables["bybit-linear"][Symbol("BTC", "USDT", "USDT")]
+    dust = {"symbol": linear.symbol, "side": Side.SELL, "type": OrderType.MARKET, "quantity": D("0.001")}
+
+    check(PlaceOrder(**dust, reduce_only=True), linear, D(4_000))
+    with pytest.raises(FilterRefused, match="NOTIONAL"):
+        check(PlaceOrder(**dust), linear, D(4_000))
 
 
 @pytest.mark.parametrize(

@@ -67,13 +67,10 @@ def test_market_orders_of_both_sides_fill_once_and_leave_what_the_ledger_says(de
 
 
 def test_trade_between_two_orders_of_ours_is_two_fills_or_prevented_as_the_venue_does(desk):
-    desk.venue.orders.ask(CancelAll(), timeout=20.0)
-    desk.await_equal()
-    bought = desk.place().client_id
-    price = desk.bid - desk.product.away
-    bids, _ = desk.sim.ledger.book(desk.product.names[0])
-    through = sum((amount for level, amount in bids if level > price), start=desk.product.size)
-    sold = desk.place(str(through), side=Side.SELL, price=price, time_in_force=TimeInForce.IOC).client_id
+    price = desk.sim.ledger.book(desk.product.names[0])[0][0][0]
+    bought = desk.place(price=price).client_id  # behind whoever bids as much
+    amount = next(amount for level, amount in desk.sim.ledger.book(desk.product.names[0])[0] if level == price)
+    sold = desk.place(str(amount), side=Side.SELL, price=price, time_in_force=TimeInForce.IOC).client_id
 
     desk.await_equal()
     there = [fill for fill in desk.sim.ledger.fills("main") if fill.client_id in (bought, sold)]

@@ -172,7 +172,7 @@ def test_any_actor_that_is_killed_is_back_and_loses_nothing_without_a_word(produ
 
 def test_planned_changes_of_connection_lose_and_double_nothing(product):
     """F15: by age, and by the venue's notice where it gives one."""
-    driver = shaped_driver(product=product, limits={"max_age_s": 3.0, "rollover_before_s": 2.0})
+    driver = shaped_driver(product=product, limits={"max_age_s": 2.0, "rollover_before_s": 1.3})
     with running(product=product, events_per_s=RATE, driver=driver, simulator=product.roomy) as rig:
         trades, book = TradeJudge(rig), BookJudge(rig)
         rig.await_flow(trades.subscription, book.subscription)

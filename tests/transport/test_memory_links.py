@@ -216,3 +216,14 @@ def test_with_a_scheduler_all_callbacks_and_deadlines_go_through_it(clock: FakeC
     links.server.silent()
     run_until(started + 113.0)
     assert heard.calls == ["open", "closed"] and heard.closed is not None and "half-open" in heard.closed.reason
+
+
+def test_what_is_shown_of_an_address_holds_no_key_and_no_password():
+    settings = LinkSettings(
+        "wss://user:word@venue.test:9443/ws/SECRETKEY?listenKey=SECRETKEY",
+        "venue/stream/private-1",
+        proxy="http://me:word@p:1",
+    )
+
+    assert settings.shown_url == "wss://venue.test:9443/…"
+    assert repr(settings) == "<LinkSettings venue/stream/private-1 wss://venue.test:9443/… by a proxy>"

@@ -308,7 +308,31 @@ def test_a_cancel_that_a_session_on_its_way_out_refuses_goes_by_rest():
 
         assert outcome.kind is OutcomeKind.ACCEPTED
         assert bench.far.orders[placed.client_id]["status"] == "CANCELED"
-        assert bench.place().kind is OutcomeKind.REJECTED, "an order is not sent a second time"
+
+
+def test_a_session_on_its_way_out_gets_one_request_at_most_and_a_successor_takes_over():
+    bench = Bench(replace(SPOT, trading=Restarting(SPOT.trading)))
+    with bench.connector:
+        bench.runtime.advance(10.0)
+        first = next(link for link in bench.far.links.live if "ws-api" in link.settings.url)
+        pass_on, refused = bench.far.pass_on, []
+
+        def refuse(verb, path, query, reply, session):
+            if session and path == "order" and len(bench.far.links.opened) == opened:
+                refused.append(query)
+                reply(400, {"code": -9999, "msg": "restarting"})
+            else:
+                pass_on(verb, path, query, reply, session=session)
+
+        opened = len(bench.far.links.opened)
+        bench.far.pass_on = refuse
+        assert bench.place(0.2).kind is OutcomeKind.REJECTED, "an order is not sent a second time"
+        assert bench.place(0.5).kind is OutcomeKind.ACCEPTED, "the next goes by REST"
+        bench.runtime.advance(5.0)
+
+        assert len(refused) == 1
+        assert first not in bench.far.links.live
+        assert bench.venue._memory.trading.session.is_up
 
 
 class ReceiptsForCancels:

@@ -283,6 +283,20 @@ def test_a_topic_that_is_acknowledged_and_never_sends_what_happens_is_stale_not_
     assert counter(connector, "stream.silent_topics") >= 1
 
 
+def test_values_after_an_acknowledgement_that_proves_nothing_tell_how_busy_a_topic_is(bench):
+    """It fell silent within its first half second: that is noticed as soon as on any busy topic, not after a minute."""
+    runtime, far, connector = bench
+    trades = connector.subscribe("binance", "trades", "BTC/USDT")
+    runtime.advance(2.0)
+    for number in range(5):
+        far.send("trades:BTC", ids=[f"t{number}"])
+    far.recent = [[10_000, "newer"]]
+    runtime.advance(10.0)
+
+    assert trades.state is not TopicState.LIVE
+    assert counter(connector, "stream.silent_topics") == 1
+
+
 def test_a_name_refused_in_an_acknowledged_frame_is_refused_and_the_others_are_not(bench):
     runtime, far, connector = bench
     far.refuses = {"ticker:BTC"}

@@ -167,7 +167,8 @@ def _filters(market: Market, entry: wire.SymbolEntry) -> tuple[Filter, ...]:
     if market_high is not None:
         found.append(AmountFilter(None, market_high, None, market_only=True))
     if notional is not None:
-        found.append(NotionalFilter(notional, None, True, False))
+        # Whether what reduces a position is held to it is documented nowhere: left to the venue, or dust could not be closed.
+        found.append(NotionalFilter(notional, None, True, False, reduce_only_exempt=not market.is_spot))
     if market.is_spot and lot.post_only_max_limit_order_size:
         found.append(OtherFilter("postOnlyMaxLimitOrderSize", lot.post_only_max_limit_order_size[:40]))
     return tuple(found)

@@ -287,11 +287,16 @@ _TICKER_FIELDS = wire.TickerData.__struct_fields__[1:]
 
 
 class _BookTickerReader:
-    """The book of one level: whole each time, and sent again every 3 s when nothing changed, with the same number."""
+    """The book of one level: whole each time, and sent again every 3 s when nothing changed, with the same number.
+
+    After a restart of the service the venue counts from 1 again. What it sends then is newer all the same, so its numbers go on
+    from the last one: taken for old ones, the prices from before the restart would stay the best for seconds.
+    """
 
     def __init__(self, topic: Topic, instrument: Instrument, market: Market) -> None:
         self._instrument, self._market = instrument, market
         self._update_id: int | None = None
+        self._counted_before = 0
 
     def __call__(self, frame: bytes, received_ns: int) -> BookTicker | None:
         instrument = self._instrument
@@ -307,6 +312,8 @@ class _BookTickerReader:
                 raise WireFormatError("book ticker", problem, frame)
             if data.u == self._update_id:
                 return None
+            if self._update_id is not None and data.u < self._update_id:
+                self._counted_before += self._update_id
             self._update_id = data.u
             bid, bid_size = self._top(data.b)
             ask, ask_size = self._top(data.a)
@@ -320,7 +327,7 @@ class _BookTickerReader:
                 bid_size,
                 ask,
                 ask_size,
-                data.u,
+                self._counted_before + data.u,
             )
         except UNREADABLE as problem:
             raise _unreadable("book ticker", problem, frame) from problem

@@ -86,6 +86,7 @@ def order_rules(recv_window_ms: int = _RECV_WINDOW_MS) -> OrderRules:
         ack_is_receipt=True,
         fill_ids_counted=False,
         since_s=WINDOW_MS / 1_000,
+        call_limit_codes=frozenset({"10006"}),
     )
 
 
