@@ -58,8 +58,8 @@ kills: setup  ## kill -9 of trading processes, KILLS=500 of them, then the ledge
 orders: setup  ## ORDERS=100000 orders with every fault, against the far side's ledger: build/orders.json
 	$(PY) tests/faults/orders.py --orders $(or $(ORDERS),100000) $(ORDERS_ARGS)
 
-across: setup  ## ten minutes of consolidated books over two venues, equal to the merge of the simulators' own at every step
-	$(PY) tests/faults/consolidated.py --minutes $(or $(MINUTES),10)
+across: setup  ## ten minutes of consolidated books of each LAYOUT, equal to the merge of the simulators' own at every step
+	$(PY) tests/faults/consolidated.py --minutes $(or $(MINUTES),10) --layout $(or $(LAYOUT),all)
 
 storm: setup  ## one of two venues in a crash storm: what the other loses, and how late it gets
 	$(PY) tests/faults/two_venues.py

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from decimal import Decimal
 
 import pytest
-from consolidated_run import compare
+from consolidated_run import LAYOUTS, compare
 from fault_harness import TradeJudge, eventually, generous_connects, is_live, running
 
 from connector import BookNotValid, Closed, Gap
@@ -38,12 +38,15 @@ def across_two(**options):
         yield rig, across
 
 
-def test_the_consolidated_book_is_the_merge_of_the_venues_books_at_every_step_of_a_seeded_run():
-    run = compare(steps=25, disturb_every=10)
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+def test_the_consolidated_book_is_the_merge_of_the_venues_books_at_every_step_of_a_seeded_run(layout):
+    run = compare(layout, steps=25, disturb_every=10)
+    each = len(layout.markets) // len(layout.venues)
 
     assert run.wrong == []
     assert run.counts["books compared"] >= 4 * 25 and run.counts["levels compared"] > 10_000
-    assert run.counts["disturbed"] == 2 and run.counts["left"] >= 6 and run.counts["joined"] >= 12
+    assert run.counts["disturbed"] == 2 and run.counts["left"] >= 2 * each
+    assert run.counts["joined"] >= len(layout.markets) + 2 * each
     assert run.counts["quotes"] >= 100 and run.counts["trades"] >= 20
 
 
