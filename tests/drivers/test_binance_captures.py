@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from decimal import Decimal
 
 import pytest
 
+from connector.books import exact
 from connector.books.rule import Continuity
 from connector.domain import AggTrade, BookDelta, BookTicker, Candle, Symbol, Topic, TopicKind
 from connector.domain.queries import DepthQuery, InstrumentsQuery
@@ -71,8 +73,9 @@ def test_every_recorded_frame_routes_and_reads(driver, answer, rows, name):
         match event:
             case BookDelta():
                 assert (event.first_update_id, event.last_update_id) == (data["U"], data["u"])
-                assert [[str(price), format(quantity, "f")] for price, quantity in event.bids] == data["b"]
-                assert [[str(price), format(quantity, "f")] for price, quantity in event.asks] == data["a"]
+                assert [event.bids, event.asks] == [data["b"], data["a"]]
+                for raw in (event.bids, event.asks):
+                    assert exact(raw) == tuple((Decimal(price), Decimal(quantity)) for price, quantity in raw)
             case BookTicker():
                 assert [str(event.bid), str(event.ask), event.update_id] == [data["b"], data["a"], data["u"]]
             case Candle():
@@ -97,7 +100,7 @@ def test_recorded_snapshots_and_deltas_join_without_a_gap(driver, answer, rows, 
         assert verdict is not Continuity.GAP
         if verdict is Continuity.NEXT:
             for side, levels in zip(books[symbol], (delta.bids, delta.asks), strict=True):
-                for price, quantity in levels:
+                for price, quantity in exact(levels):
                     side.pop(price, None) if not quantity else side.__setitem__(price, quantity)
             ids[symbol] = delta.last_update_id
 
