@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 __all__ = ["ClockOffset", "OffsetEstimate"]
@@ -29,8 +28,7 @@ class _Proof(NamedTuple):
     high_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class OffsetEstimate:
+class OffsetEstimate(NamedTuple):
     """What was known at `at_ns` of our clock.
 
     Attributes:

@@ -206,7 +206,7 @@ class Ledger:
         """
         with self._lock:
             now_s = self._clock.monotonic_s()
-            ticket = self._enter(charges, priority, threading.Condition(self._lock))
+            ticket = self._enter(self._known(charges), priority, threading.Condition(self._lock))
             try:
                 waited = False
                 while True:
@@ -400,9 +400,12 @@ class Ledger:
         ahead_s = now_s - (before_s + between_s / 2)
         return VenueTime((time_ns + known.offset_ns) / 1e9 + ahead_s, known.error_ns / 1e9 + between_s)
 
-    def _enter(self, charges: Sequence[Charge], priority: Priority, changed: threading.Condition | None) -> _Ticket:
+    def _known(self, charges: Sequence[Charge]) -> tuple[Charge, ...]:
+        """What is held back of a request's costs, each budget once."""
         if self._closed:
             raise RetryLater("nothing was sent: the request budgets are closed, the venue is being stopped")
+        if self._is_plain(charges):
+            return tuple(charges)
         points: dict[str, int] = {}
         for charge in charges:
             points[charge.budget] = points.get(charge.budget, 0) + charge.points
@@ -418,16 +421,33 @@ class Ledger:
                 )
             else:
                 known.append(Charge(name, cost))
+        return tuple(known)
+
+    def _is_plain(self, charges: Sequence[Charge]) -> bool:
+        """Whether each is of a budget of its own that is known and large enough: nothing to add up, to leave out or to refuse."""
+        budgets = self._budgets
+        seen = set[str]()
+        for charge in charges:
+            budget = budgets.get(charge.budget)
+            if budget is None or charge.points > budget.limit.points or charge.budget in seen:
+                return False
+            seen.add(charge.budget)
+        return True
+
+    def _enter(self, known: tuple[Charge, ...], priority: Priority, changed: threading.Condition | None) -> _Ticket:
         if len(self._line) >= self._max_waiting:
             self._refused += 1
             raise RateLimited(f"nothing was sent: {len(self._line)} requests are waiting already", retry_after_s=1.0)
-        ticket = _Ticket((int(priority), next(self._numbers)), tuple(known), changed)
+        ticket = _Ticket((int(priority), next(self._numbers)), known, changed)
         insort(self._line, ticket)
         return ticket
 
     def _try(self, charges: Sequence[Charge], priority: Priority, now_s: float) -> Grant | float:
-        ticket = self._enter(charges, priority, None)
+        known = self._known(charges)
         venue = self._turn(now_s)
+        if not self._line and self._short_s(known, SHARE[priority], now_s, venue) == 0.0:
+            return self._grant(known, now_s, venue)  # nobody waits and there is room: no line has to be formed
+        ticket = self._enter(known, priority, None)
         next_s = self._serve(now_s, venue)
         if ticket.grant is not None:
             return ticket.grant
@@ -436,9 +456,12 @@ class Ledger:
         return max(self._wait_s(ticket, now_s, venue), min(next_s, CANCELLED_CHECK_S), 1e-3)
 
     def _wait_s(self, ticket: _Ticket, now_s: float, venue: VenueTime | None) -> float:
-        share = SHARE[Priority(ticket.order[0])]
+        return self._short_s(ticket.charges, SHARE[Priority(ticket.order[0])], now_s, venue)
+
+    def _short_s(self, charges: Sequence[Charge], share: float, now_s: float, venue: VenueTime | None) -> float:
+        """Seconds until all of it may be spent if nothing else happens; 0.0: now."""
         wait_s = max(0.0, self._banned_until_s - now_s)
-        for charge in ticket.charges:
+        for charge in charges:
             budget = self._budgets.get(charge.budget)  # None: its limit was lifted while it waited
             if budget is not None:
                 wait_s = max(wait_s, budget.wait_s(charge.points, now_s, venue, share=share))
@@ -468,24 +491,24 @@ class Ledger:
                 next_s = min(next_s, short_s)
                 left.append(ticket)
             else:
-                ticket.grant = self._grant(ticket, now_s, venue)
+                ticket.grant = self._grant(ticket.charges, now_s, venue)
                 if ticket.changed is not None:
                     ticket.changed.notify()
         self._line = left
         return next_s
 
-    def _grant(self, ticket: _Ticket, now_s: float, venue: VenueTime | None) -> Grant:
+    def _grant(self, charges: tuple[Charge, ...], now_s: float, venue: VenueTime | None) -> Grant:
         holds = []
-        for charge in ticket.charges:
+        for charge in charges:
             budget = self._budgets.get(charge.budget)
             if budget is not None:
                 holds.append((budget, budget.take(charge.points, now_s, venue)))
-        grant = Grant(self, ticket.charges, tuple(holds), now_s)
+        grant = Grant(self, charges, tuple(holds), now_s)
         grant.expires_s = now_s + self._flight_s
         self._granted += 1
         if holds:
             self._in_flight += 1
-            heapq.heappush(self._open, (grant.expires_s, ticket.order[1], grant))
+            heapq.heappush(self._open, (grant.expires_s, next(self._numbers), grant))
         return grant
 
     def _settle(self, grant: Grant, used: Mapping[str, int]) -> None:
