@@ -116,7 +116,8 @@ class Budget:
         self._foreign_before = 0
         self._phase: VenueTime | None = None  # seconds: venue's clock minus monotonic
         self._blocked_until_s = _NEVER
-        self._turned_s, self._turned_venue = _NEVER, self._phase
+        self._turned_s = _NEVER
+        self._turned_venue: VenueTime | None = None
 
     def change(self, limit: BudgetLimit) -> None:
         """Take a new number of points; what was spent stays spent. The window must be the same."""

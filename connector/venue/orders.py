@@ -88,11 +88,21 @@ from connector.orders.outcomes import (
     learn,
 )
 from connector.orders.risk import KillSwitch, RiskHook, RiskRefused, RiskView
-from connector.supervision import Reply, SupervisedActor
+from connector.supervision import Reply, StableRef, SupervisedActor
 from connector.throttle import Grant, Priority
 from connector.venue.health import Circuit
 from connector.venue.memory import VenueMemory
-from connector.venue.messages import Intended, Noted, Noticed, RawAnswer, Ruled, SettingsChanged, SignedFetch, post
+from connector.venue.messages import (
+    Intended,
+    Noted,
+    Noticed,
+    RawAnswer,
+    Ruled,
+    SettingsChanged,
+    Several,
+    SignedFetch,
+    post,
+)
 from connector.venue.session import AccountFacts, SessionLost
 
 __all__ = ["OrderCommandActor", "ReleaseKillSwitch", "ThrowKillSwitch"]
@@ -184,13 +194,13 @@ class _Open:
     """One command on its way, or unknown. `current`: what is known of the order it is about."""
 
     __slots__ = (
+        "_current",
         "answer",
         "asking",
         "by_s",
         "client_id",
         "clock_retried",
         "command",
-        "current",
         "evidence",
         "grant",
         "instrument",
@@ -213,18 +223,28 @@ class _Open:
         intent: IntentRecord,
         answer: Callable[[OrderOutcome], None] | None,
         by_s: float,
-        current: Order,
+        current: Order | None,
     ) -> None:
         self.number, self.kind, self.command, self.client_id = number, kind, command, client_id
         self.instrument, self.intent, self.answer, self.by_s = instrument, intent, answer, by_s
         self.pending: Pending | None = None
         self.wanted: Wanted | None = None
-        self.current = current
+        self._current = current
         self.grant: Grant | None = None
         self.evidence: list[Evidence] = []
         self.asking = self.clock_retried = False
         self.look_s = float("inf")
         self.patient_until_s = float("-inf")
+
+    @property
+    def current(self) -> Order:
+        if self._current is None:  # of a new order, when somebody looks: not before its first byte
+            self._current = new_record(self.intent).order
+        return self._current
+
+    @current.setter
+    def current(self, order: Order) -> None:
+        self._current = order
 
 
 class _List:
@@ -252,6 +272,8 @@ class OrderCommandActor(SupervisedActor):
         self._never: dict[str, None] = {}  # orders that lately turned out not to exist
         self._configuring: dict[int, tuple[Configure, Reply]] = {}
         self._number = 0
+        self._for_state: list[Any] = []  # what the step in hand has to tell
+        self._state: StableRef | None = None
         self._charges: dict[CommandKind, tuple[Charge, ...]] = {}
         self._hooks = _HookThread(self.context.spawn)
         self._ids: ClientIds | None = None
@@ -261,6 +283,7 @@ class OrderCommandActor(SupervisedActor):
     def on_start(self) -> None:
         if self._trading is not None:
             self._resume()
+            self._show_state()
 
     def on_stop(self) -> None:
         self._hooks.close()
@@ -268,6 +291,12 @@ class OrderCommandActor(SupervisedActor):
     # ------------------------------------------------------------ messages
 
     def on_receive(self, message: Any) -> Any:
+        try:
+            self._step(message)
+        finally:  # also of a step that failed: the diary lacks nothing that was done
+            self._show_state()
+
+    def _step(self, message: Any) -> None:
         if isinstance(message, _Answered):
             self._on_answered(message)
         elif isinstance(message, Noticed):
@@ -292,11 +321,25 @@ class OrderCommandActor(SupervisedActor):
                     self._learn(order, message)
         else:
             self._on_command(message)
-        return None
 
     def take(self, command: Any) -> None:
         """A command by proxy: `venue.orders.proxy().take(PlaceOrder(…)).get(timeout=10)` is its answer, as of an ask."""
-        self._on_command(command)
+        try:
+            self._on_command(command)
+        finally:
+            self._show_state()
+
+    def _tell_state(self, message: Any) -> None:
+        """At the end of this step, together with all else it comes to: nothing here waits for the state actor."""
+        self._for_state.append(message)
+
+    def _show_state(self) -> None:
+        messages = self._for_state
+        if messages:
+            self._for_state = []
+            if self._state is None:
+                self._state = self.context.sibling("state")
+            self._state.tell(messages[0] if len(messages) == 1 else Several(tuple(messages)))
 
     def _with(self, number: int, do: Callable[[_Open], None]) -> None:
         order = self._opens.get(number)
@@ -380,15 +423,14 @@ class OrderCommandActor(SupervisedActor):
     def _place(self, command: PlaceOrder, answer: Callable[[OrderOutcome], None]) -> None:
         trading, instrument = self._trading, self._instrument(command.symbol)
         assert trading is not None and self._ids is not None
-        view = self._view()
-        check(command, instrument, view.prices.get(command.symbol))
-        self._ask_hooks(command, view)
+        check(command, instrument, trading.view.prices.get(command.symbol))
+        self._ask_hooks(command)
         client_id = self._client_id(command)
         self._require_healthy()
         order = self._open(CommandKind.PLACE, command, client_id, instrument, answer)
         if not command.test:
             self._journal(order)
-            self.context.sibling("state").tell(Intended(order.intent))
+            self._tell_state(Intended(order.intent))
         self._send(order)
 
     def _client_id(self, command: PlaceOrder) -> str:
@@ -415,15 +457,15 @@ class OrderCommandActor(SupervisedActor):
     def _place_list(self, command: PlaceOrderList, reply: Reply) -> None:
         trading = self._trading
         assert trading is not None
-        rules, view = trading.language.rules, self._view()
+        rules = trading.language.rules
         if command.kind.value not in rules.lists:
             raise Unsupported(f"{self._memory.name} takes no {command.kind.name} lists; nothing was sent.")
         if len({order.symbol for order in command.orders}) != 1:
             raise InvalidRequest("the orders of a list are of one symbol; nothing was sent.")
         instrument = self._instrument(command.orders[0].symbol)
         for order in command.orders:
-            check(order, instrument, view.prices.get(order.symbol))
-        self._ask_hooks(command, view)
+            check(order, instrument, trading.view.prices.get(order.symbol))
+        self._ask_hooks(command)
         client_ids = [self._client_id(order) for order in command.orders]
         if len(set(client_ids)) < len(client_ids):
             raise InvalidRequest("two orders of the list have the same client_id; leave them None.")
@@ -446,7 +488,7 @@ class OrderCommandActor(SupervisedActor):
         )
         self._journal(*opens)
         for each in opens:
-            self.context.sibling("state").tell(Intended(each.intent))
+            self._tell_state(Intended(each.intent))
         self._number += 1
         self._lists = {number: each for number, each in self._lists.items() if self._unsettled(each)}
         bundle = self._lists[self._number] = _List(self._number, command, opens)
@@ -519,7 +561,7 @@ class OrderCommandActor(SupervisedActor):
             self._memory.counters.add("orders.answers_unreadable")
             self._learn_all(bundle, Lost(f"the answer cannot be read: {unreadable}"))
             return
-        self.context.sibling("state").tell(AccountFacts((*reports, told), "answer"))
+        self._tell_state(AccountFacts((*reports, told), "answer"))
         by_client_id = {report.client_id: report for report in reports}
         for order in self._unsettled(bundle):
             report = by_client_id.get(order.client_id)
@@ -549,7 +591,7 @@ class OrderCommandActor(SupervisedActor):
             kind = CommandKind.AMEND
             assert record.intent.place is not None
             check_amend(command, record.intent.place, instrument, record.order, trading.language.rules.amends)
-            self._ask_hooks(command, self._view())
+            self._ask_hooks(command)
             self._require_healthy()
         order = self._open(kind, command, command.client_id, instrument, answer, current=record.order)
         if isinstance(command, AmendOrder):
@@ -582,8 +624,7 @@ class OrderCommandActor(SupervisedActor):
             base_quantity=base_quantity,
         )
         by_s = self._clock.monotonic_s() + BUDGET_WITHIN_S
-        known = new_record(intent).order if current is None else current
-        order = _Open(self._number, kind, command, client_id, instrument, intent, answer, by_s, known)
+        order = _Open(self._number, kind, command, client_id, instrument, intent, answer, by_s, current)
         self._opens[order.number] = order
         self._by_client_id.setdefault(client_id, []).append(order.number)
         return order
@@ -611,24 +652,31 @@ class OrderCommandActor(SupervisedActor):
         """What hooks are shown: the account's view, and the orders on their way that it does not show yet."""
         assert self._trading is not None
         view = self._trading.view
-        if self._trading.hooks:  # the kill switch alone asks for no orders
-            intents = [
-                order.intent
-                for order in self._opens.values()
-                if order.kind is CommandKind.PLACE
-                and order.client_id not in view.open_orders
-                and not _is_test(order.command)
-            ]
-            sent = {intent.client_id: new_record(intent).order for intent in intents}
-            placed_ns = (*view.placed_ns, *(intent.at_ns for intent in intents))
-            view = replace(view, open_orders={**view.open_orders, **sent}, placed_ns=placed_ns)
-        return replace(view, time_ns=self._clock.time_ns(), killed=self._trading.killed)
+        intents = [
+            order.intent
+            for order in self._opens.values()
+            if order.kind is CommandKind.PLACE
+            and order.client_id not in view.open_orders
+            and not _is_test(order.command)
+        ]
+        sent = {intent.client_id: new_record(intent).order for intent in intents}
+        return replace(
+            view,
+            time_ns=self._clock.time_ns(),
+            killed=self._trading.killed,
+            open_orders={**view.open_orders, **sent},
+            placed_ns=(*view.placed_ns, *(intent.at_ns for intent in intents)),
+        )
 
-    def _ask_hooks(self, command: PlaceOrder | AmendOrder | PlaceOrderList, view: RiskView) -> None:
+    def _ask_hooks(self, command: PlaceOrder | AmendOrder | PlaceOrderList) -> None:
         """Built-in hooks here, user-made ones on a thread of their own for at most 100 ms. Fails closed."""
-        assert self._trading is not None
+        trading = self._trading
+        assert trading is not None
+        if not trading.hooks and not trading.killed:
+            return  # nobody to ask: the kill switch, which is always asked first, is off
+        view = self._view()
         risk.evaluate((KillSwitch(),), command, view)
-        for hook in self._trading.hooks:
+        for hook in trading.hooks:
             if type(hook).__module__ == risk.__name__:
                 risk.evaluate((hook,), command, view)
             elif not self._hooks.ask(hook, command, view):
@@ -833,7 +881,7 @@ class OrderCommandActor(SupervisedActor):
             return
         if report is not None:
             _require_own(order, report)
-            self.context.sibling("state").tell(AccountFacts((report, *others), "answer"))
+            self._tell_state(AccountFacts((report, *others), "answer"))
         self._learn(order, Accepted(report))
 
     def _saw(self, order: _Open, venue_id: str) -> None:
@@ -1015,7 +1063,7 @@ class OrderCommandActor(SupervisedActor):
         if report is None:
             return missing
         self._saw(order, report.venue_id)
-        self.context.sibling("state").tell(AccountFacts((report,), "query"))
+        self._tell_state(AccountFacts((report,), "query"))
         return Seen(report, asked)
 
     # ------------------------------------------------------------ ends
@@ -1031,7 +1079,7 @@ class OrderCommandActor(SupervisedActor):
             verdict = Verdict(
                 never_arrived=never, code=settled.code, reason=settled.reason, at_ns=self._clock.time_ns()
             )
-            self.context.sibling("state").tell(Ruled(order.instrument.symbol, order.client_id, verdict))
+            self._tell_state(Ruled(order.instrument.symbol, order.client_id, verdict))
             self._dead(order.client_id, settled.reason)
         self._tell(order, settled.kind, settled.code, settled.reason, settled.report)
 
@@ -1047,6 +1095,7 @@ class OrderCommandActor(SupervisedActor):
         answer, order.answer = order.answer, None
         if answer is None:
             return
+        self._show_state()  # whoever hears the answer and asks what there is finds it there
         known = None
         if report is not None:
             known = record_of_report(report)[0].order
@@ -1069,7 +1118,7 @@ class OrderCommandActor(SupervisedActor):
         evidence = Evidence(self._clock.time_ns(), source, text)
         order.evidence.append(evidence)
         if not _is_test(order.command):
-            self.context.sibling("state").tell(Noted(order.instrument.symbol, order.client_id, evidence))
+            self._tell_state(Noted(order.instrument.symbol, order.client_id, evidence))
 
     # ------------------------------------------------------------ configuration
 
@@ -1108,7 +1157,7 @@ class OrderCommandActor(SupervisedActor):
         else:
             reply.fail(error)
         if error is None or isinstance(error, OutcomeUnknown):
-            self.context.sibling("state").tell(SettingsChanged())
+            self._tell_state(SettingsChanged())
 
     def _read_configured(self, command: Configure, answer: RawAnswer) -> ConnectorError | None:
         """None: the venue has it so. An answer that may be wrong, or none, leaves that unknown."""
