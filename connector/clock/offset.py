@@ -154,8 +154,10 @@ class ClockOffset:
 
     def venue_time_ns(self, now_ns: int) -> int | None:
         """The venue's clock at `now_ns` of ours; None when unknown or stale: nothing may be signed then."""
-        known = self.estimate(now_ns)
-        return None if known is None else now_ns + known.offset_ns
+        known = self._estimate
+        if known is None or now_ns - known.sampled_ns > self._max_age_ns:
+            return None
+        return now_ns + known.offset_ns
 
     def __repr__(self) -> str:
         known = self._estimate

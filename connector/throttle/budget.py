@@ -57,8 +57,11 @@ class _Window:
         return max(self.foreign_low, self.foreign_high)
 
     def used(self, now_s: float, width_s: float) -> int:
-        unheard = max(self.foreign, self.before) * (now_s - self.heard_s) / width_s
-        return self.charged + self.foreign + int(unheard)
+        foreign = max(self.foreign_low, self.foreign_high)
+        if foreign == 0 == self.before:
+            return self.charged
+        unheard = max(foreign, self.before) * (now_s - self.heard_s) / width_s
+        return self.charged + foreign + int(unheard)
 
 
 @dataclass(slots=True)
@@ -132,22 +135,25 @@ class Budget:
         Args:
             share: the part of the capacity this request may fill up, so that more urgent ones find room.
         """
-        self._turn(now_s, venue)
+        if now_s != self._turned_s or venue is not self._turned_venue:
+            self._turn(now_s, venue)
         blocked = max(0.0, self._blocked_until_s - now_s)
         # A request dearer than its share passes when little else is spent: never being able to is a deadlock, not a limit.
         ceiling = max(math.ceil(self.capacity * share), min(points, self.limit.points))
         if not self._windows:
             return max(blocked, self._sliding_wait_s(points, ceiling, now_s))
-        width = self.limit.window_s
-        room = ceiling - points
+        width, room = self.limit.window_s, ceiling - points
         full = [index for index, window in self._windows.items() if window.used(now_s, width) > room]
-        if not full or venue is None:
+        if not full:
+            return blocked
+        if venue is None:
             return blocked
         return max(blocked, (max(full) + 1) * width - (venue.seconds - venue.error_s) + 1e-5)
 
     def take(self, points: int, now_s: float, venue: VenueTime | None) -> Hold:
         """Count a request that is about to be sent. The caller asked `wait_s` first."""
-        self._turn(now_s, venue)
+        if now_s != self._turned_s or venue is not self._turned_venue:
+            self._turn(now_s, venue)
         self._in_flight += points
         windows = self._windows
         if not windows:

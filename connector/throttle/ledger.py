@@ -426,7 +426,7 @@ class Ledger:
     def _is_plain(self, charges: Sequence[Charge]) -> bool:
         """Whether each is of a budget of its own that is known and large enough: nothing to add up, to leave out or to refuse."""
         budgets = self._budgets
-        seen = set[str]()
+        seen: set[str] = set()
         for charge in charges:
             budget = budgets.get(charge.budget)
             if budget is None or charge.points > budget.limit.points or charge.budget in seen:

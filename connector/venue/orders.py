@@ -210,6 +210,7 @@ class _Open:
         "number",
         "patient_until_s",
         "pending",
+        "unwritten",
         "wanted",
     )
 
@@ -233,6 +234,7 @@ class _Open:
         self.grant: Grant | None = None
         self.evidence: list[Evidence] = []
         self.asking = self.clock_retried = False
+        self.unwritten = False  # it is in the journal, and its diary does not say so yet
         self.look_s = float("inf")
         self.patient_until_s = float("-inf")
 
@@ -430,8 +432,10 @@ class OrderCommandActor(SupervisedActor):
         order = self._open(CommandKind.PLACE, command, client_id, instrument, answer)
         if not command.test:
             self._journal(order)
-            self._tell_state(Intended(order.intent))
-        self._send(order)
+        try:
+            self._send(order)
+        finally:
+            self._begin_diary(order)
 
     def _client_id(self, command: PlaceOrder) -> str:
         assert self._trading is not None and self._ids is not None
@@ -487,12 +491,14 @@ class OrderCommandActor(SupervisedActor):
             for place, (order, client_id) in enumerate(zip(command.orders, client_ids, strict=True))
         )
         self._journal(*opens)
-        for each in opens:
-            self._tell_state(Intended(each.intent))
         self._number += 1
         self._lists = {number: each for number, each in self._lists.items() if self._unsettled(each)}
         bundle = self._lists[self._number] = _List(self._number, command, opens)
-        self._send_list(bundle)
+        try:
+            self._send_list(bundle)
+        finally:
+            for each in opens:
+                self._begin_diary(each)
 
     def _list_id(self, command: PlaceOrderList) -> str:
         assert self._trading is not None and self._ids is not None
@@ -597,7 +603,10 @@ class OrderCommandActor(SupervisedActor):
         if isinstance(command, AmendOrder):
             order.wanted = Wanted.of(command, record.order, instrument)
         self._journal(order)
-        self._send(order)
+        try:
+            self._send(order)
+        finally:
+            self._begin_diary(order)
 
     def _open(
         self,
@@ -641,7 +650,7 @@ class OrderCommandActor(SupervisedActor):
                 self._memory.health.withdraw(Circuit.ORDERS)
             raise
         for order in orders:
-            self._note(order, "journal", f"{order.kind.value} written to the journal")
+            order.unwritten = True
 
     def _instrument(self, symbol: Symbol) -> Instrument:
         if self._memory.instruments is None:
@@ -701,13 +710,11 @@ class OrderCommandActor(SupervisedActor):
             return False
         command = order.command
 
-        def build(request_id: str, timestamp_ms: int) -> SessionRequest:
-            assert language is not None
+        def build(request_id: str) -> SessionRequest:
+            auth, instrument = trading.auth(), order.instrument
             if isinstance(command, PlaceOrder):
-                return language.place(
-                    request_id, command, order.client_id, order.instrument, trading.auth(), timestamp_ms
-                )
-            auth, instrument, current = trading.auth(), order.instrument, order.current
+                return language.place(request_id, command, order.client_id, instrument, auth, timestamp_ms)
+            current = order.current
             if isinstance(command, CancelOrder):
                 return language.cancel(request_id, command, current, instrument, auth, timestamp_ms)
             return language.amend(request_id, command, current, instrument, auth, timestamp_ms)
@@ -716,7 +723,7 @@ class OrderCommandActor(SupervisedActor):
             timestamp_ms = trading.now_ms()
             charges = self._charges.get(order.kind)
             if charges is None:
-                charges = self._charges[order.kind] = build("0", timestamp_ms).charges
+                charges = self._charges[order.kind] = build("0").charges
             grant = self._memory.ledger.try_grant(charges, _priority(order.kind), now_s)
         except Unsupported:  # over this connection; REST says whether it can be done at all
             return False
@@ -726,8 +733,8 @@ class OrderCommandActor(SupervisedActor):
         if isinstance(grant, float):
             self._wait_for_budget(order, grant)
             return True
-        self._mark_sent(order, timestamp_ms)
         order.grant = grant
+        sent_ns = self._clock.time_ns()
         ref, number, due_s = self.actor_ref, order.number, now_s + ANSWER_WITHIN_S
         circuit = Circuit.CANCELS if order.kind is CommandKind.CANCEL else Circuit.ORDERS
 
@@ -752,7 +759,7 @@ class OrderCommandActor(SupervisedActor):
                 self._memory.counters.add("orders.answers_lost")
 
         try:
-            trading.session.send(lambda request_id: build(request_id, timestamp_ms), due_s, done)
+            trading.session.send(build, due_s, done)
         except (NotConnected, Unsupported):
             grant.settle()
             order.grant = None
@@ -762,6 +769,7 @@ class OrderCommandActor(SupervisedActor):
             order.grant = None
             self._learn(order, NotSent(str(refused)))
             return True
+        self._mark_sent(order, timestamp_ms, sent_ns)
         self._note(order, "sent", "sent over the session")
         return True
 
@@ -806,8 +814,9 @@ class OrderCommandActor(SupervisedActor):
         else:
             self.context.call_later(wait_s, _Again(order.number))
 
-    def _mark_sent(self, order: _Open, timestamp_ms: int) -> None:
-        sent_ns = self._clock.time_ns()
+    def _mark_sent(self, order: _Open, timestamp_ms: int, sent_ns: int | None = None) -> None:
+        if sent_ns is None:
+            sent_ns = self._clock.time_ns()
         self._memory.counters.add("orders.sent")
         if order.pending is not None and order.kind is CommandKind.CANCEL:
             order.pending = order.pending.sent_again(sent_ns=sent_ns)
@@ -859,7 +868,8 @@ class OrderCommandActor(SupervisedActor):
 
     def _on_taken(self, order: _Open, response: HttpResponse) -> None:
         assert self._trading is not None
-        language, others = self._trading.language, list[AccountFact]()
+        language = self._trading.language
+        others: list[AccountFact] = []
         report: OrderReport | None = None
         if isinstance(order.command, PlaceOrder):
             if order.command.test:
@@ -991,7 +1001,7 @@ class OrderCommandActor(SupervisedActor):
         order.asking = True
         self._memory.counters.add("orders.questions")
         asked = [Asked.at(self._moment()) if after is None else after.asked]
-        made = list[HttpRequest]()
+        made: list[HttpRequest] = []
         instrument, since_ns = order.instrument, order.intent.at_ns - 1_000_000_000
 
         def build() -> HttpRequest:  # on the REST actor's thread
@@ -1115,7 +1125,19 @@ class OrderCommandActor(SupervisedActor):
             self._by_client_id.pop(order.client_id, None)
 
     def _note(self, order: _Open, source: str, text: str) -> None:
-        evidence = Evidence(self._clock.time_ns(), source, text)
+        self._begin_diary(order)
+        self._write_line(order, Evidence(self._clock.time_ns(), source, text))
+
+    def _begin_diary(self, order: _Open) -> None:
+        """The first lines, written down once the first byte has left, or it is known that it does not leave now."""
+        if not order.unwritten:
+            return
+        order.unwritten = False
+        if order.kind is CommandKind.PLACE and not _is_test(order.command):
+            self._tell_state(Intended(order.intent))
+        self._write_line(order, Evidence(order.intent.at_ns, "journal", f"{order.kind.value} written to the journal"))
+
+    def _write_line(self, order: _Open, evidence: Evidence) -> None:
         order.evidence.append(evidence)
         if not _is_test(order.command):
             self._tell_state(Noted(order.instrument.symbol, order.client_id, evidence))
@@ -1283,7 +1305,8 @@ class _HookThread:
         if not self._started:
             self._started = True
             self._spawn("risk-hooks", self._run)
-        answered, raised = threading.Event(), list[RiskRefused]()
+        answered = threading.Event()
+        raised: list[RiskRefused] = []
 
         def job() -> None:
             try:
