@@ -215,18 +215,20 @@ def _leg(order: PlaceOrder, client_id: str, instrument: Instrument) -> Params:
     params: Params = [("Side", _SIDE_WORDS[order.side]), ("Type", kind.word)]
     if kind.time_in_force:
         params.append(("TimeInForce", _TIME_WORDS[order.time_in_force or TimeInForce.GTC]))
-    for name, value, decimals in (
-        ("Quantity", order.quantity, base),
-        ("QuoteOrderQty", order.quote_quantity, quote),
-        ("Price", order.price, quote),
-        ("StopPrice", order.stop_price, quote),
-        ("IcebergQty", order.iceberg_quantity, base),
-    ):
-        if value is not None:
-            params.append((name, _plain(name, value, decimals)))
+    if order.quantity is not None:
+        params.append(("Quantity", _plain("Quantity", order.quantity, base)))
+    if order.quote_quantity is not None:
+        params.append(("QuoteOrderQty", _plain("QuoteOrderQty", order.quote_quantity, quote)))
+    if order.price is not None:
+        params.append(("Price", _plain("Price", order.price, quote)))
+    if order.stop_price is not None:
+        params.append(("StopPrice", _plain("StopPrice", order.stop_price, quote)))
+    if order.iceberg_quantity is not None:
+        params.append(("IcebergQty", _plain("IcebergQty", order.iceberg_quantity, base)))
     if order.trailing_bips is not None:
         params.append(("TrailingDelta", order.trailing_bips))
-    return [*params, ("ClientOrderId", _client_id(client_id))]
+    params.append(("ClientOrderId", _client_id(client_id)))
+    return params
 
 
 _ALONE = {
