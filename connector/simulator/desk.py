@@ -216,6 +216,8 @@ class Desk:
                 account.updated_us = self._now_us()
                 assets, account.touched = tuple(account.touched), {}
                 moved, account.moved = tuple(account.moved), {}
+                for held in moved:  # a question and the event tell one change with one time
+                    held.updated_us = account.updated_us
                 self._tell(account, Position(account, assets, account.updated_us, moved, self._cause, self._about))
 
     @contextmanager

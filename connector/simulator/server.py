@@ -651,13 +651,20 @@ class Simulator:
         if plan.rest_delay_s:
             await asyncio.sleep(plan.rest_delay_s)
         weight = used = 0
+        try:
+            sent = await request.read() if request.can_read_body else b""
+        except (
+            ConnectionError,
+            web.RequestPayloadError,
+        ):  # the client is gone: nothing was asked, nobody hears an answer
+            return web.Response(status=400)
         asked = Request(
             method=request.method,
             path=path,
             query=request.rel_url.raw_query_string,
             headers={name.lower(): value for name, value in request.headers.items()},
             address=request.remote or "",
-            body=(await request.read()).decode(errors="replace") if request.can_read_body else "",
+            body=sent.decode(errors="replace"),
         )
         name = exchange.dialect.call_name(asked)
         fault = exchange.call_fault(name) if name else None
@@ -727,7 +734,10 @@ class Simulator:
                     await asyncio.sleep(0.05)
                 return web.Response(status=500)
         ws = web.WebSocketResponse(autoping=False, timeout=1.0, max_msg_size=4 * 1024 * 1024, compress=False)
-        await ws.prepare(request)
+        try:
+            await ws.prepare(request)
+        except ConnectionError:  # it went away while it was being let in
+            return ws
         wire.upgraded = True
         records = exchange.records
         records.connection_count += 1

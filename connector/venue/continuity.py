@@ -94,10 +94,6 @@ def _next_open_ns(candle: Candle) -> int:
     return (candle.close_time_ns // NS_PER_MS + 1) * NS_PER_MS
 
 
-def _trade_key(event: Trade) -> int | None:
-    return event.trade_id if isinstance(event.trade_id, int) else None
-
-
 def _book_update(seen: BookDelta | OrderBook) -> int:
     """The last update of what a book's stream brought last: a change, or a snapshot by itself."""
     return seen.update_id if isinstance(seen, OrderBook) else seen.last_update_id
@@ -137,7 +133,7 @@ class TopicContinuity:
 
 CONTINUITY: dict[TopicKind, TopicContinuity] = {
     TopicKind.TRADES: TopicContinuity(
-        key=_trade_key,
+        key=attrgetter("trade_id"),
         contiguous=True,
         missing=_missing_trades,
         identity=lambda trade: int(trade.trade_id),

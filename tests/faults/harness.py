@@ -122,7 +122,10 @@ def shaped_driver(*, product: Product = BINANCE, rest: dict[str, Any] | None = N
     if isinstance(streams.get("limits"), dict):
         streams["limits"] = replace(driver.streams.limits, **streams["limits"])
     return replace(
-        driver, streams=_ShapedStreams(driver.streams, **streams), rest=_ShapedStreams(driver.rest, **rest or {})
+        driver,
+        streams=_ShapedStreams(driver.streams, **streams),
+        rest=_ShapedStreams(driver.rest, **rest or {}),
+        name_after=b"" if "route" in streams else driver.name_after,
     )
 
 

@@ -84,6 +84,11 @@ def roomy(driver: Driver) -> Driver:
     return replace(driver, limits=tuple(replace(limit, points=10_000_000) for limit in driver.limits))
 
 
+def _fill_name(symbol: Symbol, trade_id: str, side: Side) -> str:
+    """A trade of two orders of ours is two fills."""
+    return f"{symbol} {trade_id} {side.value}"
+
+
 class Told:
     """What an engine was told, as plain values handed to `write`."""
 
@@ -93,7 +98,7 @@ class Told:
     def event(self, event: Any) -> None:
         """A consumer of the order events."""
         if isinstance(event, Fill):
-            trade = f"{event.symbol} {event.trade_id}"
+            trade = _fill_name(event.symbol, event.trade_id, event.side)
             self.write({"what": "fill", "trade": trade, "id": event.client_id, "recovered": event.recovered})
         elif isinstance(event, Order):
             filled = str(event.filled if event.filled_contracts is None else event.filled_contracts)
@@ -254,7 +259,7 @@ def known_of(venue: Any, product: Product = BINANCE) -> dict[str, Any]:
         "open": sorted(order.client_id for order in venue.open_orders()[0]),
         "fills": [
             [
-                f"{fill.symbol} {fill.trade_id}",
+                _fill_name(fill.symbol, fill.trade_id, fill.side),
                 fill.client_id,
                 str(fill.price),
                 str(product.amount(fill)),
@@ -289,10 +294,18 @@ class Ledger:
         """Read it from a simulator's account."""
         account = sim.accounts[who]
         return cls(
-            {each.client_id: (product.status(each), each.quantity, each.filled) for each in account.orders()},
             {
-                f"{product.ours(each.symbol)} {product.trade_text(sim, each.symbol, each.trade_id)}": (
-                    each.client_id,
+                each.client_id: (product.status(each), each.quantity, each.filled)
+                for each in account.orders()
+                if not product.forced(each.client_id)
+            },
+            {
+                _fill_name(
+                    product.ours(each.symbol),
+                    product.trade_text(sim, each.symbol, each.trade_id),
+                    Side.BUY if each.is_buyer else Side.SELL,
+                ): (
+                    "" if product.forced(each.client_id) else each.client_id,
                     each.price,
                     each.quantity,
                     each.commission,

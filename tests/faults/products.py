@@ -139,6 +139,10 @@ class Product:
         """Levels of the ledger's book in base units."""
         return [(price, self.units(instrument, amount, price)) for price, amount in levels]
 
+    def forced(self, client_id: str) -> bool:
+        """Whether an order of the ledger is one the venue placed by itself: nobody here has such an order, only its fills."""
+        return client_id == "" or "autoclose" in client_id
+
     def status(self, order: Any) -> str:
         """How an order of the ledger reads here. A venue without a word for expired orders tells reasons, and only those of
         orders that had to trade at once, or ended with the contract, mean that."""

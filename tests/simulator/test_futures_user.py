@@ -1,6 +1,7 @@
 """The user's stream and the WebSocket API of the simulated futures, by the documents' rules, with every fault on the way."""
 
 import http.client
+import itertools
 from decimal import Decimal
 
 import pytest
@@ -467,3 +468,15 @@ def test_the_controls_of_contracts_can_be_reached_from_outside(futures):
     assert post("deliver", symbol="BTCUSDT") == 200
     assert sim.accounts["other"].positions() == []
     assert sim.imbalance("USDT") == 0
+
+
+@BOTH
+def test_a_question_tells_a_position_with_the_time_of_its_event(futures, product):
+    reads = itertools.count(1_800_000_000_000_000_000, 1_000_000)  # a clock that is a millisecond on at every look
+    sim, trader = futures(product, clock=lambda: next(reads))
+    stream = trader.stream()
+    order = trader.order()
+    sim.fill("main", order["clientOrderId"])
+    event, _ = stream.until(lambda event: event["e"] == "ACCOUNT_UPDATE")
+    shown = trader.ask("GET", "v2/positionRisk" if product == "usdm" else "positionRisk")
+    assert [row["updateTime"] for row in shown if float(row["positionAmt"])] == [event["T"]]

@@ -273,7 +273,7 @@ def test_a_forced_fill_the_store_did_not_take_is_written_later():
     kit.model.write_again()
     kit.store.fails_to_write = False
     kit.model.write_again()
-    assert kit.store.has_fill(BTC, "1")
+    assert kit.store.has_fill(BTC, "1", Side.SELL)
     assert [each.kind for each in kit.store.fills()] == [FillKind.LIQUIDATION]
 
 

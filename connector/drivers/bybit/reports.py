@@ -378,7 +378,8 @@ def order_report(kind: str, row: OrderRow, instrument: Instrument, market: Marke
     quote_filled = worth if worth is None or worth >= 0 else None
     if market.is_inverse:
         contracts, filled_contracts, quote_filled = quantity, filled, filled
-        quantity = _dollars_worth(kind, market, quantity, price or paid or trigger)
+        known = price or paid or trigger  # without one, what the contracts are worth is not known, and zero
+        quantity = _dollars_worth(kind, market, quantity, known) if known else wire.ZERO
         filled = _dollars_worth(kind, market, filled, paid or _average(worth, filled) or price)
     elif market.is_spot and _by_worth(row):
         quantity = filled if status is not None and status.is_final else wire.ZERO

@@ -119,7 +119,7 @@ def order_row(board: Board, order: AccountOrder, *, cancel: tuple[str, str] | No
         "cumExecQty": numbers.size(order.filled) if order.filled else zero,
         "cumExecValue": plain(order.quote),
         "cumExecFee": plain(sum(sums.fees.values())),
-        "cumFeeDetail": {coin: plain(units) for coin, units in sums.fees.items()},
+        "cumFeeDetail": {} if board.category == "inverse" else {coin: plain(u) for coin, u in sums.fees.items()},
         "feeCurrency": "",
         "isLeverage": "0" if spot else "",
         "marketUnit": notes.get("marketUnit", ""),

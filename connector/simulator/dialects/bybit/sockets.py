@@ -173,10 +173,11 @@ class Sockets:
         if not isinstance(args, list) or len(args) != 3:
             raise trouble(10001)
         name, expires, sign = args
-        if not isinstance(name, str) or not isinstance(sign, str) or not str(expires).isdigit():
+        until = str(expires)
+        if not isinstance(name, str) or not isinstance(sign, str) or not until.isascii() or not until.isdigit():
             raise trouble(10001)
         key = self._private.key(name)
-        if int(expires) <= self._exchange.clock.now_ms():
+        if int(until[:18]) <= self._exchange.clock.now_ms():
             raise VenueError(10002, "expires is not ahead of the server's time")
         if not key.signed(f"GET/realtime{expires}".encode(), sign):
             raise trouble(10004)

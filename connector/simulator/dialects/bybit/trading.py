@@ -121,7 +121,7 @@ class Private:
         Raises:
             VenueError: 10002, or 10001 for what is no time.
         """
-        if not stamp.isascii() or not stamp.isdigit() or not window.isascii() or not window.isdigit():
+        if not all(text.isascii() and text.isdigit() and len(text) < 19 for text in (stamp, window)):
             raise VenueError(10001, "params error: timestamp or recv_window invalid")
         now_ms = self._exchange.clock.now_ms()
         if not now_ms - int(window) <= int(stamp) < now_ms + 1000:
@@ -650,7 +650,7 @@ class Private:
             raise VenueError(10001, "Illegal category")
         return {"list": [], "nextPageCursor": "", "category": p.category()}
 
-    position_list = _only_contracts
+    position_list = symbol_info = _only_contracts
 
     def _no_contracts(self, account: Account, p: Params) -> Any:
         raise VenueError(10001, "Illegal category")
