@@ -404,8 +404,6 @@ class Ledger:
         """What is held back of a request's costs, each budget once."""
         if self._closed:
             raise RetryLater("nothing was sent: the request budgets are closed, the venue is being stopped")
-        if self._is_plain(charges):
-            return tuple(charges)
         points: dict[str, int] = {}
         for charge in charges:
             points[charge.budget] = points.get(charge.budget, 0) + charge.points
@@ -423,17 +421,6 @@ class Ledger:
                 known.append(Charge(name, cost))
         return tuple(known)
 
-    def _is_plain(self, charges: Sequence[Charge]) -> bool:
-        """Whether each is of a budget of its own that is known and large enough: nothing to add up, to leave out or to refuse."""
-        budgets = self._budgets
-        seen: set[str] = set()
-        for charge in charges:
-            budget = budgets.get(charge.budget)
-            if budget is None or charge.points > budget.limit.points or charge.budget in seen:
-                return False
-            seen.add(charge.budget)
-        return True
-
     def _enter(self, known: tuple[Charge, ...], priority: Priority, changed: threading.Condition | None) -> _Ticket:
         if len(self._line) >= self._max_waiting:
             self._refused += 1
@@ -443,11 +430,12 @@ class Ledger:
         return ticket
 
     def _try(self, charges: Sequence[Charge], priority: Priority, now_s: float) -> Grant | float:
-        known = self._known(charges)
         venue = self._turn(now_s)
-        if not self._line and self._short_s(known, SHARE[priority], now_s, venue) == 0.0:
-            return self._grant(known, now_s, venue)  # nobody waits and there is room: no line has to be formed
-        ticket = self._enter(known, priority, None)
+        if not self._line and not self._closed and self._banned_until_s <= now_s:
+            budgets = self._with_room(charges, SHARE[priority], now_s, venue)
+            if budgets is not None:  # nobody waits and there is room: no line has to be formed
+                return self._take(tuple(charges), budgets, now_s, venue)
+        ticket = self._enter(self._known(charges), priority, None)
         next_s = self._serve(now_s, venue)
         if ticket.grant is not None:
             return ticket.grant
@@ -497,12 +485,35 @@ class Ledger:
         self._line = left
         return next_s
 
-    def _grant(self, charges: tuple[Charge, ...], now_s: float, venue: VenueTime | None) -> Grant:
-        holds = []
+    def _with_room(
+        self, charges: Sequence[Charge], share: float, now_s: float, venue: VenueTime | None
+    ) -> list[Budget] | None:
+        """The budget of each charge, where each is known, has one of its own, and has room for it now."""
+        found: list[Budget] = []
         for charge in charges:
             budget = self._budgets.get(charge.budget)
-            if budget is not None:
-                holds.append((budget, budget.take(charge.points, now_s, venue)))
+            if budget is None or budget in found or budget.wait_s(charge.points, now_s, venue, share=share) > 0.0:
+                return None
+            found.append(budget)
+        return found
+
+    def _grant(self, charges: tuple[Charge, ...], now_s: float, venue: VenueTime | None) -> Grant:
+        known = [charge for charge in charges if charge.budget in self._budgets]
+        return self._take(charges, [self._budgets[charge.budget] for charge in known], now_s, venue, known)
+
+    def _take(
+        self,
+        charges: tuple[Charge, ...],
+        budgets: Sequence[Budget],
+        now_s: float,
+        venue: VenueTime | None,
+        known: Sequence[Charge] | None = None,
+    ) -> Grant:
+        """Take `known`, which is all of `charges` unless said otherwise, from its budgets, one each."""
+        holds = [
+            (budget, budget.take(charge.points, now_s, venue))
+            for budget, charge in zip(budgets, charges if known is None else known, strict=True)
+        ]
         grant = Grant(self, charges, tuple(holds), now_s)
         grant.expires_s = now_s + self._flight_s
         self._granted += 1
