@@ -52,6 +52,8 @@ BARE_TIMES = 1.5
 ALLOWED = 4.0
 """To its first byte over the session an order should cost at most so many times bare, and one hop. 1.0 of that is the aim, and
 not reached; the bound keeps what is."""
+BY_REST = 1.25
+"""By REST, of what `requests` needs to its first byte: two more hops, and what the state actor does meanwhile. 1.0 is the aim."""
 PEER_SHARE = 0.5
 """And a part of what other clients need: a tenth is the aim, not reached either."""
 PEERS = Path(__file__).parent.parent / "compare" / "orders_peers.py"
@@ -536,7 +538,7 @@ def first_byte_rows(runs: list[dict[str, dict[str, float]]]) -> list[dict[str, A
     allowed = statistics.median(each["session"] / (BARE_TIMES * each["bare"] + each["hop"]) for each in seen)
     against = statistics.median(each["REST"] / each["requests"] for each in seen)
     report.append(row(f"{FIRST_BYTE}.session.ratio", allowed, f"of {BARE_TIMES} x bare and one hop", ALLOWED))
-    report.append(row(f"{FIRST_BYTE}.REST.ratio", against, "of requests alone", 1.0))
+    report.append(row(f"{FIRST_BYTE}.REST.ratio", against, "of requests alone", BY_REST))
     return report
 
 
