@@ -96,7 +96,10 @@ def real_parts(clock: Clock) -> Parts:
         open_http=open_http,
         driver=find_driver,
         random=random.random,
-        private_links=lambda settings: links_for(settings.transport, clock=clock, dialer=dialer),
+        # Left to choose, an account takes the links that send on the thread that calls: an order's first byte waits for no other.
+        private_links=lambda settings: links_for(
+            "websocket-client" if settings.transport == "auto" else settings.transport, clock=clock, dialer=dialer
+        ),
         close=close,
     )
 

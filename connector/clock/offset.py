@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 __all__ = ["ClockOffset", "OffsetEstimate"]
@@ -29,8 +28,7 @@ class _Proof(NamedTuple):
     high_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class OffsetEstimate:
+class OffsetEstimate(NamedTuple):
     """What was known at `at_ns` of our clock.
 
     Attributes:
@@ -156,8 +154,10 @@ class ClockOffset:
 
     def venue_time_ns(self, now_ns: int) -> int | None:
         """The venue's clock at `now_ns` of ours; None when unknown or stale: nothing may be signed then."""
-        known = self.estimate(now_ns)
-        return None if known is None else now_ns + known.offset_ns
+        known = self._estimate
+        if known is None or now_ns - known.sampled_ns > self._max_age_ns:
+            return None
+        return now_ns + known.offset_ns
 
     def __repr__(self) -> str:
         known = self._estimate

@@ -108,6 +108,8 @@ def check_shape(order: PlaceOrder) -> None:
         FilterRefused: `filter` is "ORDER_SHAPE".
     """
     kind = order.type
+    if kind is _T.LIMIT and _is_plain_limit(order):
+        return  # the usual order, without asking about what it does not have
 
     def refuse(field: str, value: object, problem: str) -> None:
         raise FilterRefused("ORDER_SHAPE", field, value, problem)
@@ -174,6 +176,26 @@ def check_shape(order: PlaceOrder) -> None:
             refuse("iceberg_quantity", order.iceberg_quantity, f"is more than the whole quantity {whole:f}")
 
 
+def _is_plain_limit(order: PlaceOrder) -> bool:
+    """Whether a limit order has a price, a quantity and a time in force at most, all of them in order."""
+    quantity, price = order.quantity, order.price
+    return (
+        quantity is not None
+        and price is not None
+        and SMALLEST <= quantity <= LARGEST
+        and SMALLEST <= price <= LARGEST
+        and order.time_in_force is not TimeInForce.OTHER
+        and order.contracts is None
+        and order.quote_quantity is None
+        and order.stop_price is None
+        and order.trailing_bips is None
+        and order.trigger_by is None
+        and order.iceberg_quantity is None
+        and not order.reduce_only
+        and not order.close_position
+    )
+
+
 # ---------------------------------------------------------------- filters
 
 
@@ -206,8 +228,11 @@ def check(
 
 def _check_product(order: PlaceOrder, instrument: Instrument) -> None:
     """What spot does not have, and what an inverse contract needs."""
-    if instrument.product is Product.SPOT:
-        side = None if order.position_side is PositionSide.NET else order.position_side.value
+    net = order.position_side is PositionSide.NET
+    if instrument.product is Product.SPOT and not (
+        net and not order.reduce_only and not order.close_position and order.contracts is None
+    ):
+        side = None if net else order.position_side.value
         told = {
             "reduce_only": order.reduce_only or None,
             "position_side": side,

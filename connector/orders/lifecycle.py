@@ -415,9 +415,9 @@ def contradicts(intent: IntentRecord, report: OrderReport) -> str:
     return ", ".join(f"its {name} is {told}, not {wanted}" for name, wanted, told in pairs if wanted != told)
 
 
-def note(record: OrderRecord, evidence: Evidence) -> OrderRecord:
-    """The record with one more line in its diary."""
-    return msgspec.structs.replace(record, evidence=(*record.evidence, evidence))
+def note(record: OrderRecord, *lines: Evidence) -> OrderRecord:
+    """The record with more lines in its diary."""
+    return msgspec.structs.replace(record, evidence=(*record.evidence, *lines))
 
 
 def explain(record: OrderRecord) -> tuple[Evidence, ...]:

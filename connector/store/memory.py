@@ -157,8 +157,12 @@ class MemoryStore:
     def _keep(self, record: Record) -> None:
         match record:
             case IntentRecord():
+                is_new = record.client_id not in self._orders
                 kept = self._kept(record.client_id, record.symbol, record.at_ns)
                 kept.intents.append(record)
+                if is_new and record.place is not None:  # nothing is known that could have ended it
+                    self._open[record.client_id] = None
+                    return
             case OrderRecord():
                 kept = self._kept(record.client_id, record.symbol, record.order.received_ns)
                 kept.state = head(record)

@@ -57,8 +57,11 @@ class _Window:
         return max(self.foreign_low, self.foreign_high)
 
     def used(self, now_s: float, width_s: float) -> int:
-        unheard = max(self.foreign, self.before) * (now_s - self.heard_s) / width_s
-        return self.charged + self.foreign + int(unheard)
+        foreign = max(self.foreign_low, self.foreign_high)
+        if foreign == 0 == self.before:
+            return self.charged
+        unheard = max(foreign, self.before) * (now_s - self.heard_s) / width_s
+        return self.charged + foreign + int(unheard)
 
 
 @dataclass(slots=True)
@@ -92,6 +95,8 @@ class Budget:
         "_log",
         "_phase",
         "_sliding",
+        "_turned_s",
+        "_turned_venue",
         "_windows",
         "capacity",
         "headroom",
@@ -114,6 +119,8 @@ class Budget:
         self._foreign_before = 0
         self._phase: VenueTime | None = None  # seconds: venue's clock minus monotonic
         self._blocked_until_s = _NEVER
+        self._turned_s = _NEVER
+        self._turned_venue: VenueTime | None = None
 
     def change(self, limit: BudgetLimit) -> None:
         """Take a new number of points; what was spent stays spent. The window must be the same."""
@@ -128,32 +135,33 @@ class Budget:
         Args:
             share: the part of the capacity this request may fill up, so that more urgent ones find room.
         """
-        self._turn(now_s, venue)
+        if now_s != self._turned_s or venue is not self._turned_venue:
+            self._turn(now_s, venue)
         blocked = max(0.0, self._blocked_until_s - now_s)
         # A request dearer than its share passes when little else is spent: never being able to is a deadlock, not a limit.
         ceiling = max(math.ceil(self.capacity * share), min(points, self.limit.points))
         if not self._windows:
             return max(blocked, self._sliding_wait_s(points, ceiling, now_s))
-        width = self.limit.window_s
-        full = [index for index, window in self._windows.items() if window.used(now_s, width) + points > ceiling]
-        if not full or venue is None:
+        width, room = self.limit.window_s, ceiling - points
+        full = [index for index, window in self._windows.items() if window.used(now_s, width) > room]
+        if not full:
+            return blocked
+        if venue is None:
             return blocked
         return max(blocked, (max(full) + 1) * width - (venue.seconds - venue.error_s) + 1e-5)
 
     def take(self, points: int, now_s: float, venue: VenueTime | None) -> Hold:
         """Count a request that is about to be sent. The caller asked `wait_s` first."""
-        self._turn(now_s, venue)
+        if now_s != self._turned_s or venue is not self._turned_venue:
+            self._turn(now_s, venue)
         self._in_flight += points
-        indexes = self._windows.keys()
-        for window in self._windows.values():
+        windows = self._windows
+        if not windows:
+            return Hold(points, now_s, None, 0)
+        for window in windows.values():
             window.charged += points
-        first = self._windows[min(indexes)] if indexes else None
-        return Hold(
-            points,
-            now_s,
-            (min(indexes), max(indexes)) if indexes else None,
-            first.released if first else 0,
-        )
+        first = min(windows)
+        return Hold(points, now_s, (first, max(windows)), windows[first].released)
 
     def settle(self, hold: Hold, now_s: float, venue: VenueTime | None, used: int | None = None) -> None:
         """The request was answered, or given up for good: it has landed by now, or never will.
@@ -200,6 +208,9 @@ class Budget:
 
     def _turn(self, now_s: float, venue: VenueTime | None) -> None:
         """Let go of what cannot count any more; open the windows a request sent now may land in."""
+        if now_s == self._turned_s and venue is self._turned_venue:
+            return  # one moment, read once, asked about again
+        self._turned_s, self._turned_venue = now_s, venue
         log = self._log
         while log and log[0][0] <= now_s:
             self._sliding -= int(log.popleft()[1])
@@ -215,6 +226,8 @@ class Budget:
         width = self.limit.window_s
         first = math.floor((venue.seconds - venue.error_s) / width)
         last = math.floor((venue.seconds + venue.error_s) / width)
+        if first == last and len(self._windows) == 1 and first in self._windows:
+            return  # in the middle of a window, as nearly always
         for index in sorted(index for index in self._windows if index < first):
             self._foreign_before = min(self._windows.pop(index).foreign, self.limit.points)
         for index in range(first, last + 1):

@@ -206,7 +206,7 @@ class Ledger:
         """
         with self._lock:
             now_s = self._clock.monotonic_s()
-            ticket = self._enter(charges, priority, threading.Condition(self._lock))
+            ticket = self._enter(self._known(charges), priority, threading.Condition(self._lock))
             try:
                 waited = False
                 while True:
@@ -400,7 +400,8 @@ class Ledger:
         ahead_s = now_s - (before_s + between_s / 2)
         return VenueTime((time_ns + known.offset_ns) / 1e9 + ahead_s, known.error_ns / 1e9 + between_s)
 
-    def _enter(self, charges: Sequence[Charge], priority: Priority, changed: threading.Condition | None) -> _Ticket:
+    def _known(self, charges: Sequence[Charge]) -> tuple[Charge, ...]:
+        """What is held back of a request's costs, each budget once."""
         if self._closed:
             raise RetryLater("nothing was sent: the request budgets are closed, the venue is being stopped")
         points: dict[str, int] = {}
@@ -418,16 +419,23 @@ class Ledger:
                 )
             else:
                 known.append(Charge(name, cost))
+        return tuple(known)
+
+    def _enter(self, known: tuple[Charge, ...], priority: Priority, changed: threading.Condition | None) -> _Ticket:
         if len(self._line) >= self._max_waiting:
             self._refused += 1
             raise RateLimited(f"nothing was sent: {len(self._line)} requests are waiting already", retry_after_s=1.0)
-        ticket = _Ticket((int(priority), next(self._numbers)), tuple(known), changed)
+        ticket = _Ticket((int(priority), next(self._numbers)), known, changed)
         insort(self._line, ticket)
         return ticket
 
     def _try(self, charges: Sequence[Charge], priority: Priority, now_s: float) -> Grant | float:
-        ticket = self._enter(charges, priority, None)
         venue = self._turn(now_s)
+        if not self._line and not self._closed and self._banned_until_s <= now_s:
+            budgets = self._with_room(charges, SHARE[priority], now_s, venue)
+            if budgets is not None:  # nobody waits and there is room: no line has to be formed
+                return self._take(tuple(charges), budgets, now_s, venue)
+        ticket = self._enter(self._known(charges), priority, None)
         next_s = self._serve(now_s, venue)
         if ticket.grant is not None:
             return ticket.grant
@@ -436,9 +444,12 @@ class Ledger:
         return max(self._wait_s(ticket, now_s, venue), min(next_s, CANCELLED_CHECK_S), 1e-3)
 
     def _wait_s(self, ticket: _Ticket, now_s: float, venue: VenueTime | None) -> float:
-        share = SHARE[Priority(ticket.order[0])]
+        return self._short_s(ticket.charges, SHARE[Priority(ticket.order[0])], now_s, venue)
+
+    def _short_s(self, charges: Sequence[Charge], share: float, now_s: float, venue: VenueTime | None) -> float:
+        """Seconds until all of it may be spent if nothing else happens; 0.0: now."""
         wait_s = max(0.0, self._banned_until_s - now_s)
-        for charge in ticket.charges:
+        for charge in charges:
             budget = self._budgets.get(charge.budget)  # None: its limit was lifted while it waited
             if budget is not None:
                 wait_s = max(wait_s, budget.wait_s(charge.points, now_s, venue, share=share))
@@ -468,24 +479,47 @@ class Ledger:
                 next_s = min(next_s, short_s)
                 left.append(ticket)
             else:
-                ticket.grant = self._grant(ticket, now_s, venue)
+                ticket.grant = self._grant(ticket.charges, now_s, venue)
                 if ticket.changed is not None:
                     ticket.changed.notify()
         self._line = left
         return next_s
 
-    def _grant(self, ticket: _Ticket, now_s: float, venue: VenueTime | None) -> Grant:
-        holds = []
-        for charge in ticket.charges:
+    def _with_room(
+        self, charges: Sequence[Charge], share: float, now_s: float, venue: VenueTime | None
+    ) -> list[Budget] | None:
+        """The budget of each charge, where each is known, has one of its own, and has room for it now."""
+        found: list[Budget] = []
+        for charge in charges:
             budget = self._budgets.get(charge.budget)
-            if budget is not None:
-                holds.append((budget, budget.take(charge.points, now_s, venue)))
-        grant = Grant(self, ticket.charges, tuple(holds), now_s)
+            if budget is None or budget in found or budget.wait_s(charge.points, now_s, venue, share=share) > 0.0:
+                return None
+            found.append(budget)
+        return found
+
+    def _grant(self, charges: tuple[Charge, ...], now_s: float, venue: VenueTime | None) -> Grant:
+        known = [charge for charge in charges if charge.budget in self._budgets]
+        return self._take(charges, [self._budgets[charge.budget] for charge in known], now_s, venue, known)
+
+    def _take(
+        self,
+        charges: tuple[Charge, ...],
+        budgets: Sequence[Budget],
+        now_s: float,
+        venue: VenueTime | None,
+        known: Sequence[Charge] | None = None,
+    ) -> Grant:
+        """Take `known`, which is all of `charges` unless said otherwise, from its budgets, one each."""
+        holds = [
+            (budget, budget.take(charge.points, now_s, venue))
+            for budget, charge in zip(budgets, charges if known is None else known, strict=True)
+        ]
+        grant = Grant(self, charges, tuple(holds), now_s)
         grant.expires_s = now_s + self._flight_s
         self._granted += 1
         if holds:
             self._in_flight += 1
-            heapq.heappush(self._open, (grant.expires_s, ticket.order[1], grant))
+            heapq.heappush(self._open, (grant.expires_s, next(self._numbers), grant))
         return grant
 
     def _settle(self, grant: Grant, used: Mapping[str, int]) -> None:

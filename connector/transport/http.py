@@ -1,12 +1,15 @@
-"""HTTP over requests: every call bounded in time and size, writes sent exactly once, no secret in any error.
+"""HTTP over requests, writes over a line of their own: every call bounded in time and size, writes sent exactly once, no secret
+in any error.
 
 Whatever the far side does, `HttpClient.send` ends by its deadline, on the thread that called it: the name lookup, the
 connection, TLS, every single read and the pauses between retries count. It decides three things about a failure and
 nothing about an answer: did the request leave (`NotConnected` says no), may a write have happened (`OutcomeUnknown`), may
 the same read be tried again (`LinkError`). What a status or a body means is the driver's business, also for 4xx and 5xx.
 
-Each calling thread has a session, and so a connection, of its own; `close` ends them all, waking calls in flight. Nothing
-is read from the environment: no proxy, no netrc, no CA bundle. Cookies are not kept and redirects not followed.
+Each calling thread has a session, and so a connection, of its own for what is safe. What is not (orders, cancels, settings)
+goes over `http_writes`, through the same dialer, proxy and TLS: kept connections that all threads share, the one used last first.
+`close` ends them all, waking calls in flight. Nothing is read from the environment: no proxy, no netrc, no CA bundle. Cookies
+are not kept and redirects not followed.
 """
 
 from __future__ import annotations
@@ -38,6 +41,7 @@ from connector.domain.wire import HttpRequest, HttpResponse
 from connector.errors import ConnectorError, LinkError, NotConnected, OutcomeUnknown, SettingsError, WireFormatError
 from connector.transport.contract import TlsSettings
 from connector.transport.dial import Dialer, in_words, make_tls_context, split_proxy
+from connector.transport.http_writes import NotHttp, TooLong, WriteLine, request_bytes
 from connector.transport.waiting import Waiter
 
 __all__ = ["HttpClient", "HttpCounters", "HttpTimeouts", "Middleware", "RetryPolicy", "SendNext"]
@@ -48,6 +52,9 @@ Middleware = Callable[[HttpRequest, SendNext], HttpResponse]
 
 _CHUNK_BYTES = 64 * 1024
 _HEADERS = {"User-Agent": "venue-connector", "Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
+_WRITE_HEADERS = {"User-Agent": "venue-connector", "Accept": "*/*", "Accept-Encoding": "identity"}
+_NEAR_S = 0.005  # a bound set this near to the right one serves
+_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +146,9 @@ class HttpClient:
             split_proxy(proxy)
         self._clock = clock or SystemClock()
         self._base, self._prefix = f"{parts.scheme}://{parts.netloc}", parts.path.rstrip("/")
+        self._host, self._port = parts.hostname, parts.port or _PORTS[parts.scheme]
+        shown = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        self._host_header = shown if self._port == _PORTS[parts.scheme] else f"{shown}:{self._port}"
         self._timeouts, self._proxy, self._tls, self._retries = timeouts, proxy, tls, retries
         self._limit = max_response_bytes
         self.name = name
@@ -146,12 +156,16 @@ class HttpClient:
         self._context = make_tls_context(tls) if parts.scheme == "https" else None
         if self._context is not None:
             self._context.sslsocket_class = _BoundedTlsSocket
+            self._context.set_alpn_protocols(["http/1.1"])
         self._closed = threading.Event()
         self._pause: Callable[[float], object] = pause or self._closed.wait
         self._jitter = jitter or random.Random().random
         self._lock = threading.Lock()  # protects the two below; nothing waits inside
         self._workers: dict[threading.Thread, _Worker] = {}
         self._counters = HttpCounters()
+        self._lines: list[
+            WriteLine
+        ] = []  # nobody uses them now; the one used last at the end. Each step on it is atomic
         self._mine = threading.local()
         self._send_once: SendNext = self._attempt
         for layer in reversed(tuple(middleware)):
@@ -208,6 +222,7 @@ class HttpClient:
             worker.cut()
             if thread is threading.current_thread() or not thread.is_alive() or not worker.busy:
                 worker.close()  # a busy one closes its session itself, when its call ends
+        self._close_lines()
 
     def __enter__(self) -> HttpClient:
         return self
@@ -245,18 +260,20 @@ class HttpClient:
         worker.begin(self._prefix + request.target)
         try:
             return self._exchange(worker, request)
-        except _TooLong:
+        except TooLong:
             problem = f"the answer is longer than {self._limit} bytes"
-            worker.drop()
+            worker.drop(request)
             if request.safe:
                 return WireFormatError(f"the answer to {what}", problem)
         except LinkError as refused:  # from the dialer: its text is made from public parts
             problem = str(refused)
+        except NotHttp as unclear:
+            problem = str(unclear)
         except Exception as failure:  # noqa: BLE001  requests, urllib3, http.client and ssl raise many; all end the same way
             problem = _root_words(failure)
-            worker.drop()
+            worker.drop(request)
         except BaseException:
-            worker.drop()
+            worker.drop(request)
             raise
         finally:
             worker.busy = False
@@ -275,6 +292,45 @@ class HttpClient:
         return LinkError(f"{what} failed: {problem}")
 
     def _exchange(self, worker: _Worker, request: HttpRequest) -> HttpResponse:
+        return self._read(worker, request) if request.safe else self._write(worker, request)
+
+    def _write(self, worker: _Worker, request: HttpRequest) -> HttpResponse:
+        headers = {**_WRITE_HEADERS, **request.headers}
+        data = request_bytes(request.method, worker.target, self._host_header, headers, request.body)
+        line = self._take_line(worker)
+        keep = False
+        try:
+            sent_ns = self._clock.time_ns()
+            status, told, body, keep = line.exchange(data, self._limit)
+            received_ns = self._clock.time_ns()
+        finally:
+            worker.disown(line.sock)
+            if keep:
+                self._lines.append(line)
+                if self._closed.is_set():  # `close` may have looked before it was back
+                    self._close_lines()
+            else:
+                line.close()
+        return HttpResponse(status, told, body, sent_ns, received_ns)
+
+    def _take_line(self, worker: _Worker) -> WriteLine:
+        """A connection for one write. A kept one that the server has closed, or spoken on, is given up before a byte leaves."""
+        while True:
+            try:
+                line = self._lines.pop()
+            except IndexError:
+                return WriteLine(worker.open(self._host, self._port))
+            if line.is_quiet():
+                worker.own(cast(_BoundedSocket, line.sock))
+                return line
+            line.close()
+
+    def _close_lines(self) -> None:
+        while self._lines:
+            with contextlib.suppress(IndexError):
+                self._lines.pop().close()
+
+    def _read(self, worker: _Worker, request: HttpRequest) -> HttpResponse:
         headers = CaseInsensitiveDict(_HEADERS)
         headers.update(request.headers)
         prepared = requests.PreparedRequest()
@@ -297,7 +353,7 @@ class HttpClient:
             while chunk := response.raw.read(_CHUNK_BYTES, decode_content=True):
                 body += chunk
                 if len(body) > self._limit:
-                    raise _TooLong
+                    raise TooLong
             return HttpResponse(
                 status=response.status_code,
                 headers={name.lower(): value for name, value in response.headers.items()},
@@ -323,10 +379,6 @@ class HttpClient:
     def _count(self, name: str) -> None:
         with self._lock:
             setattr(self._counters, name, getattr(self._counters, name) + 1)
-
-
-class _TooLong(Exception):
-    """The body passed the limit."""
 
 
 class _Worker:
@@ -360,7 +412,9 @@ class _Worker:
         remaining_s = self.deadline_s - self.client._clock.monotonic_s()
         if remaining_s <= 0 or self.waiter.interrupted:
             raise TimeoutError("the deadline of the call has passed")
-        sock.settimeout(min(limit_s, remaining_s))
+        wanted_s, set_s = min(limit_s, remaining_s), sock.gettimeout()
+        if set_s is None or not wanted_s - _NEAR_S <= set_s <= wanted_s + _NEAR_S:
+            sock.settimeout(wanted_s)  # a call of the system, during which every other thread may go first
 
     def dial(self, host: str, port: int) -> socket.socket:
         client = self.client
@@ -372,10 +426,35 @@ class _Worker:
         self.own(plain)
         return plain
 
+    def open(self, host: str, port: int) -> socket.socket:
+        """A connection ready for HTTP, TLS included where it is spoken."""
+        client, plain = self.client, self.dial(host, port)
+        if client._context is None:
+            return plain
+        try:
+            secure = client._context.wrap_socket(
+                plain, server_hostname=client._tls.server_name or host, do_handshake_on_connect=False
+            )
+        except BaseException:
+            plain.close()
+            raise
+        self.own(cast(_BoundedTlsSocket, secure))  # before the handshake, so that it can be called off
+        try:
+            secure.do_handshake()
+        except BaseException:
+            self.disown(secure)
+            secure.close()
+            raise
+        return secure
+
     def own(self, sock: _BoundedSocket | _BoundedTlsSocket) -> None:
         sock.worker = self
         with self._lock:
             self._sockets.add(sock)
+
+    def disown(self, sock: socket.socket) -> None:
+        with self._lock:
+            self._sockets.discard(sock)
 
     def cut(self) -> None:
         """Wake the worker wherever it waits; from any thread."""
@@ -385,8 +464,10 @@ class _Worker:
                 with contextlib.suppress(OSError, ValueError):  # the plain method leaves a TLS object alone
                     socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
-    def drop(self) -> None:
-        """Forget the connection: what it holds is not known."""
+    def drop(self, request: HttpRequest) -> None:
+        """Forget the connection of a read: what it holds is not known. A write has ended its own."""
+        if not request.safe:
+            return
         for adapter in self.session.adapters.values():
             adapter.close()
 

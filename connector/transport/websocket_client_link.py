@@ -12,6 +12,7 @@ checked to be UTF-8: whoever decodes it does that.
 
 from __future__ import annotations
 
+import os
 import selectors
 import ssl
 import threading
@@ -32,6 +33,8 @@ __all__ = ["WebSocketClientLinks"]
 _LITTLE_BYTES, _MUCH_BYTES = 16 * 1024, 256 * 1024  # of one read: much while the socket is full, else little
 _UNSENT_BYTES = 4 * 1024 * 1024  # more than this waiting for the socket, and a send is refused
 _PLAIN = frozenset({0x80 | ABNF.OPCODE_TEXT, 0x80 | ABNF.OPCODE_BINARY})  # whole messages without reserved bits
+_MASK_BYTES = 1_024
+_TEXT = 0x80 | ABNF.OPCODE_TEXT
 _DATA = frozenset({ABNF.OPCODE_TEXT, ABNF.OPCODE_BINARY})
 _WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _NO_STATUS = 1005  # what a close frame without a code stands for
@@ -67,6 +70,35 @@ class WebSocketClientLinks:
         return "<WebSocketClientLinks>"
 
 
+def _text_frame(text: bytes, mask: bytes) -> bytes:
+    """One whole text message as a client sends it, masked (RFC 6455, section 5): the library's own takes ten times as long."""
+    size = len(text)
+    if size < 126:
+        head = bytes((_TEXT, 0x80 | size))
+    elif size < 1 << 16:
+        head = bytes((_TEXT, 0x80 | 126)) + size.to_bytes(2, "big")
+    else:
+        head = bytes((_TEXT, 0x80 | 127)) + size.to_bytes(8, "big")
+    pattern = (mask * (size // 4 + 1))[:size]
+    masked = int.from_bytes(text, "little") ^ int.from_bytes(pattern, "little")
+    return b"".join((head, mask, masked.to_bytes(size, "little")))
+
+
+class _Masks:
+    """Masks from the system's strong source, drawn many at a time: each draw lets other threads go first."""
+
+    def __init__(self) -> None:
+        self._drawn: list[bytes] = []
+
+    def next(self) -> bytes:
+        while True:
+            try:
+                return self._drawn.pop()  # atomic: no mask is given to two threads
+            except IndexError:
+                fresh = os.urandom(_MASK_BYTES)
+                self._drawn = [fresh[at : at + 4] for at in range(0, _MASK_BYTES, 4)]
+
+
 class WebSocketClientLink(ThreadLink):
     """One connection over websocket-client; made by `WebSocketClientLinks.open`."""
 
@@ -86,11 +118,12 @@ class WebSocketClientLink(ThreadLink):
         self._read_bytes = _LITTLE_BYTES
         self._fragments: list[bytes] | None = None
         self._fragments_bytes = 0
+        self._masks = _Masks()
 
     # ---------------------------------------------------------------- sending, from any thread
 
     def send(self, text: bytes) -> None:
-        frame = ABNF.create_frame(text, ABNF.OPCODE_TEXT).format()
+        frame = _text_frame(text, self._masks.next())
         with self._lock:
             if self._phase is not LinkPhase.OPEN or self._close_sent is not None:
                 raise NotConnected(f"link {self._settings.name} is {self._phase.value}; nothing was sent")

@@ -230,10 +230,10 @@ class AccountModel:
         changed, events = apply_verdict(record, verdict)
         return self._changed(record, changed, events)
 
-    def jot(self, client_id: str, evidence: Evidence) -> Taken:
-        """One more line for an order's diary; of an unknown order it is of no use."""
+    def jot(self, client_id: str, *lines: Evidence) -> Taken:
+        """More lines for an order's diary; of an unknown order they are of no use."""
         record = self.find(client_id)
-        return NOTHING if record is None else self._changed(record, note(record, evidence), ())
+        return NOTHING if record is None else self._changed(record, note(record, *lines), ())
 
     # ------------------------------------------------------------ what the venue says
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from decimal import Decimal
+from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -51,7 +52,17 @@ from connector.venue.comparison import (
     Question,
 )
 from connector.venue.memory import VenueMemory
-from connector.venue.messages import Intended, Noted, Noticed, RawAnswer, Ruled, SettingsChanged, SignedFetch, post
+from connector.venue.messages import (
+    Intended,
+    Noted,
+    Noticed,
+    RawAnswer,
+    Ruled,
+    SettingsChanged,
+    Several,
+    SignedFetch,
+    post,
+)
 from connector.venue.naming import called
 from connector.venue.private import PrivateUp
 from connector.venue.session import AccountDoubt, AccountFacts
@@ -254,6 +265,7 @@ class AccountSide:
             Intended: lambda message: self._took(self.model.intend(message.intent)),
             Ruled: lambda message: self._took(self.model.rule(message.client_id, message.verdict)),
             Noted: lambda message: self._took(self.model.jot(message.client_id, message.evidence)),
+            Several: self._on_several,
             SettingsChanged: lambda _: self._want(frozenset({POSITIONS})),
             AccountFacts: self._on_facts,
             AccountDoubt: lambda message: self._doubts(message.reason),
@@ -303,6 +315,14 @@ class AccountSide:
     def _announce(self, events: tuple[Event, ...]) -> None:
         if self._context.is_current():
             self.events.prepare(events)
+
+    def _on_several(self, message: Several) -> None:
+        for client_id, together in groupby(message.messages, _noted_order):
+            if client_id:  # lines of one diary, written down at once
+                self._took(self.model.jot(client_id, *(noted.evidence for noted in together)))
+            else:
+                for each in together:
+                    self.handlers[type(each)](each)
 
     def _on_facts(self, message: AccountFacts) -> None:
         self._heard_ns = self._clock.time_ns()
@@ -567,6 +587,10 @@ class AccountSide:
 
     def __repr__(self) -> str:
         return f"<AccountSide {self.model!r} {self.events!r} {self._doubt or 'in agreement'}>"
+
+
+def _noted_order(message: Any) -> str:
+    return message.client_id if type(message) is Noted else ""
 
 
 def _order(record: Any) -> Any:

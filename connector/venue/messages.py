@@ -32,6 +32,7 @@ __all__ = [
     "RawAnswer",
     "Ruled",
     "SettingsChanged",
+    "Several",
     "SignedFetch",
     "SubscriptionsChanged",
     "post",
@@ -111,6 +112,12 @@ class Noted(msgspec.Struct, frozen=True):
     symbol: Symbol
     client_id: str
     evidence: Evidence
+
+
+class Several(msgspec.Struct, frozen=True):
+    """From the order actor to the state actor: what one step of it came to, in its order. Taken as if they came one by one."""
+
+    messages: tuple[Any, ...]
 
 
 class SettingsChanged(msgspec.Struct, frozen=True):

@@ -90,11 +90,21 @@ from connector.orders.outcomes import (
     learn,
 )
 from connector.orders.risk import KillSwitch, RiskHook, RiskRefused, RiskView
-from connector.supervision import Reply, SupervisedActor
+from connector.supervision import Reply, StableRef, SupervisedActor
 from connector.throttle import Grant, Priority
 from connector.venue.health import Circuit
 from connector.venue.memory import VenueMemory
-from connector.venue.messages import Intended, Noted, Noticed, RawAnswer, Ruled, SettingsChanged, SignedFetch, post
+from connector.venue.messages import (
+    Intended,
+    Noted,
+    Noticed,
+    RawAnswer,
+    Ruled,
+    SettingsChanged,
+    Several,
+    SignedFetch,
+    post,
+)
 from connector.venue.naming import called
 from connector.venue.session import AccountFacts, SessionLost
 
@@ -189,6 +199,7 @@ class _Open:
     """One command on its way, or unknown. `current`: what is known of the order it is about."""
 
     __slots__ = (
+        "_current",
         "answer",
         "asking",
         "by_rest",
@@ -196,7 +207,6 @@ class _Open:
         "client_id",
         "clock_retried",
         "command",
-        "current",
         "evidence",
         "grant",
         "insist_until_s",
@@ -207,6 +217,7 @@ class _Open:
         "number",
         "patient_until_s",
         "pending",
+        "unwritten",
         "wanted",
     )
 
@@ -220,18 +231,29 @@ class _Open:
         intent: IntentRecord,
         answer: Callable[[OrderOutcome], None] | None,
         by_s: float,
-        current: Order,
+        current: Order | None,
     ) -> None:
         self.number, self.kind, self.command, self.client_id = number, kind, command, client_id
         self.instrument, self.intent, self.answer, self.by_s = instrument, intent, answer, by_s
         self.pending: Pending | None = None
         self.wanted: Wanted | None = None
-        self.current = current
+        self._current = current
         self.grant: Grant | None = None
         self.evidence: list[Evidence] = []
         self.asking = self.clock_retried = self.by_rest = False
+        self.unwritten = False  # it is in the journal, and its diary does not say so yet
         self.look_s = float("inf")
         self.patient_until_s = self.insist_until_s = float("-inf")
+
+    @property
+    def current(self) -> Order:
+        if self._current is None:  # of a new order, when somebody looks: not before its first byte
+            self._current = new_record(self.intent).order
+        return self._current
+
+    @current.setter
+    def current(self, order: Order) -> None:
+        self._current = order
 
 
 class _List:
@@ -260,6 +282,8 @@ class OrderCommandActor(SupervisedActor):
         self._amended: dict[str, OrderReport] = {}  # orders as the last amend of late left them
         self._configuring: dict[int, tuple[Configure, Reply]] = {}
         self._number = 0
+        self._for_state: list[Any] = []  # what the step in hand has to tell
+        self._state: StableRef | None = None
         self._charges: dict[CommandKind, tuple[Charge, ...]] = {}
         self._hooks = _HookThread(self.context.spawn)
         self._ids: ClientIds | None = None
@@ -269,6 +293,7 @@ class OrderCommandActor(SupervisedActor):
     def on_start(self) -> None:
         if self._trading is not None:
             self._resume()
+            self._show_state()
 
     def on_stop(self) -> None:
         self._hooks.close()
@@ -276,6 +301,12 @@ class OrderCommandActor(SupervisedActor):
     # ------------------------------------------------------------ messages
 
     def on_receive(self, message: Any) -> Any:
+        try:
+            self._step(message)
+        finally:  # also of a step that failed: the diary lacks nothing that was done
+            self._show_state()
+
+    def _step(self, message: Any) -> None:
         if isinstance(message, _Answered):
             self._on_answered(message)
         elif isinstance(message, Noticed):
@@ -300,11 +331,25 @@ class OrderCommandActor(SupervisedActor):
                     self._learn(order, message)
         else:
             self._on_command(message)
-        return None
 
     def take(self, command: Any) -> None:
         """A command by proxy: `venue.orders.proxy().take(PlaceOrder(…)).get(timeout=10)` is its answer, as of an ask."""
-        self._on_command(command)
+        try:
+            self._on_command(command)
+        finally:
+            self._show_state()
+
+    def _tell_state(self, message: Any) -> None:
+        """At the end of this step, together with all else it comes to: nothing here waits for the state actor."""
+        self._for_state.append(message)
+
+    def _show_state(self) -> None:
+        messages = self._for_state
+        if messages:
+            self._for_state = []
+            if self._state is None:
+                self._state = self.context.sibling("state")
+            self._state.tell(messages[0] if len(messages) == 1 else Several(tuple(messages)))
 
     def _with(self, number: int, do: Callable[[_Open], None]) -> None:
         order = self._opens.get(number)
@@ -393,16 +438,17 @@ class OrderCommandActor(SupervisedActor):
     def _place(self, command: PlaceOrder, answer: Callable[[OrderOutcome], None]) -> None:
         trading, instrument = self._trading, self._instrument(command.symbol)
         assert trading is not None and self._ids is not None
-        view = self._view()
-        check(command, instrument, view.prices.get(command.symbol))
-        self._ask_hooks(command, view)
+        check(command, instrument, trading.view.prices.get(command.symbol))
+        self._ask_hooks(command)
         client_id = self._client_id(command)
         self._require_healthy()
         order = self._open(CommandKind.PLACE, command, client_id, instrument, answer)
         if not command.test:
             self._journal(order)
-            self.context.sibling("state").tell(Intended(order.intent))
-        self._send(order)
+        try:
+            self._send(order)
+        finally:
+            self._begin_diary(order)
 
     def _client_id(self, command: PlaceOrder) -> str:
         assert self._trading is not None and self._ids is not None
@@ -428,15 +474,15 @@ class OrderCommandActor(SupervisedActor):
     def _place_list(self, command: PlaceOrderList, reply: Reply) -> None:
         trading = self._trading
         assert trading is not None
-        rules, view = trading.language.rules, self._view()
+        rules = trading.language.rules
         if command.kind.value not in rules.lists:
             raise Unsupported(f"{self._memory.name} takes no {command.kind.name} lists; nothing was sent.")
         if len({order.symbol for order in command.orders}) != 1:
             raise InvalidRequest("the orders of a list are of one symbol; nothing was sent.")
         instrument = self._instrument(command.orders[0].symbol)
         for order in command.orders:
-            check(order, instrument, view.prices.get(order.symbol))
-        self._ask_hooks(command, view)
+            check(order, instrument, trading.view.prices.get(order.symbol))
+        self._ask_hooks(command)
         client_ids = [self._client_id(order) for order in command.orders]
         if len(set(client_ids)) < len(client_ids):
             raise InvalidRequest("two orders of the list have the same client_id; leave them None.")
@@ -458,12 +504,14 @@ class OrderCommandActor(SupervisedActor):
             for place, (order, client_id) in enumerate(zip(command.orders, client_ids, strict=True))
         )
         self._journal(*opens)
-        for each in opens:
-            self.context.sibling("state").tell(Intended(each.intent))
         self._number += 1
         self._lists = {number: each for number, each in self._lists.items() if self._unsettled(each)}
         bundle = self._lists[self._number] = _List(self._number, command, opens)
-        self._send_list(bundle)
+        try:
+            self._send_list(bundle)
+        finally:
+            for each in opens:
+                self._begin_diary(each)
 
     def _list_id(self, command: PlaceOrderList) -> str:
         assert self._trading is not None and self._ids is not None
@@ -533,7 +581,7 @@ class OrderCommandActor(SupervisedActor):
             self._memory.counters.add("orders.answers_unreadable")
             self._learn_all(bundle, Lost(f"the answer cannot be read: {unreadable}"))
             return
-        self.context.sibling("state").tell(AccountFacts((*reports, told), "answer"))
+        self._tell_state(AccountFacts((*reports, told), "answer"))
         by_client_id = {report.client_id: report for report in reports}
         for order in self._unsettled(bundle):
             report = by_client_id.get(order.client_id)
@@ -570,7 +618,7 @@ class OrderCommandActor(SupervisedActor):
             assert record.intent.place is not None
             self._require_known(command)
             check_amend(command, record.intent.place, instrument, record.order, trading.language.rules.amends)
-            self._ask_hooks(command, self._view())
+            self._ask_hooks(command)
             self._require_healthy()
         order = self._open(kind, command, command.client_id, instrument, answer, current=record.order)
         if isinstance(command, AmendOrder):
@@ -578,7 +626,10 @@ class OrderCommandActor(SupervisedActor):
         if insist_s:
             order.by_s = order.insist_until_s = self._clock.monotonic_s() + insist_s
         self._journal(order)
-        self._send(order)
+        try:
+            self._send(order)
+        finally:
+            self._begin_diary(order)
 
     def _require_known(self, command: AmendOrder) -> None:
         """Some venues want all of an order each time: what an amend leaves must not be what another one is changing.
@@ -622,8 +673,7 @@ class OrderCommandActor(SupervisedActor):
             base_quantity=base_quantity,
         )
         by_s = self._clock.monotonic_s() + BUDGET_WITHIN_S
-        known = new_record(intent).order if current is None else current
-        order = _Open(self._number, kind, command, client_id, instrument, intent, answer, by_s, known)
+        order = _Open(self._number, kind, command, client_id, instrument, intent, answer, by_s, current)
         self._opens[order.number] = order
         self._by_client_id.setdefault(client_id, []).append(order.number)
         return order
@@ -640,7 +690,7 @@ class OrderCommandActor(SupervisedActor):
                 self._memory.health.withdraw(Circuit.ORDERS)
             raise
         for order in orders:
-            self._note(order, "journal", f"{order.kind.value} written to the journal")
+            order.unwritten = True
 
     def _instrument(self, symbol: Symbol) -> Instrument:
         if self._memory.instruments is None:
@@ -651,24 +701,31 @@ class OrderCommandActor(SupervisedActor):
         """What hooks are shown: the account's view, and the orders on their way that it does not show yet."""
         assert self._trading is not None
         view = self._trading.view
-        if self._trading.hooks:  # the kill switch alone asks for no orders
-            intents = [
-                order.intent
-                for order in self._opens.values()
-                if order.kind is CommandKind.PLACE
-                and order.client_id not in view.open_orders
-                and not _is_test(order.command)
-            ]
-            sent = {intent.client_id: new_record(intent).order for intent in intents}
-            placed_ns = (*view.placed_ns, *(intent.at_ns for intent in intents))
-            view = replace(view, open_orders={**view.open_orders, **sent}, placed_ns=placed_ns)
-        return replace(view, time_ns=self._clock.time_ns(), killed=self._trading.killed)
+        intents = [
+            order.intent
+            for order in self._opens.values()
+            if order.kind is CommandKind.PLACE
+            and order.client_id not in view.open_orders
+            and not _is_test(order.command)
+        ]
+        sent = {intent.client_id: new_record(intent).order for intent in intents}
+        return replace(
+            view,
+            time_ns=self._clock.time_ns(),
+            killed=self._trading.killed,
+            open_orders={**view.open_orders, **sent},
+            placed_ns=(*view.placed_ns, *(intent.at_ns for intent in intents)),
+        )
 
-    def _ask_hooks(self, command: PlaceOrder | AmendOrder | PlaceOrderList, view: RiskView) -> None:
+    def _ask_hooks(self, command: PlaceOrder | AmendOrder | PlaceOrderList) -> None:
         """Built-in hooks here, user-made ones on a thread of their own for at most 100 ms. Fails closed."""
-        assert self._trading is not None
+        trading = self._trading
+        assert trading is not None
+        if not trading.hooks and not trading.killed:
+            return  # nobody to ask: the kill switch, which is always asked first, is off
+        view = self._view()
         risk.evaluate((KillSwitch(),), command, view)
-        for hook in self._trading.hooks:
+        for hook in trading.hooks:
             if type(hook).__module__ == risk.__name__:
                 risk.evaluate((hook,), command, view)
             elif not self._hooks.ask(hook, command, view):
@@ -708,13 +765,11 @@ class OrderCommandActor(SupervisedActor):
             return False
         command = order.command
 
-        def build(request_id: str, timestamp_ms: int) -> SessionRequest:
-            assert language is not None
+        def build(request_id: str) -> SessionRequest:
+            auth, instrument = trading.auth(), order.instrument
             if isinstance(command, PlaceOrder):
-                return language.place(
-                    request_id, command, order.client_id, order.instrument, trading.auth(), timestamp_ms
-                )
-            auth, instrument, current = trading.auth(), order.instrument, order.current
+                return language.place(request_id, command, order.client_id, instrument, auth, timestamp_ms)
+            current = order.current
             if isinstance(command, CancelOrder):
                 return language.cancel(request_id, command, current, instrument, auth, timestamp_ms)
             return language.amend(request_id, command, current, instrument, auth, timestamp_ms)
@@ -723,7 +778,7 @@ class OrderCommandActor(SupervisedActor):
             timestamp_ms = trading.now_ms()
             charges = self._charges.get(order.kind)
             if charges is None:
-                charges = self._charges[order.kind] = build("0", timestamp_ms).charges
+                charges = self._charges[order.kind] = build("0").charges
             grant = self._memory.ledger.try_grant(charges, _priority(order.kind), now_s)
         except Unsupported:  # over this connection; REST says whether it can be done at all
             return False
@@ -733,9 +788,8 @@ class OrderCommandActor(SupervisedActor):
         if isinstance(grant, float):
             self._wait_for_budget(order, grant)
             return True
-        before = order.pending
-        self._mark_sent(order, timestamp_ms)
         order.grant = grant
+        sent_ns = self._clock.time_ns()
         ref, number, due_s = self.actor_ref, order.number, now_s + ANSWER_WITHIN_S
         circuit = Circuit.CANCELS if order.kind is CommandKind.CANCEL else Circuit.ORDERS
 
@@ -760,16 +814,17 @@ class OrderCommandActor(SupervisedActor):
                 self._memory.counters.add("orders.answers_lost")
 
         try:
-            trading.session.send(lambda request_id: build(request_id, timestamp_ms), due_s, done)
+            trading.session.send(build, due_s, done)
         except (NotConnected, Unsupported):
             grant.settle()
-            order.grant, order.pending = None, before  # not sent: what is sent next is not sent again
+            order.grant = None
             return False
         except ConnectorError as refused:  # its form: nothing left
             grant.settle()
-            order.grant, order.pending = None, before
+            order.grant = None
             self._learn(order, NotSent(str(refused)))
             return True
+        self._mark_sent(order, timestamp_ms, sent_ns)
         self._note(order, "sent", "sent over the session")
         return True
 
@@ -815,8 +870,9 @@ class OrderCommandActor(SupervisedActor):
         else:
             self.context.call_later(wait_s, _Again(order.number))
 
-    def _mark_sent(self, order: _Open, timestamp_ms: int) -> None:
-        sent_ns = self._clock.time_ns()
+    def _mark_sent(self, order: _Open, timestamp_ms: int, sent_ns: int | None = None) -> None:
+        if sent_ns is None:
+            sent_ns = self._clock.time_ns()
         self._memory.counters.add("orders.sent")
         if order.pending is not None and order.kind is CommandKind.CANCEL:
             order.pending = order.pending.sent_again(sent_ns=sent_ns)
@@ -874,7 +930,8 @@ class OrderCommandActor(SupervisedActor):
 
     def _on_taken(self, order: _Open, response: HttpResponse) -> None:
         assert self._trading is not None
-        language, others = self._trading.language, list[AccountFact]()
+        language = self._trading.language
+        others: list[AccountFact] = []
         report: OrderReport | None = None
         if isinstance(order.command, PlaceOrder):
             if order.command.test:
@@ -896,7 +953,7 @@ class OrderCommandActor(SupervisedActor):
             return
         if report is not None:
             _require_own(order, report)
-            self.context.sibling("state").tell(AccountFacts((report, *others), "answer"))
+            self._tell_state(AccountFacts((report, *others), "answer"))
         self._learn(order, Accepted(report))
 
     def _insists(self, order: _Open) -> bool:
@@ -1022,7 +1079,7 @@ class OrderCommandActor(SupervisedActor):
         order.asking = True
         self._memory.counters.add("orders.questions")
         asked = [Asked.at(self._moment()) if after is None else after.asked]
-        made = list[HttpRequest]()
+        made: list[HttpRequest] = []
         instrument, since_ns = order.instrument, order.intent.at_ns - 1_000_000_000
 
         def build() -> HttpRequest:  # on the REST actor's thread
@@ -1094,7 +1151,7 @@ class OrderCommandActor(SupervisedActor):
         if report is None:
             return missing
         self._saw(order, report.venue_id)
-        self.context.sibling("state").tell(AccountFacts((report,), "query"))
+        self._tell_state(AccountFacts((report,), "query"))
         return Seen(report, asked)
 
     # ------------------------------------------------------------ ends
@@ -1115,7 +1172,7 @@ class OrderCommandActor(SupervisedActor):
             verdict = Verdict(
                 never_arrived=never, code=settled.code, reason=settled.reason, at_ns=self._clock.time_ns()
             )
-            self.context.sibling("state").tell(Ruled(order.instrument.symbol, order.client_id, verdict))
+            self._tell_state(Ruled(order.instrument.symbol, order.client_id, verdict))
             self._dead(order.client_id, settled.reason)
         self._tell(order, settled.kind, settled.code, settled.reason, settled.report)
 
@@ -1131,6 +1188,7 @@ class OrderCommandActor(SupervisedActor):
         answer, order.answer = order.answer, None
         if answer is None:
             return
+        self._show_state()  # whoever hears the answer and asks what there is finds it there
         known = None
         if report is not None:
             known = called(record_of_report(report)[0].order, self._memory.name)
@@ -1150,10 +1208,22 @@ class OrderCommandActor(SupervisedActor):
             self._by_client_id.pop(order.client_id, None)
 
     def _note(self, order: _Open, source: str, text: str) -> None:
-        evidence = Evidence(self._clock.time_ns(), source, text)
+        self._begin_diary(order)
+        self._write_line(order, Evidence(self._clock.time_ns(), source, text))
+
+    def _begin_diary(self, order: _Open) -> None:
+        """The first lines, written down once the first byte has left, or it is known that it does not leave now."""
+        if not order.unwritten:
+            return
+        order.unwritten = False
+        if order.kind is CommandKind.PLACE and not _is_test(order.command):
+            self._tell_state(Intended(order.intent))
+        self._write_line(order, Evidence(order.intent.at_ns, "journal", f"{order.kind.value} written to the journal"))
+
+    def _write_line(self, order: _Open, evidence: Evidence) -> None:
         order.evidence.append(evidence)
         if not _is_test(order.command):
-            self.context.sibling("state").tell(Noted(order.instrument.symbol, order.client_id, evidence))
+            self._tell_state(Noted(order.instrument.symbol, order.client_id, evidence))
 
     # ------------------------------------------------------------ configuration
 
@@ -1192,7 +1262,7 @@ class OrderCommandActor(SupervisedActor):
         else:
             reply.fail(error)
         if error is None or isinstance(error, OutcomeUnknown):
-            self.context.sibling("state").tell(SettingsChanged())
+            self._tell_state(SettingsChanged())
 
     def _read_configured(self, command: Configure, answer: RawAnswer) -> ConnectorError | None:
         """None: the venue has it so. An answer that may be wrong, or none, leaves that unknown."""
@@ -1318,7 +1388,8 @@ class _HookThread:
         if not self._started:
             self._started = True
             self._spawn("risk-hooks", self._run)
-        answered, raised = threading.Event(), list[RiskRefused]()
+        answered = threading.Event()
+        raised: list[RiskRefused] = []
 
         def job() -> None:
             try:

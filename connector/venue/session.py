@@ -20,7 +20,7 @@ from connector.domain.facts import AccountFact, StreamEnded
 from connector.domain.instruments import InstrumentTable
 from connector.domain.wire import HttpResponse
 from connector.drivers.trading import PrivateLanguage, SessionEnding, SessionEvents, SessionReply, SessionRequest
-from connector.errors import NotConnected
+from connector.errors import LinkError, NotConnected
 from connector.telemetry import Counters, OncePerKind
 from connector.transport.contract import Link, LinkClosed
 
@@ -148,6 +148,8 @@ class Session:
             if mine is None:  # its end was told meanwhile
                 return request
             raise
+        except LinkError:
+            pass  # some of it may have left. The link is ending, and whoever waits on it is told so: that is the end of this, too
         self._counters.add("session.requests")
         return request
 

@@ -315,7 +315,7 @@ def test_a_kept_connection_the_server_gave_up_is_replaced_before_a_write_is_sent
 
     with Server(script) as server:
         client = client_for(server.http_url)
-        client.send(READ)
+        client.send(WRITE)
         assert gone.wait(PATIENCE_S)
         assert client.send(WRITE).status == 200
     assert client.counters.connections == 2 and client.counters.unknown == 0
@@ -626,9 +626,9 @@ def test_any_error_of_requests_is_scrubbed() -> None:
         ValueError(CANARY),
     ):
         responses.reset()
-        responses.add(responses.POST, "https://api.venue.test/api/v3/order", body=failure)
-        with HttpClient("https://api.venue.test") as client, pytest.raises(ConnectorError) as failed:
-            client.send(WRITE)
+        responses.add(responses.GET, "https://api.venue.test/api/v3/depth", body=failure)
+        with HttpClient("https://api.venue.test", retries=ONCE) as client, pytest.raises(ConnectorError) as failed:
+            client.send(READ)
         assert_scrubbed(failed.value)
 
 

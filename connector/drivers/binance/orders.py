@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from decimal import Decimal
+from functools import cache
 from typing import NamedTuple
 
 from connector.domain.account import PositionSide
@@ -85,6 +86,7 @@ CALLS = {
 _ORDER_BUDGETS = (facts.ORDERS_10S, facts.ORDERS_DAY)
 
 
+@cache  # of constants
 def charges(call: Call) -> tuple[Charge, ...]:
     """What the call costs, whichever way it is sent; REST counts a raw request besides."""
     counted = tuple(Charge(budget, call.orders) for budget in _ORDER_BUDGETS) if call.orders else ()
@@ -213,22 +215,35 @@ def _leg(order: PlaceOrder, client_id: str, instrument: Instrument) -> Params:
     params: Params = [("Side", _SIDE_WORDS[order.side]), ("Type", kind.word)]
     if kind.time_in_force:
         params.append(("TimeInForce", _TIME_WORDS[order.time_in_force or TimeInForce.GTC]))
-    for name, value, decimals in (
-        ("Quantity", order.quantity, base),
-        ("QuoteOrderQty", order.quote_quantity, quote),
-        ("Price", order.price, quote),
-        ("StopPrice", order.stop_price, quote),
-        ("IcebergQty", order.iceberg_quantity, base),
-    ):
-        if value is not None:
-            params.append((name, _plain(name, value, decimals)))
+    if order.quantity is not None:
+        params.append(("Quantity", _plain("Quantity", order.quantity, base)))
+    if order.quote_quantity is not None:
+        params.append(("QuoteOrderQty", _plain("QuoteOrderQty", order.quote_quantity, quote)))
+    if order.price is not None:
+        params.append(("Price", _plain("Price", order.price, quote)))
+    if order.stop_price is not None:
+        params.append(("StopPrice", _plain("StopPrice", order.stop_price, quote)))
+    if order.iceberg_quantity is not None:
+        params.append(("IcebergQty", _plain("IcebergQty", order.iceberg_quantity, base)))
     if order.trailing_bips is not None:
         params.append(("TrailingDelta", order.trailing_bips))
-    return [*params, ("ClientOrderId", _client_id(client_id))]
+    params.append(("ClientOrderId", _client_id(client_id)))
+    return params
 
 
-def _lower(name: str) -> str:
-    return "newClientOrderId" if name == "ClientOrderId" else name[0].lower() + name[1:]
+_ALONE = {
+    "Side": "side",
+    "Type": "type",
+    "TimeInForce": "timeInForce",
+    "Quantity": "quantity",
+    "QuoteOrderQty": "quoteOrderQty",
+    "Price": "price",
+    "StopPrice": "stopPrice",
+    "IcebergQty": "icebergQty",
+    "TrailingDelta": "trailingDelta",
+    "ClientOrderId": "newClientOrderId",
+}
+"""The names of an order that is not part of a list."""
 
 
 def _self_trade(mode: SelfTrade | None) -> Params:
@@ -242,7 +257,7 @@ def place_params(order: PlaceOrder, client_id: str, instrument: Instrument) -> P
         InvalidRequest: the venue would refuse its form; says what it takes.
         Unsupported: `reduce_only`.
     """
-    leg = [(_lower(name), value) for name, value in _leg(order, client_id, instrument)]
+    leg = [(_ALONE[name], value) for name, value in _leg(order, client_id, instrument)]
     return [("symbol", instrument.venue_name), *leg, ("newOrderRespType", "FULL"), *_self_trade(order.self_trade)]
 
 

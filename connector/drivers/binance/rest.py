@@ -9,6 +9,7 @@ Never sends, waits, retries or reads a clock.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -57,8 +58,13 @@ _RowDecoders = tuple[msgspec.json.Decoder[_Row], msgspec.json.Decoder[list[_Row]
 # ---------------------------------------------------------------- parameters
 
 
+_BARE = re.compile(r"[A-Za-z0-9_.~-]*", re.ASCII).fullmatch
+
+
 def percent_encoded(params: Sequence[tuple[str, str]]) -> str:
     """`name=value` pairs in the order given, values as UTF-8 in upper-case %XX; only letters, digits and -._~ stay bare."""
+    if _BARE("".join([value for _, value in params])):  # numbers and ids: nothing to encode
+        return "&".join([f"{name}={value}" for name, value in params])
     return "&".join(f"{name}={quote(value, safe='')}" for name, value in params)
 
 

@@ -34,7 +34,7 @@ from connector.drivers.binance.orders import (
     list_params,
     place_params,
 )
-from connector.drivers.binance.signing import signed_params
+from connector.drivers.binance.signing import session_payload
 from connector.drivers.binance.trading import TRADING
 from connector.drivers.binance.wire import UNREADABLE
 from connector.drivers.contract import Hosts
@@ -125,18 +125,19 @@ class Session:
     # ------------------------------------------------------------ requests
 
     def _frame(
-        self, request_id: str, method: str, params: Mapping[str, Any], *, costs: Sequence[Charge]
+        self, request_id: str, method: str, params: Mapping[str, Any], *, costs: tuple[Charge, ...]
     ) -> SessionRequest:
         frame = msgspec.json.encode({"id": request_id, "method": method, "params": params})
-        return SessionRequest(frame, request_id, tuple(costs))
+        return SessionRequest(frame, request_id, costs)
 
     def _signed(self, request_id: str, call: Call, params: Params, auth: Auth, now_ms: int) -> SessionRequest:
         signed = self._with_signature(dict(params), auth, now_ms)
         return self._frame(request_id, call.name, signed, costs=charges(call))
 
     def _with_signature(self, params: dict[str, str | int], auth: Auth, now_ms: int) -> dict[str, str | int]:
-        unsigned = params | {"apiKey": auth.key, "recvWindow": self.rules.recv_window_ms, "timestamp": now_ms}
-        return signed_params(unsigned, auth.sign)
+        params["apiKey"], params["recvWindow"], params["timestamp"] = auth.key, self.rules.recv_window_ms, now_ms
+        params["signature"] = auth.sign(session_payload(params))
+        return params
 
     def _subscribe(self, request_id: str, auth: Auth, now_ms: int) -> SessionRequest:
         """Serves every kind of key; a session that is logged on needs an Ed25519 key and is not used."""

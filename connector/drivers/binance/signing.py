@@ -51,7 +51,14 @@ def hmac_signer(secret: str) -> Signer:
     key = secret.encode()
     if not key:
         raise SettingsError("the API secret is empty. Give the secret that belongs to the API key.")
-    return lambda payload: hmac.new(key, payload.encode(), hashlib.sha256).hexdigest()
+    keyed = hmac.new(key, digestmod=hashlib.sha256)  # the key is worked in once; a signature goes on from a copy
+
+    def sign(payload: str) -> str:
+        state = keyed.copy()
+        state.update(payload.encode())
+        return state.hexdigest()
+
+    return sign
 
 
 def make_auth(credentials: Credentials) -> Auth:
@@ -152,11 +159,18 @@ def signed_request(
 
 def session_payload(params: Mapping[str, str | int]) -> str:
     """The text to sign for the WebSocket API. Values are the text that appears in the JSON, so a bool is "true" or "false"."""
-    texts = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in params.items()}
-    return "&".join(f"{name}={texts[name]}" for name in sorted(texts) if name != "signature")
+    return "&".join(
+        [
+            f"{name}={str(value).lower() if value is True or value is False else value}"
+            for name, value in sorted(params.items())
+            if name != "signature"
+        ]
+    )
 
 
 def signed_params(params: Mapping[str, str | int], sign: Signer) -> dict[str, str | int]:
     """WebSocket API parameters with their signature."""
-    unsigned = {name: value for name, value in params.items() if name != "signature"}
-    return {**unsigned, "signature": sign(session_payload(unsigned))}
+    signed = dict(params)
+    signed.pop("signature", None)
+    signed["signature"] = sign(session_payload(signed))
+    return signed

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TypeVar
 
 import msgspec
@@ -84,6 +85,11 @@ def order_rules(recv_window_ms: int = _RECV_WINDOW_MS) -> OrderRules:
     )
 
 
+@cache  # of constants
+def _rest_charges(call: Call) -> tuple[Charge, ...]:
+    return (*charges(call), Charge(facts.RAW_REQUESTS, 1))
+
+
 @dataclass(frozen=True, slots=True)
 class Trading:
     """TradeLanguage of Binance spot; see `drivers.trading`.
@@ -104,7 +110,7 @@ class Trading:
     # ------------------------------------------------------------ requests
 
     def _signed(self, call: Call, params: Params, auth: Auth, now_ms: int) -> HttpRequest:
-        costs = (*charges(call), Charge(facts.RAW_REQUESTS, 1))
+        costs = _rest_charges(call)
         return signed_request(call.method, call.path, params, auth, now_ms, self.rules.recv_window_ms, costs)
 
     def place(self, order: PlaceOrder, client_id: str, instrument: Instrument, auth: Auth, now_ms: int) -> HttpRequest:

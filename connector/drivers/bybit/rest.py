@@ -113,8 +113,13 @@ _ListQuery = TickersQuery | BookTickersQuery | PricesQuery | MarkPricesQuery
 # ---------------------------------------------------------------- parameters
 
 
+_BARE = re.compile(r"[A-Za-z0-9_.~-]*", re.ASCII).fullmatch
+
+
 def percent_encoded(params: Sequence[tuple[str, str]]) -> str:
     """`name=value` pairs in the order given, values as UTF-8 in upper-case %XX; only letters, digits and -._~ stay bare."""
+    if _BARE("".join([value for _, value in params])):  # numbers and ids: nothing to encode
+        return "&".join([f"{name}={value}" for name, value in params])
     return "&".join(f"{name}={quote(value, safe='')}" for name, value in params)
 
 

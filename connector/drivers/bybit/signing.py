@@ -38,7 +38,14 @@ def hmac_signer(secret: str) -> Signer:
     key = secret.encode()
     if not key:
         raise SettingsError("the API secret is empty. Give the secret that belongs to the API key.")
-    return lambda payload: hmac.new(key, payload.encode(), hashlib.sha256).hexdigest()
+    keyed = hmac.new(key, digestmod=hashlib.sha256)  # the key is worked in once; a signature goes on from a copy
+
+    def sign(payload: str) -> str:
+        state = keyed.copy()
+        state.update(payload.encode())
+        return state.hexdigest()
+
+    return sign
 
 
 def make_auth(credentials: Credentials) -> Auth:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import cache
 from typing import NamedTuple
 
 from connector.domain.account import PositionSide
@@ -108,6 +109,7 @@ CALLS: Mapping[str, Mapping[str, Call]] = {futures.venue: _calls(futures) for fu
 """By product and by what is done."""
 
 
+@cache  # of constants
 def charges(call: Call) -> tuple[Charge, ...]:
     """What the call costs, whichever way it is sent. Orders count per ten seconds and per minute."""
     counted = (Charge(facts.ORDERS_10S, call.orders), Charge(facts.ORDERS_60S, call.orders)) if call.orders else ()
