@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any
 
-from connector.assembly import Assembly, Parts, assemble, real_parts, with_drivers
+from connector.assembly import Assembly, Parts, assemble, handle_for, real_parts, with_drivers
 from connector.clock import Clock, SystemClock
 from connector.domain.queries import Query
 from connector.domain.symbols import Symbol
@@ -59,10 +59,16 @@ class Connector:
         self._clock = clock or SystemClock()
         self._runtime, self._on_event = runtime, on_event
         self._parts = with_drivers(parts or real_parts(self._clock), drivers)
+        isolated = [venue.name for venue in venues.venues if venue.isolation == "process"]
+        if isolated and (parts is not None or runtime is not None or clock is not None):
+            raise SettingsError(
+                f'{", ".join(isolated)}: isolation="process" takes no clock, parts or runtime: what is handed to this Connector '
+                "cannot follow into another process."
+            )
         self._assembly: Assembly = assemble(venues, self._clock, self._parts)
         self._tree: Tree | None = None
         self._report: StopReport | None = None
-        self._handles = {name: VenueHandle(memory, self._ref) for name, memory in self._assembly.memories.items()}
+        self._handles = {name: handle_for(memory, self._ref) for name, memory in self._assembly.memories.items()}
 
     # ------------------------------------------------------------ life
 
@@ -95,7 +101,7 @@ class Connector:
             self._report = self.tree.stop(timeout_s if timeout_s is not None else self.settings.stop_within_s)
             for memory in self._assembly.memories.values():
                 if memory.trading is not None:
-                    memory.trading.events.close()
+                    memory.trading.close()
             self._parts.close()
         return self._report
 

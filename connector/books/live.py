@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from decimal import Decimal
 
 from connector.books.sync import Action, BookSync
 from connector.domain.market import BookDelta, BookState, BookTicker, OrderBook
@@ -100,6 +101,16 @@ class LiveBook:
         """
         with self._lock:
             return self._sync.snapshot(depth)
+
+    def reach(self) -> tuple[Decimal, Decimal]:
+        """The lowest bid and the highest ask that are kept; infinite where no snapshot was cut.
+
+        Raises:
+            BookNotValid: there is no book to be trusted.
+        """
+        with self._lock:
+            book = self._sync.require()
+            return book.bid_floor, book.ask_ceiling
 
     def wait_valid(self, timeout_s: float) -> None:
         """Wait until the book is VALID.
