@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -117,10 +118,8 @@ class Bridge:
         return self._line
 
     def _send(self, line: Line, packet: bytes) -> None:
-        try:
+        with suppress(LineEnded):  # the end of the life answers it
             line.send(packet)
-        except LineEnded:  # the end of the life answers it
-            pass
 
     def forget(self, number: int) -> None:
         """Nobody waits for this answer any more."""

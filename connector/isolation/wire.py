@@ -239,15 +239,17 @@ def _fields(kind: type[msgspec.Struct]) -> tuple[str, ...]:
     return kind.__struct_fields__[2:]
 
 
-def _row_type(kind: type[msgspec.Struct]) -> Any:
+def _rows_decoder(kind: type[msgspec.Struct]) -> Callable[[Any], Any]:
     hints = typing.get_type_hints(kind)
-    return tuple[tuple(hints[name] for name in _fields(kind))]  # type: ignore[misc]
+    row: Any = tuple.__class_getitem__(tuple(hints[name] for name in _fields(kind)))
+    rows: Any = list[row]
+    read: Callable[[Any], Any] = msgspec.msgpack.Decoder(rows).decode
+    return read
 
 
-_PICK: dict[type, Callable[[Any], Any]] = {kind: attrgetter(*_fields(kind)) for kind in {*_KINDS.values(), OrderBook}}
-_ROWS: dict[type, Callable[[Any], Any]] = {
-    kind: msgspec.msgpack.Decoder(list[_row_type(kind)]).decode for kind in {*_KINDS.values(), OrderBook}
-}
+_SENT: set[type[msgspec.Struct]] = {*_KINDS.values(), OrderBook}
+_PICK: dict[type, Callable[[Any], Any]] = {kind: attrgetter(*_fields(kind)) for kind in _SENT}
+_ROWS: dict[type, Callable[[Any], Any]] = {kind: _rows_decoder(kind) for kind in _SENT}
 
 
 def encoder(topic: Topic) -> Callable[[Sequence[Any]], bytes]:
