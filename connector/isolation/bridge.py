@@ -94,7 +94,12 @@ class Bridge:
                 self._waiting.append((target, sealed, reply))
                 return number
             self._sent[number] = (reply, target)
-        self._send(line, ask_packet(target, number, _deadline(reply), sealed))
+        try:
+            line.send(ask_packet(target, number, _deadline(reply), sealed))
+        except LineEnded:  # certain: it was not sent, and waits for the next life
+            with self._lock:
+                if self._sent.pop(number, None) is not None:
+                    self._waiting.append((target, sealed, reply))
         return number
 
     def tell(self, target: int, sealed: bytes) -> None:
@@ -108,7 +113,11 @@ class Bridge:
             if line is None:
                 self._waiting.append((target, sealed, None))
                 return
-        self._send(line, tell_packet(target, sealed))
+        try:
+            line.send(tell_packet(target, sealed))
+        except LineEnded:
+            with self._lock:
+                self._waiting.append((target, sealed, None))
 
     def _admit(self) -> Line | None:
         if self._closed is not None:

@@ -203,18 +203,22 @@ class VenueHost(SupervisedActor):
 
     def _end(self, life: _Life, reason: str, cause: BaseException | None) -> None:
         """Nothing of this process is left, and nobody waits for it."""
+        self._bridge.life_ended(reason, cause)  # first: what is asked from now on waits for the next
         for feed in life.topics.values():
             feed.on_disconnected(f"the venue's process ended: {reason}")
         life.process.end()
-        self._bridge.life_ended(reason, cause)
         self._memory.counters.add("isolation.lives_ended")
 
     # ------------------------------------------------------------ the control line (its reader's thread)
 
     def _read_control(self, life: _Life) -> None:
-        while (packet := life.control.take()) is not None:
-            self._bridge.heard_s = self._clock.monotonic_s()
-            self._on_packet(life, packet)
+        try:
+            while (packet := life.control.take()) is not None:
+                self._bridge.heard_s = self._clock.monotonic_s()
+                self._on_packet(life, packet)
+        except BaseException:
+            life.control.abandon()
+            raise
         if not self.context.cancelled.is_set():
             life.process.wait(1.0)
             raise NotConnected(f"the process {life.process.pid} of {self._memory.name} {life.process.how_it_ended()}.")
@@ -266,7 +270,11 @@ class VenueHost(SupervisedActor):
                 packet = life.facts.take()
                 if packet is None:
                     return  # the control line tells the end
-                at_s, found = read_facts(packet)
+                try:
+                    at_s, found = read_facts(packet)
+                except BaseException:
+                    life.facts.abandon()
+                    raise
                 chunks.extend((at_s, *chunk) for chunk in found)
                 continue
             at_s, number, tag, payload = chunks.popleft()

@@ -104,4 +104,4 @@ def launch() -> VenueProcess:
     finally:
         for _, end in pairs:
             end.close()
-    return VenueProcess(popen, Line(pairs[0][0]), Line(pairs[1][0]))
+    return VenueProcess(popen, Line(pairs[0][0]), Line(pairs[1][0], users=1))

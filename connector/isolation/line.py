@@ -13,6 +13,7 @@ import socket
 import struct
 import threading
 from collections import deque
+from contextlib import suppress
 
 __all__ = ["Line", "LineEnded", "adopt", "pair"]
 
@@ -41,10 +42,14 @@ def adopt(descriptor: int) -> Line:
 
 
 class Line:
-    """One end. `send`, `shutdown` and `close` on any thread; `write` and `take` on one each."""
+    """One end. `send` and `shutdown` on any thread, `write` and `take` on one each.
 
-    def __init__(self, end: socket.socket) -> None:
-        self._end = end
+    Args:
+        users: 2 where both `write` and `take` are used, 1 where one of them is. The last to see the end gives the socket back.
+    """
+
+    def __init__(self, end: socket.socket, users: int = 2) -> None:
+        self._end, self._users = end, users
         self._lock = threading.Lock()  # guards what follows, and the order on the wire; a send under it never blocks
         self._waiting: deque[memoryview] = deque()
         self._bytes = 0
@@ -96,6 +101,7 @@ class Line:
             while self._write_one():
                 pass
             if self._ended:
+                self._leave()
                 return
 
     def _write_one(self) -> bool:
@@ -138,30 +144,37 @@ class Line:
             if not got:
                 self._ended = True
                 self._bell.set()
+                self._leave()
                 return None
             self._start, self._stop = start, end + max(0, got)
 
     def has_unread(self) -> bool:
         """Whether something has arrived that nobody took yet; the end of the other side counts as something."""
-        if self._end.fileno() < 0:
-            return False
-        poll = select.poll()
-        poll.register(self._end, select.POLLIN)
-        return bool(poll.poll(0))
+        with self._lock:
+            if self._end.fileno() < 0:
+                return False
+            poll = select.poll()
+            poll.register(self._end, select.POLLIN)
+            return bool(poll.poll(0))
 
     def shutdown(self) -> None:
         """End it now: readers and writers on it return. Any thread, any number of times."""
         self._ended = True
-        try:  # noqa: SIM105
+        with suppress(OSError):
             self._end.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
         self._bell.set()
 
-    def close(self) -> None:
-        """Shut down and give the descriptor back; after the reader has returned."""
+    def abandon(self) -> None:
+        """For a reader that cannot go on: end the line, and read it no more."""
         self.shutdown()
-        self._end.close()
+        while self.take() is not None:
+            pass
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                self._end.close()
 
     def __repr__(self) -> str:
         return f"<Line {'ended' if self._ended else 'up'} backlog={self._bytes}>"
