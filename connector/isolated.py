@@ -1,9 +1,9 @@
-"""The program of a venue's own process: the venue's tree as it always is, and both lines to the engine's process.
+"""The program of a venue's own process: the venue's tree as it always is, and the lines to the engine's process.
 
 It is started by `isolation.launch`, told by the first packet what it is, and ends when it is told to, when the engine's
 process is gone, or when its own tree has ended. It decides nothing about the venue: subscriptions, asks and orders come from
-the engine, values, answers and order events go back. The main thread says several times a second that the process lives; one
-thread reads, two write.
+the engine, values, answers and order events go back. The main thread says several times a second that the process lives;
+other threads read and write the lines.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ TOLD_AT_MOST = 50_000
 
 
 def main() -> None:
-    """Be the venue described by the first packet. `sys.argv[2:]` are the descriptors of both lines."""
-    control, facts = (adopt(int(text)) for text in sys.argv[2:4])
+    """Be the venue described by the first packet. `sys.argv[2:]` are the descriptors of the lines."""
+    control, asks, facts = (adopt(int(text)) for text in sys.argv[2:5])
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -61,41 +61,45 @@ def main() -> None:
             except Exception as failure:  # noqa: BLE001  whatever an engine's module raises when it is imported
                 control.send(pack(Code.FAILED, flat_error(failure)))
             else:
-                _Program(order, control, facts, stop).run()
+                _Program(order, control, asks, facts, stop).run()
     os._exit(0)  # threads that hang in a consumer or a lookup of a name do not keep the process
 
 
 class _WireReply(Reply):
     """The reply of an ask that came over the line: its answer goes back there, from whichever thread has it."""
 
-    def __init__(self, number: int, deadline_s: float, send: Callable[[bytes], None]) -> None:
+    def __init__(self, number: int, deadline_s: float, line: Line) -> None:
         super().__init__()
         self.deadline_s = None if deadline_s == float("inf") else deadline_s
-        self._number, self._send = number, send
-        self._unsent = [True]  # popped by the first; list.pop is atomic
+        self._number, self._line = number, line
 
     def set(self, value: Any = None) -> None:
-        super().set(value)
-        self._tell()
+        try:
+            self._claim.pop()
+        except IndexError:
+            return
+        self._value, self._done = value, True
+        self._lock.release()
+        self._send(reply_packet(self._number, value, None))
 
     def fail(self, error: BaseException) -> bool:
         first = super().fail(error)
-        self._tell()
+        if first:
+            self._send(reply_packet(self._number, None, error))
         return first
 
-    def _tell(self) -> None:
-        try:
-            self._unsent.pop()
-        except IndexError:
-            return
-        self._send(reply_packet(self._number, self._value, self._error))
+    def _send(self, packet: bytes) -> None:
+        try:  # noqa: SIM105  once per ask; a context manager costs as much as the rest
+            self._line.send(packet)
+        except LineEnded:
+            pass  # the reader sees the end, and stops everything
 
 
 class _Program:
-    """The venue and both lines, from start to end."""
+    """The venue and its lines, from start to end."""
 
-    def __init__(self, order: VenueOrder, control: Line, facts: Line, stop: threading.Event) -> None:
-        self._order, self._control, self._facts, self._stop = order, control, facts, stop
+    def __init__(self, order: VenueOrder, control: Line, asks: Line, facts: Line, stop: threading.Event) -> None:
+        self._order, self._control, self._asks, self._facts, self._stop = order, control, asks, facts, stop
         self._name = order.venue.name
         self._clock = SystemClock()
         self._runtime = ThreadRuntime()
@@ -123,7 +127,9 @@ class _Program:
             trading.events.listen(lambda event: self._send(pack(Code.EVENT, event)))
         for name, body in (
             ("control", self._read),
+            ("asks", self._read_asks),
             ("control-writer", self._control.write),
+            ("asks-writer", self._asks.write),
             ("facts-writer", self._facts.write),
             ("outlet", self._outlet.write),
         ):
@@ -177,8 +183,6 @@ class _Program:
 
     def _read(self) -> None:
         handlers: dict[int, Callable[[memoryview], None]] = {
-            Code.ASK: self._on_ask,
-            Code.TELL: self._on_tell,
             Code.FOLLOW: lambda packet: self._on_follow(*unpack(packet)),
             Code.LEAVE: lambda packet: self._outlet.leave(unpack(packet)),
             Code.AGAIN: lambda packet: self._outlet.again(unpack(packet)),
@@ -190,9 +194,19 @@ class _Program:
         finally:
             self._stop.set()  # without the engine's process, or without us to hear it, there is nothing to do
 
+    def _read_asks(self) -> None:
+        try:
+            while (packet := self._asks.take()) is not None:
+                if packet[0] == Code.ASK:
+                    self._on_ask(packet)
+                else:
+                    self._on_tell(packet)
+        finally:
+            self._stop.set()
+
     def _on_ask(self, packet: memoryview) -> None:
         target, number, deadline_s, sealed = read_ask(packet)
-        reply = _WireReply(number, deadline_s, self._send)
+        reply = _WireReply(number, deadline_s, self._asks)
         try:
             self._refs[target].actor_inbox.push((pickle.loads(sealed), reply))  # type: ignore[attr-defined]
         except pykka.ActorDeadError as refused:

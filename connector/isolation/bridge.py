@@ -2,7 +2,10 @@
 
 An ask made while no life is up waits, in order and within a bound, as in the inbox of an actor that is being restarted. One
 that was sent ends with the answer, with `Restarted` when the life ends first (its effect is unknown: an order may have been
-placed), or with the caller's patience. It starts no process, reads no line and runs no code of an engine. Any thread.
+placed), or with the caller's patience.
+
+Answers come over a line of their own. A thread that waits for one reads them itself as long as nobody else does, which saves a
+change of threads; `read` does it for all others, on a thread of the host. It starts no process and runs no code of an engine.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from typing import Any
 import msgspec
 
 from connector.isolation.line import Line, LineEnded
-from connector.isolation.wire import ask_packet, tell_packet
+from connector.isolation.wire import ask_packet, read_reply, tell_packet
 from connector.supervision import InboxFull, Reply, Restarted, Stopped
 
 __all__ = ["Bridge", "Pulse"]
@@ -71,6 +74,8 @@ class Bridge:
         self.is_account_known = False
         self._lock = threading.Lock()  # guards what follows; sending under it never blocks
         self._line: Line | None = None
+        self._reading = threading.Lock()  # whoever holds it reads answers
+        self._unread = threading.Event()  # somebody waits for an answer and nobody may be reading
         self._number = 0
         self._sent: dict[int, tuple[Reply, int]] = {}
         self._waiting: deque[tuple[int, bytes, Reply | None]] = deque()
@@ -101,6 +106,50 @@ class Bridge:
                 if self._sent.pop(number, None) is not None:
                     self._waiting.append((target, sealed, reply))
         return number
+
+    def wait(self, reply: Reply, seconds: float, monotonic_s: Callable[[], float]) -> bool:
+        """Wait for the end of an ask that was sent; whether it has come."""
+        line = self._line
+        # Not on the main thread: Python raises Ctrl-C there, between any two steps of reading.
+        if (
+            line is not None
+            and threading.current_thread() is not threading.main_thread()
+            and self._reading.acquire(blocking=False)
+        ):
+            until_s = monotonic_s() + seconds
+            try:
+                while not reply.is_set() and seconds > 0.0:
+                    packet = line.take(seconds)
+                    if packet is None:
+                        break
+                    self._answered(*read_reply(packet))
+                    seconds = until_s - monotonic_s()
+            except TimeoutError:
+                seconds = 0.0
+            except BaseException:
+                line.shutdown()  # it may have been stopped in the middle of a packet: nothing after that can be read
+                raise
+            finally:
+                self._reading.release()
+            if self._sent:
+                self._unread.set()
+        else:
+            self._unread.set()
+        return reply.is_set() or reply._wait(max(0.0, seconds))
+
+    def read(self, line: Line) -> None:
+        """Read answers whenever somebody waits for one and does not do so himself; until the line ends."""
+        while not line.is_ended:
+            self._unread.wait()
+            self._unread.clear()
+            with self._reading:
+                while self._sent and (packet := line.take()) is not None:
+                    self._answered(*read_reply(packet))
+        line.abandon()
+
+    def look(self) -> None:
+        """An ask was sent that nobody waits for right now."""
+        self._unread.set()
 
     def tell(self, target: int, sealed: bytes) -> None:
         """Send a message that is not answered.
@@ -153,6 +202,7 @@ class Bridge:
             with self._lock:
                 if not self._waiting:
                     self._line = line
+                    self._unread.set()
                     return
                 target, sealed, reply = self._waiting.popleft()
                 if reply is not None:
@@ -166,8 +216,7 @@ class Bridge:
                 tell_packet(target, sealed) if reply is None else ask_packet(target, number, _deadline(reply), sealed),
             )
 
-    def answered(self, number: int, value: Any, error: BaseException | None) -> None:
-        """The end of an ask has arrived."""
+    def _answered(self, number: int, value: Any, error: BaseException | None) -> None:
         with self._lock:
             found = self._sent.pop(number, None)
         if found is None:
@@ -189,6 +238,7 @@ class Bridge:
             if pulse is not None:
                 _add(self._counters_before, pulse.counters)
                 _add(self._alarms_before, pulse.alarms)
+        self._unread.set()
         for reply, _ in sent.values():
             error = Restarted(
                 f"the process of {self.name} ended with this message in hand; its effect is unknown: {reason}"

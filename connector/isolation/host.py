@@ -23,7 +23,7 @@ from connector.isolation.launch import VenueProcess, launch
 from connector.isolation.line import LineEnded
 from connector.isolation.mirror import MirrorBook, MirrorMemory, MirrorTopic
 from connector.isolation.setup import Setup
-from connector.isolation.wire import ACTORS, Code, pack, raised_error, read_facts, read_reply, seal, unpack
+from connector.isolation.wire import ACTORS, Code, pack, raised_error, read_facts, seal, unpack
 from connector.supervision import (
     Backoff,
     ChildSpec,
@@ -170,7 +170,9 @@ class VenueHost(SupervisedActor):
         life.control.send(pack(Code.SETUP, self._setup.sealed(open_told)))
         self.context.spawn("control", lambda: self._read_control(life))
         self.context.spawn("facts", lambda: self._read_facts(life, 0))
-        self.context.spawn("writer", life.control.write)
+        self.context.spawn("asks", lambda: self._read_asks(life))
+        self.context.spawn("control-writer", life.control.write)
+        self.context.spawn("asks-writer", process.asks.write)
         self.context.call_every(TICK_S, _Tick())
 
     def on_receive(self, message: Any) -> Any:
@@ -198,8 +200,8 @@ class VenueHost(SupervisedActor):
         life = self._life
         if life is not None:
             life.process.kill()
-            life.control.shutdown()
-            life.facts.shutdown()
+            life.process.shutdown()
+            self._bridge.look()
 
     def _end(self, life: _Life, reason: str, cause: BaseException | None) -> None:
         """Nothing of this process is left, and nobody waits for it."""
@@ -223,11 +225,15 @@ class VenueHost(SupervisedActor):
             life.process.wait(1.0)
             raise NotConnected(f"the process {life.process.pid} of {self._memory.name} {life.process.how_it_ended()}.")
 
+    def _read_asks(self, life: _Life) -> None:
+        self._bridge.read(life.process.asks)
+        if not self.context.cancelled.is_set():
+            life.process.wait(1.0)
+            raise NotConnected(f"the answers of process {life.process.pid} ended; it {life.process.how_it_ended()}.")
+
     def _on_packet(self, life: _Life, packet: memoryview) -> None:
         code = packet[0]
-        if code == Code.REPLY:
-            self._bridge.answered(*read_reply(packet))
-        elif code == Code.EVENT:
+        if code == Code.EVENT:
             self._on_event(unpack(packet))
         elif code == Code.PULSE:
             self._bridge.hears(unpack(packet))
@@ -344,7 +350,7 @@ class VenueHost(SupervisedActor):
         if message.life is not life or life is None:
             return
         life.is_ready = True
-        self._bridge.open(life.control)
+        self._bridge.open(life.process.asks)
         self._assign()
 
     def _assign(self) -> None:
@@ -395,6 +401,7 @@ class VenueHost(SupervisedActor):
         answer = _Answer(lambda value, error: post(ref, _Fetched(wish, value, error, so_far, page)))
         answer.deadline_s = self._clock.monotonic_s() + self._memory.settings.request_timeout_s
         self._bridge.ask(REST, seal(query), answer)
+        self._bridge.look()
 
     def _on_fetched(self, message: _Fetched) -> None:
         wish, feed = message.wish, self._memory.find_feed(message.wish.topic)

@@ -1,6 +1,6 @@
 """Starts the process of a venue and ends it, the one way a thread cannot be ended: by a signal that asks nobody.
 
-The new process inherits two sockets and nothing else: no environment, no other descriptor, no code of the engine's main
+The new process inherits three sockets and nothing else: no environment, no other descriptor, no code of the engine's main
 module, no signals of its terminal. It is told everything over one of the sockets, secrets too, so that neither its command
 line nor its environment shows any. The only place of the library that starts a process.
 """
@@ -31,8 +31,8 @@ def is_possible() -> bool:
 class VenueProcess:
     """A started process, with our ends of its lines."""
 
-    def __init__(self, popen: subprocess.Popen[bytes], control: Line, facts: Line) -> None:
-        self._popen, self.control, self.facts = popen, control, facts
+    def __init__(self, popen: subprocess.Popen[bytes], control: Line, asks: Line, facts: Line) -> None:
+        self._popen, self.control, self.asks, self.facts = popen, control, asks, facts
         self.pid = popen.pid
 
     def wait(self, timeout_s: float) -> bool:
@@ -53,8 +53,12 @@ class VenueProcess:
             self._popen.terminate()
             if not self.wait(KILL_GRACE_S):
                 self.kill()
-        self.control.shutdown()
-        self.facts.shutdown()
+        self.shutdown()
+
+    def shutdown(self) -> None:
+        """End the lines: whoever reads or writes on them returns."""
+        for line in (self.control, self.asks, self.facts):
+            line.shutdown()
 
     def kill(self) -> None:
         """Make it end now."""
@@ -86,7 +90,7 @@ def launch() -> VenueProcess:
     """
     if not is_possible():
         raise SettingsError('isolation="process" needs a POSIX system; use isolation="thread" here.')
-    pairs = [pair(), pair()]
+    pairs = [pair() for _ in range(3)]
     try:
         theirs = [str(end.fileno()) for _, end in pairs]
         popen = subprocess.Popen(
@@ -104,4 +108,5 @@ def launch() -> VenueProcess:
     finally:
         for _, end in pairs:
             end.close()
-    return VenueProcess(popen, Line(pairs[0][0]), Line(pairs[1][0], users=1))
+    control, asks, facts = (ours for ours, _ in pairs)
+    return VenueProcess(popen, Line(control), Line(asks), Line(facts, users=1))

@@ -58,6 +58,9 @@ class Line:
         self._ended = False
         self._buffer = bytearray(READ_BYTES)  # what was read; the reader's alone
         self._start = self._stop = 0
+        self._is_read = False  # to its end
+        self._poll = select.poll()
+        self._poll.register(end, select.POLLIN)
 
     @property
     def backlog(self) -> int:
@@ -74,21 +77,21 @@ class Line:
         Raises:
             LineEnded: it will not arrive.
         """
-        view = memoryview(_LENGTH.pack(len(packet)) + packet)
+        whole, sent = _LENGTH.pack(len(packet)) + packet, 0
         with self._lock:
             if self._ended:
                 raise LineEnded("the line has ended")
             if not self._waiting and not self._is_writing:
                 try:
-                    sent = self._end.send(view, socket.MSG_DONTWAIT)
+                    sent = self._end.send(whole, socket.MSG_DONTWAIT)
                 except (BlockingIOError, InterruptedError):
-                    sent = 0
+                    pass
                 except OSError as lost:
                     self._ended = True
                     raise LineEnded(f"the line has ended: {lost}") from lost
-                if sent == len(view):
+                if sent == len(whole):
                     return
-                view = view[sent:]
+            view = memoryview(whole)[sent:]
             self._waiting.append(view)
             self._bytes += len(view)
         self._bell.set()
@@ -118,8 +121,12 @@ class Line:
             self._is_writing = False
         return not self._ended
 
-    def take(self) -> memoryview | None:
-        """The next packet, in order; None when the line has ended. Good until the next is taken, on one thread at a time."""
+    def take(self, within_s: float | None = None) -> memoryview | None:
+        """The next packet, in order; None when the line has ended. Good until the next is taken, on one thread at a time.
+
+        Raises:
+            TimeoutError: none came within so many seconds; None waits for ever.
+        """
         while True:
             start, end = self._start, self._stop
             wanted = 4
@@ -135,6 +142,11 @@ class Line:
                 kept = self._buffer[start:end]
                 self._buffer = kept + bytearray(max(READ_BYTES, wanted) - len(kept))
                 start, end = 0, len(kept)
+            if self._is_read:
+                return None
+            self._start, self._stop = start, end
+            if within_s is not None and not self._poll.poll(max(0.0, within_s) * 1000.0):
+                raise TimeoutError(f"no packet within {within_s} s")
             try:
                 got = self._end.recv_into(memoryview(self._buffer)[end:])
             except InterruptedError:
@@ -142,7 +154,7 @@ class Line:
             except OSError:
                 got = 0
             if not got:
-                self._ended = True
+                self._ended = self._is_read = True
                 self._bell.set()
                 self._leave()
                 return None
@@ -153,7 +165,7 @@ class Line:
         with self._lock:
             if self._end.fileno() < 0:
                 return False
-            poll = select.poll()
+            poll = select.poll()  # its own: the reader may be in the other
             poll.register(self._end, select.POLLIN)
             return bool(poll.poll(0))
 

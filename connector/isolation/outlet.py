@@ -10,12 +10,9 @@ again.
 from __future__ import annotations
 
 import threading
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
-from itertools import groupby
-from operator import itemgetter
 from typing import Any
 
 from msgspec.structs import replace
@@ -50,7 +47,8 @@ class _Followed:
     feed: Feed
     encode: Callable[[Any], bytes]
     subscription: Subscription | None = None
-    waiting: deque[tuple[Tag, Any]] = field(default_factory=deque)
+    values: list[Any] = field(default_factory=list)  # what waits: values behind everything in `runs`
+    runs: list[tuple[Tag, Any]] = field(default_factory=list)  # notices, and lists of values before them
     lost: int = 0
     lost_ns: int = 0
     sent_id: int | None = None
@@ -83,17 +81,17 @@ class Outlet:
         followed = _Followed(number, topic, feed, encoder(topic))
         with self._lock:
             self._topics[number] = followed
-        is_book = isinstance(feed, BookFeed)
 
         def take(value: Any) -> None:
-            if type(value) is BookUpdate and is_book:
-                self._put_book(followed, value)
-            elif type(value) is Gap:
+            kind = type(value)
+            if kind is Gap:
                 self._put(followed, Tag.GAP, value)
-            elif type(value) is TopicStatus:
+            elif kind is TopicStatus:
                 self._put(followed, Tag.STATUS, value)
+            elif kind is BookUpdate:
+                self._put_book(followed, value)
             else:
-                self._put(followed, Tag.VALUES, value)
+                self._put_value(followed, value)
 
         followed.subscription = subscribe(take)
         self.again(number)
@@ -104,8 +102,7 @@ class Outlet:
             if followed is None:
                 return
             followed.is_gone = True
-            self._due.pop(number, None)
-            self._count -= len(followed.waiting)
+            self._due.pop(number, None)  # what waited of it counts until the next batch
         if followed.subscription is not None:
             followed.subscription.close()
 
@@ -130,6 +127,16 @@ class Outlet:
 
     # ------------------------------------------------------------ values (reader threads)
 
+    def _put_value(self, followed: _Followed, value: Any) -> None:
+        with self._lock:
+            if followed.is_gone or (self._count >= self._capacity and not self._make_room(followed)):
+                return
+            self._count += 1
+            followed.values.append(value)
+            self._due[followed.number] = followed
+        if not self._bell.is_set():
+            self._bell.set()
+
     def _put(self, followed: _Followed, tag: Tag, value: Any) -> None:
         with self._lock:
             if not followed.is_gone:
@@ -138,9 +145,10 @@ class Outlet:
             self._bell.set()
 
     def _append(self, followed: _Followed, tag: Tag, value: Any) -> None:
-        if self._count >= self._capacity and tag is Tag.VALUES and not self._make_room(followed):
-            return
-        followed.waiting.append((tag, value))
+        if followed.values:
+            followed.runs.append((Tag.VALUES, followed.values))
+            followed.values = []
+        followed.runs.append((tag, value))
         self._count += 1
         self._due[followed.number] = followed
 
@@ -148,11 +156,10 @@ class Outlet:
         """Apply the overflow rule to a topic; True when the value may be put."""
         self.dropped += 1
         if followed.topic.kind in _NEWEST_COUNTS:
-            for index, (tag, _) in enumerate(followed.waiting):
-                if tag is Tag.VALUES:
-                    del followed.waiting[index]
-                    self._count -= 1
-                    return True
+            if followed.values:
+                followed.values.pop(0)
+                self._count -= 1
+            return True
         if followed.topic.kind is TopicKind.BOOK:
             followed.sent_id = None  # the next update sends it whole
         if not followed.lost:
@@ -182,7 +189,9 @@ class Outlet:
             elif update.update_id != followed.sent_id:  # else a whole book that has it in was sent meanwhile
                 delta = _within(followed.delta, *feed.book.reach(), previous=followed.sent_id)
                 followed.sent_id = update.update_id
-                self._append(followed, Tag.VALUES, delta)
+                self._count += 1
+                followed.values.append(delta)
+                self._due[followed.number] = followed
         if not self._bell.is_set():
             self._bell.set()
 
@@ -219,41 +228,38 @@ class Outlet:
             self._pause.wait(BATCH_S)  # the engine's process does not read: what comes now is bounded here
         with self._lock:
             due, self._due = list(self._due.values()), {}
-            taken = [(followed, followed.waiting) for followed in due]
+            taken = [(followed, followed.runs, followed.values) for followed in due]
             for followed in due:
-                followed.waiting = deque()
+                followed.runs, followed.values = [], []
             self._count = 0
             losses = [
                 (followed, followed.lost, followed.lost_ns) for followed in self._topics.values() if followed.lost
             ]
             for followed, _, _ in losses:
                 followed.lost = 0
-        for followed, waiting in taken:
-            self._send(followed, waiting)
+        for followed, runs, values in taken:
+            self._send(followed, (*runs, (Tag.VALUES, values)))
         for followed, lost, began_ns in losses:
             self._tell_loss(followed, lost, began_ns)
 
-    def _send(self, followed: _Followed, waiting: deque[tuple[Tag, Any]]) -> None:
+    def _send(self, followed: _Followed, runs: Iterable[tuple[Tag, Any]]) -> None:
         now_s = self._clock.monotonic_s()
-        for tag, group in groupby(waiting, itemgetter(0)):
-            values = [value for _, value in group]
+        for tag, found in runs:
             if tag is Tag.VALUES:
-                payloads = [
-                    followed.encode(values[at : at + BATCH_VALUES]) for at in range(0, len(values), BATCH_VALUES)
-                ]
+                for at in range(0, len(found), BATCH_VALUES):
+                    payload = followed.encode(found[at : at + BATCH_VALUES])
+                    self._line.send(facts_packet(now_s, [(followed.number, int(tag), payload)]))
             else:
-                payloads = [encode_notice(tag, value) for value in values]
-            for payload in payloads:
-                self._line.send(facts_packet(now_s, [(followed.number, int(tag), payload)]))
+                self._line.send(facts_packet(now_s, [(followed.number, int(tag), encode_notice(tag, found))]))
 
     def _tell_loss(self, followed: _Followed, lost: int, began_ns: int) -> None:
         why = "the engine's process did not keep up with the venue's"
         if followed.topic.kind is TopicKind.BOOK:
-            self._send(followed, deque([(Tag.VOID, Void(BookState.INVALID.value, why))]))
+            self._send(followed, [(Tag.VOID, Void(BookState.INVALID.value, why))])
             self.again(followed.number)
             return
         gap = Gap(self._venue, str(followed.topic), began_ns, self._clock.time_ns(), why, missing=lost)
-        self._send(followed, deque([(Tag.GAP, gap)]))
+        self._send(followed, [(Tag.GAP, gap)])
 
     @property
     def waiting(self) -> int:

@@ -85,13 +85,14 @@ class FarRef(StableRef):
                 reply.deadline_s = self._monotonic_s() + timeout
             try:
                 self._bridge.ask(self._target, sealed, reply)
+                self._bridge.look()
             except pykka.ActorDeadError as refused:
                 reply.fail(refused)
             return reply
         seconds = DEFAULT_TIMEOUT_S if timeout is None else min(max(timeout, 0.0), TIMEOUT_MAX)
         reply.deadline_s = self._monotonic_s() + seconds
         number = self._bridge.ask(self._target, sealed, reply)
-        if not reply._wait(seconds):
+        if not self._bridge.wait(reply, seconds, self._monotonic_s):
             self._give_up(reply, seconds)
             self._bridge.forget(number)
         if reply._error is not None:

@@ -1,8 +1,8 @@
 """What the packets between an engine's process and a venue's say. Pure: bytes to values and back.
 
-Two lines: *facts* carries market data one way, in batches, as MessagePack of bare fields (venue and symbol are the topic's);
-*control* carries everything else both ways, as a code and a pickle. Pickles are exchanged between a process and the one it
-started itself, over a socket nobody else holds.
+Three lines: *facts* carries market data one way, in batches, as MessagePack of bare fields (venue and symbol are the
+topic's); *asks* carries messages to actors and their answers, *control* everything else, as a code and a pickle. Pickles are
+exchanged between a process and the one it started itself, over a socket nobody else holds.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ def test_errors_of_the_other_process_are_the_same_errors_here():
 
 
 def test_a_killed_process_is_replaced_and_no_value_is_doubled_or_lost_without_a_word():
-    with apart(simulator={"events_per_s": 1000.0}) as rig:
+    with apart(simulator={"events_per_s": 1000.0}, backfill_within_s=30.0) as rig:
         trades, book = harness.TradeJudge(rig), harness.BookJudge(rig)
         refs = [rig.venue.rest, rig.venue.state, rig.venue.stream, rig.venue.orders]
         rig.await_flow(trades.subscription)
@@ -95,7 +95,7 @@ def test_a_killed_process_is_replaced_and_no_value_is_doubled_or_lost_without_a_
 
 
 def test_a_process_that_stands_still_is_stale_then_killed_and_replaced():
-    with apart() as rig:
+    with apart(backfill_within_s=30.0) as rig:
         trades, book = harness.TradeJudge(rig), harness.BookJudge(rig)
         rig.await_flow(trades.subscription)
         book.await_valid()
