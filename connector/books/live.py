@@ -14,8 +14,8 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from connector.books.sync import Action, BookSync
-from connector.domain.market import BookDelta, BookState, BookTicker, OrderBook
-from connector.errors import BookNotValid
+from connector.domain.market import BookDelta, BookState, BookTicker, Level, OrderBook
+from connector.errors import BookNotValid, WireFormatError
 
 __all__ = ["LiveBook"]
 
@@ -28,12 +28,13 @@ class LiveBook:
         now_ns: UTC nanoseconds of the clock that stamps `received_ns`.
     """
 
-    __slots__ = ("_changed", "_lock", "_now_ns", "_sync")
+    __slots__ = ("_changed", "_lock", "_now_ns", "_owed", "_sync")
 
     def __init__(self, sync: BookSync, now_ns: Callable[[], int]) -> None:
         self._sync, self._now_ns = sync, now_ns
         self._lock = threading.Lock()  # one input or one reader at a time; nothing is called out from inside
         self._changed = threading.Condition(self._lock)
+        self._owed: tuple[Action, ...] = ()  # what a reader's look came to, for the writer to perform
 
     # ---------------------------------------------------------------- readers, any thread
 
@@ -76,8 +77,7 @@ class LiveBook:
         """
         with self._lock:
             sync = self._sync
-            book = sync.require()
-            bid, ask = book.best_bid, book.best_ask
+            bid, ask = self._top()
             if bid is None or ask is None:
                 missing = "bids" if bid is None else "asks"
                 raise BookNotValid(f"{sync.symbol}.{sync.venue}", sync.state.value, f"there are no {missing}")
@@ -100,7 +100,34 @@ class LiveBook:
             BookNotValid: the book may differ from the venue's.
         """
         with self._lock:
-            return self._sync.snapshot(depth)
+            try:
+                return self._sync.snapshot(depth)
+            except WireFormatError as unreadable:
+                raise self._spoilt(unreadable) from unreadable
+
+    def top(self) -> tuple[int, int | None, int, Level | None, Level | None]:
+        """(update id, event time, our time, best bid, best ask); a side without levels has no best.
+
+        Raises:
+            BookNotValid: the book may differ from the venue's.
+        """
+        with self._lock:
+            bid, ask = self._top()
+            sync = self._sync
+            return sync.update_id, sync.event_time_ns, sync.received_ns or 0, bid, ask
+
+    def _top(self) -> tuple[Level | None, Level | None]:
+        book = self._sync.require()
+        try:
+            return book.best_bid, book.best_ask
+        except WireFormatError as unreadable:
+            raise self._spoilt(unreadable) from unreadable
+
+    def _spoilt(self, unreadable: WireFormatError) -> BookNotValid:
+        """A level nobody had looked at until now is no level: the book is dropped, and the writer told with its next input."""
+        self._owed += self._sync.on_overflow(str(unreadable))
+        self._changed.notify_all()
+        return BookNotValid(f"{self._sync.symbol}.{self._sync.venue}", self._sync.state.value, self._sync.reason)
 
     def reach(self) -> tuple[Decimal, Decimal]:
         """The lowest bid and the highest ask that are kept; infinite where no snapshot was cut.
@@ -126,11 +153,16 @@ class LiveBook:
 
     def on_delta(self, delta: BookDelta) -> tuple[Action, ...]:
         with self._lock:
-            before = self._sync.state
-            actions = self._sync.on_delta(delta)
-            if self._sync.state is not before:
+            sync = self._sync
+            before = sync.state
+            actions = sync.on_delta(delta)
+            if sync.state is not before:
                 self._changed.notify_all()
-            return actions
+            return actions if not self._owed else self._and_owed(actions)
+
+    def _and_owed(self, actions: tuple[Action, ...]) -> tuple[Action, ...]:
+        owed, self._owed = self._owed, ()
+        return (*owed, *actions)
 
     def on_snapshot(self, snapshot: OrderBook, attempt: int | None = None) -> tuple[Action, ...]:
         return self._do(lambda: self._sync.on_snapshot(snapshot, attempt))
@@ -160,7 +192,7 @@ class LiveBook:
         with self._lock:
             actions = step()
             self._changed.notify_all()
-            return actions
+            return self._and_owed(actions)
 
     def __repr__(self) -> str:
         with self._lock:

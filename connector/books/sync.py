@@ -25,7 +25,7 @@ from connector.domain.market import BookDelta, BookState, OrderBook
 from connector.domain.symbols import Symbol
 from connector.errors import BookNotValid, ConnectorBug, WireFormatError
 
-__all__ = ["Action", "BookSync", "FetchSnapshot", "Invalidate", "Publish", "Resubscribe"]
+__all__ = ["PUBLISH", "Action", "BookSync", "FetchSnapshot", "Invalidate", "Publish", "Resubscribe"]
 
 BASE_WAIT_S, MAX_WAIT_S = 0.5, 30.0
 
@@ -73,7 +73,8 @@ class Invalidate:
 Action = FetchSnapshot | Resubscribe | Publish | Invalidate
 
 _NOTHING: tuple[Action, ...] = ()
-_PUBLISH: tuple[Action, ...] = (Publish(),)
+PUBLISH: tuple[Action, ...] = (Publish(),)
+"""What nearly every delta comes to, always this very tuple."""
 _PUBLISH_FRESH: tuple[Action, ...] = (Publish(fresh=True),)
 
 
@@ -273,7 +274,7 @@ class BookSync:
         ):
             self._beside = []
             return Publish(), self._fetch()
-        return _PUBLISH
+        return PUBLISH
 
     # ---------------------------------------------------------------- snapshots
 
@@ -389,7 +390,7 @@ class BookSync:
             self.counts["malformed"] += 1
             return self._resync(str(malformed))
         actions = self._judge(self._book) if self._book is not None else _NOTHING
-        return _PUBLISH_FRESH if actions is _PUBLISH else actions
+        return _PUBLISH_FRESH if actions is PUBLISH else actions
 
     def _refresh(self, snapshot: OrderBook, beside: list[BookDelta] | None) -> tuple[Action, ...]:
         """Exchange the running book for a deeper one, if that is not older once all that came meanwhile is in it."""
@@ -413,7 +414,7 @@ class BookSync:
         self.counts["refreshed"] += 1
         assert self._book is not None
         actions = self._judge(self._book)
-        return _PUBLISH_FRESH if actions is _PUBLISH else actions
+        return _PUBLISH_FRESH if actions is PUBLISH else actions
 
     def _keep_beside(self, delta: BookDelta) -> None:
         assert self._beside is not None

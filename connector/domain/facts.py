@@ -13,7 +13,7 @@ import msgspec
 
 from connector.domain.account import FundingPayment, Position, PositionSide
 from connector.domain.market import Side
-from connector.domain.orders import Fill, OrderStatus, OrderType, TimeInForce
+from connector.domain.orders import Fill, FillKind, OrderStatus, OrderType, TimeInForce
 from connector.domain.symbols import Symbol
 
 __all__ = [
@@ -40,6 +40,8 @@ class OrderReport(msgspec.Struct, frozen=True, kw_only=True):
         working: False while a conditional or pending order is not on the book.
         contracts, filled_contracts: what the venue counts, where those are not base units; `quantity` and `filled` are then
             worked out from them, at the order's price or at what was traded, and are exact on linear contracts only.
+        kind: of the fills it makes, where the order shows it: one the venue placed to close our position is not TRADE. Lists
+            of executions often do not show it.
     """
 
     venue: str
@@ -68,6 +70,7 @@ class OrderReport(msgspec.Struct, frozen=True, kw_only=True):
     filled_contracts: Decimal | None = None
     reduce_only: bool = False
     position_side: PositionSide = PositionSide.NET
+    kind: FillKind = FillKind.TRADE
 
 
 class BalanceReport(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ writes none, as on some best-price streams), and `received_ns`, what our clock r
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -32,12 +33,15 @@ __all__ = [
     "OpenInterest",
     "OrderBook",
     "Price",
+    "RawLevel",
     "Side",
     "Ticker",
     "Trade",
 ]
 
 Level = tuple[Decimal, Decimal]
+RawLevel = Level | tuple[str, str] | list[str]
+"""A level as the wire wrote it, or as numbers where a driver had to reckon. What it says has not been looked at yet."""
 
 
 class Side(enum.Enum):
@@ -214,13 +218,14 @@ class BookDelta(_Timed, frozen=True):
 
     Attributes:
         first_update_id, last_update_id: the range of updates it covers, inclusive.
+        bids, asks: (price, quantity), as text for the most part; the book makes numbers of them when they are read.
         previous_update_id: last id of the delta before, on venues that link deltas that way; None elsewhere.
     """
 
     first_update_id: int
     last_update_id: int
-    bids: tuple[Level, ...]
-    asks: tuple[Level, ...]
+    bids: Sequence[RawLevel]
+    asks: Sequence[RawLevel]
     previous_update_id: int | None = None
 
 

@@ -11,7 +11,7 @@ from connector.domain.account import PositionSide
 from connector.domain.market import Side
 from connector.domain.symbols import Symbol
 
-__all__ = ["Fill", "FillKind", "Order", "OrderStatus", "OrderType", "TimeInForce"]
+__all__ = ["Fill", "FillKey", "FillKind", "Order", "OrderStatus", "OrderType", "TimeInForce"]
 
 
 class OrderType(enum.Enum):
@@ -91,6 +91,10 @@ class Order(msgspec.Struct, frozen=True):
     in_contracts: bool = False
 
 
+FillKey = tuple[Symbol, str, Side]
+"""What makes a fill the same one: its symbol, its trade id and its side, since both sides of a trade may be ours."""
+
+
 class FillKind(enum.Enum):
     """TRADE is an ordinary execution. The others happened to us: nobody here asked for them."""
 
@@ -101,7 +105,7 @@ class FillKind(enum.Enum):
 
 
 class Fill(msgspec.Struct, frozen=True):
-    """One execution of one of our orders, or one the venue forced; counted exactly once, by (symbol, trade_id).
+    """One execution of one of our orders, or one the venue forced; counted exactly once, by its `key`.
 
     Attributes:
         quantity: base units.
@@ -129,3 +133,8 @@ class Fill(msgspec.Struct, frozen=True):
     realized: Decimal | None = None
     kind: FillKind = FillKind.TRADE
     position_side: PositionSide = PositionSide.NET
+
+    @property
+    def key(self) -> FillKey:
+        """What tells it from every other fill. The side counts: where two orders of one account meet, one trade is two fills."""
+        return self.symbol, self.trade_id, self.side

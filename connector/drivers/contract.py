@@ -300,6 +300,8 @@ class Driver:
         positions: None on spot.
         trade_ids: what public trade ids are: "counted" rise by one; "opaque" say nothing, and `Trade.sequence` tells the order.
         candle_limit, trade_limit: rows of one page of CandlesQuery and of AggTradesQuery or HistoricalTradesQuery, at most.
+        name_after: what nearly every data frame begins with, followed by the topic's name and a quote: a short cut past
+            `StreamLanguage.route`, which is asked about every frame whose name is not found so. b"" where frames are otherwise.
         pool: drivers of one pool share their request budgets though their hosts differ; "" for the hosts' own.
     """
 
@@ -321,6 +323,7 @@ class Driver:
     candle_limit: int = 1_000
     trade_limit: int = 1_000
     pool: str = ""
+    name_after: bytes = b""
 
     def __repr__(self) -> str:
         return f"<Driver {self.name} {'/'.join(sorted(p.value for p in self.products))}>"

@@ -505,7 +505,16 @@ class Download(Generic[Row]):
             if question is None:
                 page = leapt(self._steps, window)
             else:
-                page = self._judge(window, asker.wait(question), course)
+                try:
+                    answer = asker.wait(question)
+                except (
+                    InvalidRequest
+                ):  # refused here, before it was sent: some venues bound a range by its length in time
+                    if not course.narrow(window):
+                        raise
+                    flight.clear()  # what was to follow is planned again
+                    continue
+                page = self._judge(window, answer, course)
                 if not page.rows:
                     self._leap(course, flight)
             self._note(page)

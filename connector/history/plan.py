@@ -169,6 +169,14 @@ class Course:
         """The venue's own page turned out to be smaller."""
         self.rows = max(1, min(self.rows, rows))
 
+    def narrow(self, window: Window) -> bool:
+        """The venue does not answer so wide a range at once: plan again from this window on, half as wide. False: it cannot."""
+        keys = self.steps.count(window)
+        if keys < 2:
+            return False
+        self.first, self.rows = window.first, max(1, min(self.rows, keys) // 2)
+        return True
+
     def leap(self, key: int) -> Window | None:
         """Go on at `key`; returns what is left out, None when that is nothing."""
         if key <= self.first:

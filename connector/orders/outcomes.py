@@ -515,7 +515,7 @@ def _accepted(pending: Pending, report: OrderReport | None) -> Pending:
 def _seen(pending: Pending, report: OrderReport, asked: Asked | None) -> Pending:
     if pending.kind is CommandKind.PLACE:
         return _accepted(pending, report)
-    pending = _end_of(pending, report)
+    pending = _end_of(pending, report, is_later=asked is not None or report.received_ns >= pending.sent_ns)
     if pending.settled is not None or asked is None or not pending.lost:
         return pending  # without a question it may be from before the command
     if pending.kind is CommandKind.CANCEL:
@@ -529,9 +529,15 @@ def _seen(pending: Pending, report: OrderReport, asked: Asked | None) -> Pending
     return _settle(pending, OutcomeKind.REJECTED, NEVER_ARRIVED, reason, report)
 
 
-def _end_of(pending: Pending, report: OrderReport) -> Pending:
-    """A cancel or amend that the report settles; else as it was."""
-    if pending.kind is CommandKind.AMEND and pending.wanted is not None and pending.wanted.is_met_by(report):
+def _end_of(pending: Pending, report: OrderReport, is_later: bool = True) -> Pending:
+    """A cancel or amend that the report settles; else as it was.
+
+    Args:
+        is_later: False where it reached us before the command was sent: prices go back and forth, so it may show how the order
+            was before the amend that came before.
+    """
+    met = pending.wanted is not None and pending.wanted.is_met_by(report)
+    if pending.kind is CommandKind.AMEND and is_later and met:
         return _settle(pending, OutcomeKind.ACCEPTED, report=report)
     if report.status is None or not report.status.is_final:
         return pending

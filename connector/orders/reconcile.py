@@ -18,7 +18,7 @@ import msgspec
 
 from connector.domain.account import Balance
 from connector.domain.facts import BalanceReport, OrderReport
-from connector.domain.orders import Fill, FillKind
+from connector.domain.orders import Fill, FillKey, FillKind
 from connector.domain.symbols import Symbol
 from connector.orders.lifecycle import Event, OrderRecord, apply_fill, apply_report, record_of_report
 from connector.orders.rounding import ZERO
@@ -39,7 +39,7 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
 
     orders: Mapping[str, OrderRecord] = {}
     external: Mapping[tuple[Symbol, str], OrderRecord] = {}
-    external_fills: frozenset[tuple[Symbol, str]] = frozenset()
+    external_fills: frozenset[FillKey] = frozenset()
     balances: Mapping[str, Balance] | None = None
 
 
@@ -125,7 +125,7 @@ def corrected(ours: Held, corrections: Corrections) -> Held:
     return Held(
         orders={**ours.orders, **corrections.orders},
         external={**ours.external, **corrections.external},
-        external_fills=ours.external_fills | {(fill.symbol, fill.trade_id) for fill in corrections.external_fills},
+        external_fills=ours.external_fills | {fill.key for fill in corrections.external_fills},
         balances=balances,
     )
 
@@ -209,7 +209,7 @@ class _Work:
         is_forced = fill.kind is not FillKind.TRADE  # nobody's order, and no question would find it
         if not is_forced and not fill.client_id and key not in self._seen and key not in self._ours.external:
             self.stray_fills.append(fill)
-        elif (fill.symbol, fill.trade_id) not in self._ours.external_fills:
+        elif fill.key not in self._ours.external_fills:
             self.external_fills.append(msgspec.structs.replace(fill, recovered=True))
 
     def _keep(self, client_id: str, before: OrderRecord, after: OrderRecord, events: tuple[Event, ...]) -> None:

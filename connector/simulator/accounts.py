@@ -57,7 +57,7 @@ class NewOrder(msgspec.Struct, frozen=True, kw_only=True):
     `trigger` is "" or where the price must come first: "above" or "below"; then `stop` or `trailing` (in 1/10,000) is given.
     `client_id` may be "": nobody's. `late`: it is taken first and looked at then, so that a post-only order that would trade is
     ended and not refused. `dust`: when all lots have traded something of the amount is left, so that it ends as expired.
-    `worst` is the price beyond which a market order does not trade.
+    `worst` is the price beyond which a market order does not trade. `unlocked`: spot, holds nothing back before its trigger.
     `trigger_by` says which price that is: last, mark or index; `activation` from which side a trailing one's stop is reached
     first ("" as `trigger`). With `spawns` another order takes its place when it is triggered, under the client id `spawns`.
     Of contracts: `holding` is the position of hedge mode it works on, `reduce_only` and `close_all` (whatever is held then) only
@@ -85,6 +85,7 @@ class NewOrder(msgspec.Struct, frozen=True, kw_only=True):
     late: bool = False
     dust: bool = False
     worst: int | None = None
+    unlocked: bool = False
     holding: HoldingSide = "net"
     reduce_only: bool = False
     close_all: bool = False

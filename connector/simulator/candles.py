@@ -33,6 +33,7 @@ INTERVALS: dict[str, int] = {
 }
 """Length in milliseconds; a month has none of its own."""
 
+_LEAP_MS = 60_000
 _MONDAY = 4 * 86_400_000  # the epoch was a Thursday; weeks open on Monday
 
 
@@ -144,6 +145,7 @@ class Candles:
 
     def __init__(self, start_ms: int, price: int, keep: int = 5_000) -> None:
         self.started_ms = start_ms // 1000 * 1000
+        self._keep = keep
         self._second = Bar(self.started_ms, price)
         self._final: list[tuple[str, Bar]] = []
         self._closed: dict[str, deque[Bar]] = {interval: deque(maxlen=keep) for interval in INTERVALS}
@@ -170,6 +172,8 @@ class Candles:
 
     def roll(self, now_ms: int) -> None:
         """Close every second that has ended by now."""
+        if now_ms >= self._second.start + _LEAP_MS:
+            self._leap(now_ms // 1000 * 1000)
         while now_ms >= self._second.start + 1000:
             second = self._second
             for interval in INTERVALS:
@@ -181,6 +185,29 @@ class Candles:
             self._second = Bar(second.start + 1000, second.close)
         if len(self._final) > 10_000:  # nobody takes them
             del self._final[:-1_000]
+
+    def _leap(self, until_ms: int) -> None:
+        """Close everything up to a second far ahead; nothing traded between this one and that. The same as second by second."""
+        second, final = self._second, []
+        for interval in INTERVALS:
+            bar = self._open[interval]
+            bar.merge(second)
+            if until_ms < self._ends[interval]:
+                continue
+            closed = [bar]
+            start = self._ends[interval]
+            length = INTERVALS[interval]
+            if length:
+                start = max(start, bucket_start(interval, until_ms) - length * max(self._keep, 10_000))
+            while (end := bucket_end(interval, start)) <= until_ms:
+                closed.append(Bar(start, second.close))
+                start = end
+            self._closed[interval].extend(closed)
+            final += [(bucket_end(interval, each.start), interval, each) for each in closed[-10_000:]]
+            self._begin(interval, until_ms, second.close)
+        final.sort(key=lambda row: row[0])
+        self._final += [(interval, bar) for _, interval, bar in final]
+        self._second = Bar(until_ms, second.close)
 
     def current(self, interval: str) -> Bar:
         """The candle still open, with the running second counted in."""

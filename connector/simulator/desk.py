@@ -216,6 +216,8 @@ class Desk:
                 account.updated_us = self._now_us()
                 assets, account.touched = tuple(account.touched), {}
                 moved, account.moved = tuple(account.moved), {}
+                for held in moved:  # a question and the event tell one change with one time
+                    held.updated_us = account.updated_us
                 self._tell(account, Position(account, assets, account.updated_us, moved, self._cause, self._about))
 
     @contextmanager
@@ -689,8 +691,15 @@ class Desk:
         if not order.open:
             return
         self._lone(order)
-        order.working, order.working_us = True, self._now_us()
-        order.updated_us = self._now_us()
+        order.working_us = order.updated_us = self._now_us()
+        if order.new.unlocked:
+            order.new = msgspec.structs.replace(order.new, unlocked=False)
+            units = self._need(order.account, order.market, order.new)
+            if units > self.spendable(order.account, order.locked_asset()):
+                self._expire(order, "INSUFFICIENT_BALANCE")
+                return
+            order.account.relock(order, units)
+        order.working = True
         self._report(order, "NEW", self._now_us())
         self._submit(order)
 
@@ -740,6 +749,8 @@ class Desk:
 
     def _need(self, account: Account, market: Market, new: NewOrder) -> int:
         """What an order holds back: base units to sell, or the most it may cost."""
+        if new.trigger and new.unlocked:
+            return 0
         if new.side is Side.SELL:
             return new.lots * market.listing.step_e8
         if new.price is not None:

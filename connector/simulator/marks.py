@@ -84,7 +84,7 @@ class Marks:
         return self.funded and now_us >= self.next_us
 
     def charge(self, now_us: int, *, scheduled: bool) -> FundingTime:
-        """Note that funding is charged now. A scheduled one bears its due time and moves the next one on."""
+        """Note that funding is charged now. A scheduled one bears its due time and moves the next one on, past those missed."""
         done = FundingTime(self.next_us if scheduled else now_us, self.rate_e8, self.mark_e8)
         self.paid.append(done)
         if scheduled:

@@ -348,13 +348,21 @@ class Simulator:
         price_e8 = None if price is None else e8(price)
         self.on_loop(lambda: self.exchange.desk.hold_mark(self._contract(symbol), price_e8))
 
-    def liquidate(self, who: str, symbol: str, side: str = "net") -> None:
-        """Close a position of an account by force, as if its margin were used up.
+    def liquidate(self, who: str, symbol: str | None = None, side: str = "net") -> None:
+        """Close a position of an account by force, as if its margin were used up; without a symbol all it has.
 
         Raises:
             LookupError: there is no such account, contract or position.
         """
-        self.on_loop(lambda: self.exchange.desk.liquidate(self._held(who, symbol, side)))
+
+        def act() -> None:
+            desk = self.exchange.desk
+            every = symbol is None
+            chosen = desk.clearing.holdings(self.exchange.account(who)) if every else [self._held(who, symbol, side)]
+            for held in chosen:
+                desk.liquidate(held)
+
+        self.on_loop(act)
 
     def adl(self, who: str, symbol: str, quantity: Decimal | str | None = None, side: str = "net") -> None:
         """Take that much of a position (or all) away at the mark price, as auto-deleveraging does.
@@ -383,14 +391,14 @@ class Simulator:
         desk = self.exchange.desk
         return self.on_loop(lambda: Decimal(desk.clearing.imbalance(asset, desk.accounts.values())).scaleb(-16))
 
-    def _contract(self, symbol: str) -> Market:
-        market = self.exchange.markets.get(symbol)
+    def _contract(self, symbol: str | None) -> Market:
+        market = self.exchange.markets.get(symbol or "")
         if market is None or not market.listing.is_contract:
             listed = ", ".join(market.symbol for market in self.exchange.desk.contracts)
             raise LookupError(f"no contract {symbol!r} is listed here; listed are {listed or 'none'}")
         return market
 
-    def _held(self, who: str, symbol: str, side: str) -> Holding:
+    def _held(self, who: str, symbol: str | None, side: str) -> Holding:
         found = self.exchange.account(who).holdings.get((self._contract(symbol).symbol, side))  # type: ignore[arg-type]
         if found is None or not found.lots:
             raise LookupError(f"account {who} has no {side} position in {symbol}")
@@ -643,13 +651,20 @@ class Simulator:
         if plan.rest_delay_s:
             await asyncio.sleep(plan.rest_delay_s)
         weight = used = 0
+        try:
+            sent = await request.read() if request.can_read_body else b""
+        except (
+            ConnectionError,
+            web.RequestPayloadError,
+        ):  # the client is gone: nothing was asked, nobody hears an answer
+            return web.Response(status=400)
         asked = Request(
             method=request.method,
             path=path,
             query=request.rel_url.raw_query_string,
             headers={name.lower(): value for name, value in request.headers.items()},
             address=request.remote or "",
-            body=(await request.read()).decode(errors="replace") if request.can_read_body else "",
+            body=sent.decode(errors="replace"),
         )
         name = exchange.dialect.call_name(asked)
         fault = exchange.call_fault(name) if name else None
@@ -719,7 +734,10 @@ class Simulator:
                     await asyncio.sleep(0.05)
                 return web.Response(status=500)
         ws = web.WebSocketResponse(autoping=False, timeout=1.0, max_msg_size=4 * 1024 * 1024, compress=False)
-        await ws.prepare(request)
+        try:
+            await ws.prepare(request)
+        except ConnectionError:  # it went away while it was being let in
+            return ws
         wire.upgraded = True
         records = exchange.records
         records.connection_count += 1

@@ -18,6 +18,7 @@ from typing import Protocol
 import msgspec
 
 from connector.domain.commands import Evidence
+from connector.domain.market import Side
 from connector.domain.orders import Fill
 from connector.domain.symbols import Symbol
 from connector.errors import Misconfigured
@@ -58,7 +59,7 @@ class EvidenceRecord(msgspec.Struct, frozen=True, tag="evidence"):
 
 
 class FillRecord(msgspec.Struct, frozen=True, tag="fill"):
-    """One fill; kept once, by (symbol, trade id). `fill.client_id` is "" for those of other programs."""
+    """One fill; kept once, by `Fill.key`. `fill.client_id` is "" for those of other programs."""
 
     fill: Fill
 
@@ -106,8 +107,8 @@ class Store(Protocol):
     def fills(self, symbol: Symbol | None = None, since_ns: int = 0) -> tuple[Fill, ...]:
         """Fills at or after `since_ns` by the venue's clock, in the order of (time, trade id)."""
 
-    def has_fill(self, symbol: Symbol, trade_id: str) -> bool:
-        """Whether a fill was taken in before."""
+    def has_fill(self, symbol: Symbol, trade_id: str, side: Side) -> bool:
+        """Whether a fill was taken in before, by its `Fill.key`."""
 
     def last_fill_id(self, symbol: Symbol) -> str | None:
         """The trade id of the newest `MetaRecord.last_fill`; None before the first."""

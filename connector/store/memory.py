@@ -10,7 +10,8 @@ import threading
 from collections.abc import Sequence
 
 from connector.domain.commands import Evidence
-from connector.domain.orders import Fill
+from connector.domain.market import Side
+from connector.domain.orders import Fill, FillKey
 from connector.domain.symbols import Symbol
 from connector.store.contract import (
     EvidenceRecord,
@@ -67,7 +68,7 @@ class MemoryStore:
         self._final: dict[str, None] = {}  # the oldest first
         self._lock = threading.Lock()  # guards everything below
         self._orders: dict[str, _Kept] = {}
-        self._fills: dict[tuple[Symbol, str], Fill] = {}
+        self._fills: dict[FillKey, Fill] = {}
         self._meta: dict[str, str] = {}
         self._open: dict[str, None] = {}
         self._closed = False
@@ -119,10 +120,10 @@ class MemoryStore:
             ]
         return tuple(sorted(wanted, key=lambda fill: (fill.event_time_ns, len(fill.trade_id), fill.trade_id)))
 
-    def has_fill(self, symbol: Symbol, trade_id: str) -> bool:
+    def has_fill(self, symbol: Symbol, trade_id: str, side: Side) -> bool:
         with self._lock:
             self._check()
-            return (symbol, trade_id) in self._fills
+            return (symbol, trade_id, side) in self._fills
 
     def last_fill_id(self, symbol: Symbol) -> str | None:
         return self.meta(MetaRecord.last_fill(symbol, "").key)
@@ -165,7 +166,7 @@ class MemoryStore:
                 kept = self._kept(client_id, None, evidence.at_ns)
                 kept.evidence.append(evidence)
             case FillRecord(fill):
-                self._fills[fill.symbol, fill.trade_id] = fill
+                self._fills[fill.key] = fill
                 if not fill.client_id:
                     return
                 kept = self._kept(fill.client_id, fill.symbol, fill.received_ns)
@@ -185,4 +186,4 @@ class MemoryStore:
     def _forget(self, client_id: str) -> None:
         del self._final[client_id]
         for fill in self._orders.pop(client_id).fills.values():
-            self._fills.pop((fill.symbol, fill.trade_id), None)
+            self._fills.pop(fill.key, None)

@@ -24,6 +24,7 @@ from typing import Any
 import msgspec
 
 from connector.domain.commands import Evidence
+from connector.domain.market import Side
 from connector.domain.orders import Fill
 from connector.domain.symbols import Symbol
 from connector.store.contract import (
@@ -63,6 +64,21 @@ _MIGRATIONS: tuple[str, ...] = (
         symbol TEXT NOT NULL, trade_id TEXT NOT NULL, client_id TEXT NOT NULL, at_ns INTEGER NOT NULL,
         body BLOB NOT NULL, checksum INTEGER NOT NULL, PRIMARY KEY (symbol, trade_id)
     ) WITHOUT ROWID;
+    CREATE INDEX fills_order ON fills (client_id);
+    CREATE INDEX fills_time ON fills (at_ns);
+    """,
+    # A trade between two orders of one account is two fills.
+    """
+    ALTER TABLE fills RENAME TO older_fills;
+    DROP INDEX fills_order;
+    DROP INDEX fills_time;
+    CREATE TABLE fills (
+        symbol TEXT NOT NULL, trade_id TEXT NOT NULL, side TEXT NOT NULL, client_id TEXT NOT NULL, at_ns INTEGER NOT NULL,
+        body BLOB NOT NULL, checksum INTEGER NOT NULL, PRIMARY KEY (symbol, trade_id, side)
+    ) WITHOUT ROWID;
+    INSERT INTO fills SELECT symbol, trade_id, json_extract(CAST(body AS TEXT), '$.side'), client_id, at_ns, body, checksum
+        FROM older_fills;
+    DROP TABLE older_fills;
     CREATE INDEX fills_order ON fills (client_id);
     CREATE INDEX fills_time ON fills (at_ns);
     """,
@@ -138,9 +154,10 @@ class SqliteStore:
             )
             return tuple(self._read(_READ_FILL, *row) for row in rows)
 
-    def has_fill(self, symbol: Symbol, trade_id: str) -> bool:
+    def has_fill(self, symbol: Symbol, trade_id: str, side: Side) -> bool:
         with self._reading() as run:
-            found = run("SELECT 1 FROM fills WHERE symbol = ? AND trade_id = ?", (str(symbol), trade_id))
+            chosen = "symbol = ? AND trade_id = ? AND side = ?"
+            found = run(f"SELECT 1 FROM fills WHERE {chosen}", (str(symbol), trade_id, side.value))
             return next(iter(found), None) is not None
 
     def last_fill_id(self, symbol: Symbol) -> str | None:
@@ -263,8 +280,9 @@ class SqliteStore:
                 symbol, body = str(fill.symbol), _JSON.encode(fill)
                 checksum = _checksum(f"{symbol} {fill.trade_id}", body)
                 run(
-                    "INSERT OR REPLACE INTO fills (symbol, trade_id, client_id, at_ns, body, checksum) VALUES (?, ?, ?, ?, ?, ?)",
-                    (symbol, fill.trade_id, fill.client_id, fill.event_time_ns, body, checksum),
+                    "INSERT OR REPLACE INTO fills (symbol, trade_id, side, client_id, at_ns, body, checksum)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (symbol, fill.trade_id, fill.side.value, fill.client_id, fill.event_time_ns, body, checksum),
                 )
             case MetaRecord(key, value):
                 run("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))

@@ -36,7 +36,8 @@ from connector.settings import ConnectorSettings, VenueSettings
 from connector.testing.deterministic import DeterministicRuntime
 from connector.testing.memory_http import MemoryHttp
 from connector.testing.memory_links import MemoryLink, MemoryLinks
-from connector.testing.mock_driver import ID_IN_USE, ID_IN_USE_TEXT, MOCK, NO_SUCH_ORDER, NOT_OPEN
+from connector.testing.mock_driver import MOCK
+from connector.testing.mock_driver.facts import ID_IN_USE, ID_IN_USE_TEXT, NO_SUCH_ORDER, NOT_OPEN
 
 __all__ = ["KEY", "SECRET", "MockVenue"]
 

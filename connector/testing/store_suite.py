@@ -241,10 +241,21 @@ class StoreSuite:
     def test_the_same_trade_id_of_two_symbols_is_two_fills(self, opened: _Opened) -> None:
         opened.store.append([FillRecord(sample_fill("a", "7")), FillRecord(sample_fill("b", "7", _BTC))])
         store = opened.again()
-        assert store.has_fill(_ETH, "7")
-        assert store.has_fill(_BTC, "7")
-        assert not store.has_fill(_BTC, "8")
+        assert store.has_fill(_ETH, "7", Side.BUY)
+        assert store.has_fill(_BTC, "7", Side.BUY)
+        assert not store.has_fill(_BTC, "8", Side.BUY)
         assert len(store.fills()) == 2
+
+    def test_a_trade_between_two_orders_of_the_account_is_two_fills(self, opened: _Opened) -> None:
+        bought = sample_fill("a", "7")
+        sold = msgspec.structs.replace(bought, client_id="b", side=Side.SELL)
+        opened.store.append([FillRecord(bought)])
+        assert not opened.store.has_fill(*sold.key)
+        opened.store.append([FillRecord(sold)])
+        store = opened.again()
+        assert set(store.fills()) == {bought, sold}
+        assert store.has_fill(*bought.key)
+        assert store.has_fill(*sold.key)
 
     def test_fills_are_listed_by_symbol_and_time_and_trade_id(self, opened: _Opened) -> None:
         fills = [
@@ -261,7 +272,7 @@ class StoreSuite:
     def test_a_fill_of_another_program_makes_no_order(self, opened: _Opened) -> None:
         opened.store.append([FillRecord(msgspec.structs.replace(sample_fill("a", "7"), client_id=""))])
         assert opened.again().orders() == ()
-        assert opened.store.has_fill(_ETH, "7")
+        assert opened.store.has_fill(_ETH, "7", Side.BUY)
 
     # ---------------------------------------------------------------- meta
 

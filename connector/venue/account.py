@@ -6,7 +6,8 @@ is frozen. It never asks the venue, never waits and starts nothing: clock and st
 
 What holds:
 - An order is ours when its intent is in the store. Everything else is external: kept apart, bounded, never acted upon.
-- A fill counts once per (symbol, trade id), over restarts too. One whose order is not known is parked until a question tells.
+- A fill counts once per (symbol, trade id, side), over restarts too. One whose order is not known is parked until a question
+  tells.
 - A fill the venue forced (liquidation, deleveraging, settlement) is of an order that is not ours and changes what is: it is
   told, counted and kept like ours.
 - A store that fails changes nothing here: an alarm and a counter, and what is missing there is written with the next change.
@@ -34,7 +35,7 @@ from connector.domain.facts import (
     StreamEnded,
 )
 from connector.domain.instruments import InstrumentTable
-from connector.domain.orders import Fill, FillKind, Order
+from connector.domain.orders import Fill, FillKey, FillKind, Order
 from connector.domain.symbols import Product, Symbol
 from connector.domain.times import NS_PER_S
 from connector.orders.lifecycle import (
@@ -151,7 +152,7 @@ class AccountModel:
         self.positions, self.funding = PositionModel(positions_told), FundingModel()
         self.orders: dict[str, OrderRecord] = {}
         self.external: dict[_Key, OrderRecord] = {}
-        self.parked: dict[_Key, Fill] = {}
+        self.parked: dict[FillKey, Fill] = {}
         self.balances: dict[str, Balance] | None = None
         self.balances_complete = False
         self.touched: dict[Symbol, int] = {}
@@ -162,7 +163,7 @@ class AccountModel:
         self._open: dict[str, Order] = {}
         self._final: dict[str, None] = {}
         self._ids: dict[_Key, str] = {}
-        self._external_fills: dict[_Key, None] = {}
+        self._external_fills: dict[FillKey, None] = {}
         self._behind: dict[str, OrderRecord | None] = {}
         self._unwritten: deque[FillRecord] = deque()  # forced fills a failing store did not take
         self._traded: dict[Symbol, int] = {}
@@ -282,8 +283,8 @@ class AccountModel:
         changed, events = apply_report(record, report, source=source, recovered=recovered)
         taken = self._changed(record, changed, events)
         more: tuple[Event, ...] = ()
-        for fill in [fill for (symbol, _), fill in self.parked.items() if (symbol, fill.venue_id) == key]:
-            del self.parked[fill.symbol, fill.trade_id]
+        for fill in [fill for fill in self.parked.values() if (fill.symbol, fill.venue_id) == key]:
+            del self.parked[fill.key]
             more += self._take_fill(fill, source, True).events
         return Taken((*taken.events, *more), (report,))
 
@@ -309,7 +310,7 @@ class AccountModel:
     def _park(self, fill: Fill) -> Taken:
         """Keep a fill until it is known whose it is."""
         self._counters.add("account.fills_parked")
-        self.parked[fill.symbol, fill.trade_id] = fill
+        self.parked[fill.key] = fill
         if len(self.parked) > KEPT_PARKED:  # the place read up to stays before it: it is read again
             del self.parked[next(iter(self.parked))]
             return Taken(strange=True, doubt="more fills of unknown orders than can be kept")
@@ -335,7 +336,7 @@ class AccountModel:
         self._keep_external(key, known)
         own = [fill for fill in self.parked.values() if (fill.symbol, fill.venue_id) == key]
         for fill in own:
-            del self.parked[fill.symbol, fill.trade_id]
+            del self.parked[fill.key]
         return self._take_external_fills((*own, *([report.fill] if report.fill is not None else ())))
 
     def _keep_external(self, key: _Key, record: OrderRecord) -> None:
@@ -345,15 +346,22 @@ class AccountModel:
             final = next((key for key, each in self.external.items() if each.is_final), None)
             del self.external[final or next(iter(self.external))]
 
+    def _of_its_order(self, fill: Fill) -> Fill:
+        """A fill that is forced if its order is: lists of executions often do not show it."""
+        order = self.external.get((fill.symbol, fill.venue_id))
+        if _is_forced(fill) or order is None or order.newest is None or order.newest.kind is FillKind.TRADE:
+            return fill
+        return msgspec.structs.replace(fill, kind=order.newest.kind)
+
     def _take_external_fills(self, fills: Iterable[Fill]) -> tuple[Event, ...]:
         """Keep fills that are not of our orders; returns those we have to hear of: a position of ours was closed."""
-        new = [fill for fill in fills if not self.has_fill(fill)]
+        new = [self._of_its_order(fill) for fill in fills if not self.has_fill(fill)]
         forced = [msgspec.structs.replace(fill, client_id="") for fill in new if _is_forced(fill)]
         events: tuple[Event, ...] = tuple(told for fill in forced for told in (fill, _forced_alarm(fill)))
         if events:
             self._announce(events)
         for fill in new:
-            self._external_fills[fill.symbol, fill.trade_id] = None
+            self._external_fills[fill.key] = None
             if len(self._external_fills) > KEPT_EXTERNAL:
                 del self._external_fills[next(iter(self._external_fills))]
         records = [FillRecord(msgspec.structs.replace(fill, client_id="")) for fill in new]
@@ -390,13 +398,9 @@ class AccountModel:
         """Payments of funding, by whatever way; each counts once."""
         if not self.is_loaded:  # which were told is not known yet: they are asked for once it is
             return NOTHING
-        told: list[Event] = []
-        for payment in payments:
-            is_new, is_untold = self.funding.take(payment)
-            if is_new:
-                self._day.add_funding(payment)
-            if is_untold:
-                told.append(payment)
+        new, told = self.funding.take_all(payments)
+        for payment in new:
+            self._day.add_funding(payment)
         if told:
             self._announce(tuple(told))
             self._write([MetaRecord(FUNDING, self.funding.kept())])
@@ -480,7 +484,7 @@ class AccountModel:
         self._write(records, tuple(corrections.orders))
         events = (*corrections.events, *self._take_external_fills(corrections.external_fills))
         for fill in [fill for fill in self.parked.values() if self._is_settled(fill)]:
-            del self.parked[fill.symbol, fill.trade_id]
+            del self.parked[fill.key]
         if complete_balances or corrections.balances:
             told = {balance.asset: balance for balance in corrections.balances}
             self.balances = {**(self.balances or {}), **told}
@@ -495,7 +499,7 @@ class AccountModel:
         record = self.orders.get(client_id)
         if record is not None:
             return any(each.trade_id == fill.trade_id for each in record.fills)
-        return (fill.symbol, fill.venue_id) in self.external or (fill.symbol, fill.trade_id) in self._external_fills
+        return (fill.symbol, fill.venue_id) in self.external or fill.key in self._external_fills
 
     def due_symbols(self) -> tuple[Symbol, ...]:
         """Where fills may be missing: symbols of open orders, and those where something happened lately."""
@@ -577,17 +581,15 @@ class AccountModel:
         Raises:
             StoreFailed: the older ones cannot be read.
         """
-        found = {
-            (fill.symbol, fill.trade_id): fill for fill in self._store.fills(symbol, since_ns) if _concerns_us(fill)
-        }
+        found = {fill.key: fill for fill in self._store.fills(symbol, since_ns) if _concerns_us(fill)}
         for fill in (unwritten.fill for unwritten in self._unwritten):
             if fill.event_time_ns >= since_ns and symbol in (None, fill.symbol):
-                found[fill.symbol, fill.trade_id] = fill
+                found[fill.key] = fill
         for client_id in self._behind:
             record = self.orders.get(client_id)
             for fill in () if record is None else record.fills:
                 if fill.event_time_ns >= since_ns and symbol in (None, fill.symbol):
-                    found[fill.symbol, fill.trade_id] = fill
+                    found[fill.key] = fill
         return tuple(sorted(found.values(), key=lambda fill: (fill.event_time_ns, len(fill.trade_id), fill.trade_id)))
 
     def explain(self, client_id: str) -> tuple[Evidence, ...]:
@@ -597,10 +599,10 @@ class AccountModel:
 
     def has_fill(self, fill: Fill) -> bool:
         """Whether it was taken in before, by whatever process."""
-        if (fill.symbol, fill.trade_id) in self._external_fills:
+        if fill.key in self._external_fills:
             return True
         try:
-            return self._store.has_fill(fill.symbol, fill.trade_id)
+            return self._store.has_fill(*fill.key)
         except StoreFailed as failed:
             self._on_store_failed("reading", failed)
             return False

@@ -15,8 +15,8 @@ import msgspec
 
 from connector.books.live import LiveBook
 from connector.books.rule import BookRule
-from connector.books.sync import Action, BookSync, FetchSnapshot, Invalidate, Publish, Resubscribe
-from connector.domain.market import BookDelta, BookState, BookUpdate, Level, OrderBook
+from connector.books.sync import PUBLISH, Action, BookSync, FetchSnapshot, Invalidate, Publish, Resubscribe
+from connector.domain.market import BookDelta, BookState, BookUpdate, OrderBook
 from connector.domain.topics import Topic
 from connector.errors import BookNotValid, WireFormatError
 from connector.venue.delivery import TopicState
@@ -73,16 +73,16 @@ class BookFeed(Feed):
         super().own(source)
         with self._exclusively():
             self._joined_s = self._clock.monotonic_s()
-            self._perform(self.book.on_connected(), None)
+            self._perform(self.book.on_connected())
 
     def _take(self, frame: bytes, received_ns: int, now_s: float) -> None:
-        self.frames += 1
+        self._other_frames += 1
         try:
             read = self._read(frame, received_ns)  # type: ignore[misc]
         except WireFormatError as unreadable:
             self.unreadable += 1
             self._on_unreadable(unreadable)
-            self._perform(self.book.on_overflow(f"an update could not be read: {unreadable.problem}"), None)
+            self._perform(self.book.on_overflow(f"an update could not be read: {unreadable.problem}"))
             return
         if type(read) is list:
             for each in read:
@@ -96,33 +96,38 @@ class BookFeed(Feed):
             return
         delta: BookDelta = value
         actions = self.book.on_delta(delta)
+        if actions is PUBLISH:  # nearly every one
+            self._last_key, self.last, self.last_new_s = delta.last_update_id, delta, now_s
+            self._other_accepted += 1
+            self._publish()
+            return
         if self._last_key is None or delta.last_update_id > self._last_key or _publishes(actions):
             self._last_key, self.last, self.last_new_s = delta.last_update_id, delta, now_s
-            self.accepted += 1
+            self._other_accepted += 1
         else:
             self.duplicates += 1
-        self._perform(actions, delta)
+        self._perform(actions)
 
     def _take_stream_snapshot(self, snapshot: OrderBook, now_s: float) -> None:
         """The stream's own snapshot replaces the book, whatever the numbers say: venues count anew after a restart."""
         self._counters.add("book.stream_snapshots")
         self._answer_by_s = None
         self._last_key, self.last, self.last_new_s = snapshot.update_id, snapshot, now_s
-        self.accepted += 1
-        self._perform(self.book.on_snapshot(snapshot), None)
+        self._other_accepted += 1
+        self._perform(self.book.on_snapshot(snapshot))
 
     # ------------------------------------------------------------ snapshots (the thread that fetched them)
 
     def snapshot_arrived(self, attempt: int, snapshot: OrderBook) -> None:
         with self._exclusively():
             self._answered(attempt)
-            self._perform(self.book.on_snapshot(snapshot, attempt), None)
+            self._perform(self.book.on_snapshot(snapshot, attempt))
 
     def snapshot_failed(self, attempt: int, retry_after_s: float | None) -> None:
         with self._exclusively():
             self._answered(attempt)
             self._counters.add("book.snapshots_failed")
-            self._perform(self.book.on_snapshot_failed(attempt, retry_after_s), None)
+            self._perform(self.book.on_snapshot_failed(attempt, retry_after_s))
 
     def _answered(self, attempt: int) -> None:
         if (
@@ -138,20 +143,20 @@ class BookFeed(Feed):
 
     def _on_disconnected(self, reason: str) -> None:
         self._joined_s = float("inf")
-        self._perform(self.book.on_disconnected(reason), None)
+        self._perform(self.book.on_disconnected(reason))
         if self._answer_by_s is not None:  # nobody may be left to answer it; should somebody, it counts as late
             attempt, self._answer_by_s = self._answer_by_s[0], None
-            self._perform(self.book.on_snapshot_failed(attempt), None)
+            self._perform(self.book.on_snapshot_failed(attempt))
         super()._on_disconnected(reason)
 
     def on_renewal(self) -> None:
         with self._exclusively():
-            self._perform(self.book.on_stale("the topic was silent and is being subscribed again"), None)
+            self._perform(self.book.on_stale("the topic was silent and is being subscribed again"))
 
     def on_trading(self, trading: bool) -> None:
         """The venue's instrument list says whether the symbol trades."""
         with self._exclusively():
-            self._perform(self.book.on_status(trading), None)
+            self._perform(self.book.on_status(trading))
 
     def on_tick(self, now_s: float, backfill_within_s: float) -> None:
         super().on_tick(now_s, backfill_within_s)
@@ -162,7 +167,7 @@ class BookFeed(Feed):
         since_s = self._joined_s if self._brings_snapshots else max(self._joined_s, self.last_new_s or 0.0)
         if now_s - since_s > QUIET_S:
             with self._exclusively():
-                self._perform(self.book.on_quiet(), None)
+                self._perform(self.book.on_quiet())
 
     def _differs_from(self, seen: Any, answer: OrderBook) -> bool:
         """Whether the venue's best levels are others than ours: a silent book then missed something."""
@@ -174,10 +179,10 @@ class BookFeed(Feed):
 
     # ------------------------------------------------------------ what the book decided
 
-    def _perform(self, actions: Iterable[Action], delta: BookDelta | None) -> None:
+    def _perform(self, actions: Iterable[Action]) -> None:
         for action in actions:
             if isinstance(action, Publish):
-                self._publish(delta)
+                self._publish()
             elif isinstance(action, Invalidate):
                 self._counters.add("book.invalidated")
                 self._void(action.reason)
@@ -192,22 +197,13 @@ class BookFeed(Feed):
                 self._answer_by_s = (action.attempt, self._clock.monotonic_s() + wait_s + SNAPSHOT_WITHIN_S)
                 self._ask(RenewalWish(self.topic, action))
 
-    def _publish(self, delta: BookDelta | None) -> None:
+    def _publish(self) -> None:
         try:
-            top = self.book.snapshot(1)
+            update_id, event_time_ns, received_ns, bid, ask = self.book.top()
         except BookNotValid:
-            return  # a later action of the same change took it back
+            return  # a later action of the same change took it back, or its best level was no level
         self._deliver(
-            BookUpdate(
-                self.venue,
-                self.topic.symbol,
-                top.event_time_ns,
-                top.received_ns if delta is None else delta.received_ns,
-                BookState.VALID,
-                top.update_id,
-                _first(top.bids),
-                _first(top.asks),
-            )
+            BookUpdate(self.venue, self.topic.symbol, event_time_ns, received_ns, BookState.VALID, update_id, bid, ask)
         )
 
     def _void(self, reason: str) -> None:
@@ -225,7 +221,3 @@ class BookFeed(Feed):
 
 def _publishes(actions: Iterable[Action]) -> bool:
     return any(isinstance(action, Publish) for action in actions)
-
-
-def _first(levels: tuple[Level, ...]) -> Level | None:
-    return levels[0] if levels else None

@@ -21,7 +21,7 @@ import msgspec
 from connector.domain.account import FundingPayment
 from connector.domain.facts import BalanceReport, OrderReport, PositionReport
 from connector.domain.instruments import InstrumentTable
-from connector.domain.orders import Fill, Order, OrderStatus
+from connector.domain.orders import Fill, FillKey, Order, OrderStatus
 from connector.domain.symbols import Symbol
 from connector.domain.times import NS_PER_MS, NS_PER_S
 from connector.domain.wire import HttpRequest, HttpResponse
@@ -145,7 +145,7 @@ class Comparison:
         self._funding_read = False
         self._found: list[OrderReport] = []
         self._orders: dict[str, OrderReport | None] = {}
-        self._fills: dict[tuple[Symbol, str], Fill] = {}
+        self._fills: dict[FillKey, Fill] = {}
         self._read: set[Symbol] = set()
         self._balances: BalanceReport | None = None
         self._balances_ns = 0
@@ -271,7 +271,7 @@ class Comparison:
         else:
             assert question.symbol is not None
             fills = language.read_fills(response, self._instruments.require(question.symbol))
-            self._fills |= {(fill.symbol, fill.trade_id): fill for fill in fills}
+            self._fills |= {fill.key: fill for fill in fills}
             if self._is_last(question, request, response) and question.venue_id is None:
                 self._turn_page(question, question.symbol, fills)
 

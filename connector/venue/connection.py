@@ -47,6 +47,7 @@ class Connection:
         self,
         number: int,
         language: StreamLanguage,
+        name_after: bytes,
         clock: Clock,
         alarms: OncePerKind,
         is_current: Callable[[], bool],
@@ -56,7 +57,7 @@ class Connection:
         self.link: Link | None = None
         self.routes: dict[bytes, Feed] = {}
         self.frames = self.strays = 0
-        self._language, self._route = language, language.route
+        self._language, self._route, self._name_after = language, language.route, name_after
         self._clock, self._alarms, self._is_current, self._post = clock, alarms, is_current, post
 
     def on_open(self, link: Link) -> None:
@@ -68,18 +69,27 @@ class Connection:
             link.shutdown()
             return
         now_s = self._clock.monotonic_s()
-        route, routes = self._route, self.routes
+        after, routes = self._name_after, self.routes
+        at = len(after)
         self.frames += len(frames)
         for frame in frames:
-            name = route(frame)
-            if name is None:
-                self._on_control(frame)
-                continue
-            feed = routes.get(name)
+            # The name is cut out here for nearly every frame; the language is asked about the rest.
+            feed = routes.get(frame[at : frame.find(b'"', at)]) if at and frame.startswith(after) else None
             if feed is not None:
                 feed.on_frame(self, frame, received_ns, now_s)
             else:
-                self._on_stray(name)
+                self._on_other(frame, received_ns, now_s)
+
+    def _on_other(self, frame: bytes, received_ns: int, now_s: float) -> None:
+        name = self._route(frame)
+        if name is None:
+            self._on_control(frame)
+            return
+        feed = self.routes.get(name)
+        if feed is not None:
+            feed.on_frame(self, frame, received_ns, now_s)
+        else:
+            self._on_stray(name)
 
     def _on_stray(self, name: bytes) -> None:
         """A topic we have just left, or one we are about to route; a name that is no text is neither."""

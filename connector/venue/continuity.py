@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from connector.domain.market import AggTrade, Candle, Trade
+from connector.domain.market import AggTrade, BookDelta, Candle, OrderBook, Trade
 from connector.domain.queries import (
     AggTradesQuery,
     BookTickersQuery,
@@ -94,8 +94,9 @@ def _next_open_ns(candle: Candle) -> int:
     return (candle.close_time_ns // NS_PER_MS + 1) * NS_PER_MS
 
 
-def _trade_key(event: Trade) -> int | None:
-    return event.trade_id if isinstance(event.trade_id, int) else None
+def _book_update(seen: BookDelta | OrderBook) -> int:
+    """The last update of what a book's stream brought last: a change, or a snapshot by itself."""
+    return seen.update_id if isinstance(seen, OrderBook) else seen.last_update_id
 
 
 def _candle_changed(seen: Candle, probed: Candle) -> bool:
@@ -132,7 +133,7 @@ class TopicContinuity:
 
 CONTINUITY: dict[TopicKind, TopicContinuity] = {
     TopicKind.TRADES: TopicContinuity(
-        key=_trade_key,
+        key=attrgetter("trade_id"),
         contiguous=True,
         missing=_missing_trades,
         identity=lambda trade: int(trade.trade_id),
@@ -179,7 +180,7 @@ CONTINUITY: dict[TopicKind, TopicContinuity] = {
     TopicKind.BOOK: TopicContinuity(
         key=attrgetter("last_update_id"),
         probe=lambda topic: DepthQuery(topic.symbol, limit=5),
-        shows_newer=lambda seen, answer: answer.update_id > seen.last_update_id,
+        shows_newer=lambda seen, answer: answer.update_id > _book_update(seen),
     ),
     TopicKind.MARK_PRICE: TopicContinuity(
         key=attrgetter("event_time_ns"),
@@ -202,7 +203,7 @@ OPAQUE_TRADES = TopicContinuity(
     after_loss=True,
     identity=attrgetter("sequence"),
     probe=lambda topic: RecentTradesQuery(topic.symbol, limit=1),
-    shows_newer=lambda seen, answer: bool(answer) and answer[-1].sequence > seen.sequence,
+    shows_newer=lambda seen, answer: bool(answer) and (answer[-1].sequence or 0) > (seen.sequence or 0),
 )
 """Trades whose ids say nothing: their sequence tells the order, several may share one, and no figure shows a hole."""
 

@@ -93,6 +93,8 @@ class Subscription:
 
     Attributes:
         topic, venue: what is listened to, and where.
+        callback: what is called with each value on the feed's thread; None where values go to a queue or an inbox.
+        ended: closed, by whoever.
         delivered, dropped, failures: values handed over, values lost to a full queue, callbacks that raised.
         gaps: the last hundred gaps, newest last, whether or not notices are delivered.
 
@@ -118,8 +120,9 @@ class Subscription:
         self.gaps: deque[Gap] = deque(maxlen=RECENT_GAPS)
         self._feed, self._clock, self._notices = feed, clock, notices
         self._capacity, self._overflow, self._push_back_s = capacity, overflow, push_back_s
-        self._ended, self._on_close = False, on_close
+        self.ended, self._on_close = False, on_close
         self._callback = callback
+        self.callback = None if into_inbox else callback
         self._values: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._room = threading.Condition()  # only PUSH_BACK waits on it
         self._lost: tuple[int, int] | None = None  # (began_ns, how many) of the loss under way
@@ -130,17 +133,21 @@ class Subscription:
     # ------------------------------------------------------------ the feed's side
 
     def _call(self, value: Any) -> None:
-        if self._ended:
+        if self.ended:
             return
         self.delivered += 1
         try:
             self._callback(value)  # type: ignore[misc]
         except BaseException as failure:  # noqa: BLE001  a consumer's error, SystemExit included, is the consumer's alone
-            self.failures += 1
-            self.last_failure = failure
+            self.failed(failure)
+
+    def failed(self, failure: BaseException) -> None:
+        """The callback raised."""
+        self.failures += 1
+        self.last_failure = failure
 
     def _tell(self, value: Any) -> None:
-        if self._ended:
+        if self.ended:
             return
         try:
             if self._lost is not None:  # written by this thread alone on this path
@@ -156,9 +163,9 @@ class Subscription:
     def _put(self, value: Any) -> None:
         values = self._values
         if self._lost is not None or values.qsize() >= self._capacity:
-            if self._ended or not self._make_room():
+            if self.ended or not self._make_room():
                 return
-        elif self._ended:
+        elif self.ended:
             return
         self.delivered += 1
         values.put(value)
@@ -188,7 +195,7 @@ class Subscription:
         return True
 
     def _has_room(self) -> bool:
-        return self._ended or self._values.qsize() < self._capacity
+        return self.ended or self._values.qsize() < self._capacity
 
     def _lose(self) -> None:
         now_ns = self._clock.time_ns()
@@ -215,7 +222,7 @@ class Subscription:
         """Called by the feed beside the values, in their order."""
         if isinstance(notice, Gap):
             self.gaps.append(notice)
-        if self._notices and not self._ended:
+        if self._notices and not self.ended:
             if self._callback is not None:
                 self.take(notice)
             else:
@@ -270,7 +277,7 @@ class Subscription:
 
     @property
     def state(self) -> TopicState:
-        return TopicState.CLOSED if self._ended else self._feed.state
+        return TopicState.CLOSED if self.ended else self._feed.state
 
     def freshness(self) -> Freshness:
         """Whether the last value can be trusted to be current, and its age."""
@@ -284,9 +291,9 @@ class Subscription:
     def close(self) -> None:
         """Stop listening. Values already queued can still be taken. Idempotent."""
         with self._room:  # one of several callers closes it
-            if self._ended:
+            if self.ended:
                 return
-            self._ended = True
+            self.ended = True
         self._feed.detach(self)
         self._values.put(_CLOSE)
         with self._room:

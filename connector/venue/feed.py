@@ -39,9 +39,6 @@ HELD_AT_MOST = 10_000
 COUNT_RESTART_S = 5.0
 """A venue whose ids keep rising below our last one for so long has started counting again."""
 
-_NO_STEP = None
-"""Of topics whose keys rise by any amount: no difference of two keys equals it."""
-
 CALLBACK_WITHIN_S = 2.0
 """How long anybody waits for a consumer's callback before that consumer is taken off."""
 
@@ -82,9 +79,11 @@ class Feed:
     ) -> None:
         self.venue, self.topic = venue, topic
         self.rule = rule or CONTINUITY[topic.kind]
-        self.frames = self.accepted = self.values = self.duplicates = self.unreadable = self.gaps = (
-            self.recovered_values
-        ) = 0
+        self.duplicates = self.unreadable = self.gaps = self.recovered_values = 0
+        self._plain = (
+            0  # frames that brought the next value, delivered at once; all others are counted in the three below
+        )
+        self._other_frames = self._other_accepted = self._other_values = 0
         self.last: Any = None
         self.last_new_s: float | None = None
         self.quiet_s = float("-inf")
@@ -95,7 +94,7 @@ class Feed:
         self._last_key: int | None = None
         self._at_key: set[Hashable] = set()  # values of the last key, where those have to be told apart
         self._before_hole: frozenset[Hashable] = frozenset()  # those before the hole being filled
-        self._interrupted = False  # since the last value the stream may have been without us
+        self._interrupted = ""  # by what the stream may have been without us since the last value
         self._make_reader: Callable[[], Callable[[bytes, int], Any]] | None = None
         self._read: Callable[[bytes, int], Any] | None = None
         self._lock = threading.Lock()  # one frame, one recovery, one change of owner or state at a time
@@ -104,26 +103,35 @@ class Feed:
         self._frames_before_owner = 0
         self._successor: Source | None = None
         self._successor_frames: deque[tuple[bytes, int]] = deque(maxlen=HELD_AT_MOST)
-        self._step = 1 if self.rule.contiguous else _NO_STEP
+        self._in_steps = self.rule.contiguous
+        # Topics whose keys rise by any amount, and show no hole, are as plain as those that rise by one.
+        self._may_be_plain = self.rule.contiguous or (self.rule.missing is None and self.rule.distinct is None)
         self._is_plain = False  # live, nothing held back, no stray: set after a value, cleared by whatever changes that
         self._stray: tuple[int, float] | None = None
         self._held: list[Any] | None = None
         self._recovery: tuple[Backfill, Any, float] | None = None  # wish, value before the hole, since when
+        self._hole_made_by = ""
+        self._torn: dict[int, str] = {}  # which held values came after another interruption, and what that was
         self._token = 0
         self._state = TopicState.WANTED
         self._reason = "not subscribed yet"
         self._changed = threading.Condition()  # guards _consumers, announces _state; no consumer is called under it
         self._consumers: tuple[Subscription, ...] = ()
+        self._sole: Subscription | None = None  # the only consumer, where it is called directly
 
     # ------------------------------------------------------------ consumers
 
     def attach(self, consumer: Subscription) -> None:
         with self._changed:
-            self._consumers = (*self._consumers, consumer)
+            self._set_consumers((*self._consumers, consumer))
 
     def detach(self, consumer: Subscription) -> None:
         with self._changed:
-            self._consumers = tuple(each for each in self._consumers if each is not consumer)
+            self._set_consumers(tuple(each for each in self._consumers if each is not consumer))
+
+    def _set_consumers(self, consumers: tuple[Subscription, ...]) -> None:
+        self._consumers = consumers
+        self._sole = consumers[0] if len(consumers) == 1 and consumers[0].callback is not None else None
 
     @property
     def consumers(self) -> tuple[Subscription, ...]:
@@ -162,6 +170,18 @@ class Feed:
                 f"{hung!r} has kept {self.topic} for {CALLBACK_WITHIN_S} s and was closed. A callback must not block.",
             )
             hung.close()
+
+    @property
+    def frames(self) -> int:
+        return self._other_frames + self._plain
+
+    @property
+    def accepted(self) -> int:
+        return self._other_accepted + self._plain
+
+    @property
+    def values(self) -> int:
+        return self._other_values + self._plain
 
     # ------------------------------------------------------------ frames (reader threads)
 
@@ -222,19 +242,58 @@ class Feed:
     def on_frame(self, source: Source, frame: bytes, received_ns: int, now_s: float) -> None:
         """Deliver one frame. Never raises for what a frame contains or a consumer does."""
         with self._lock:  # uncontended but for recoveries, changes of owner and of state
-            if source is self._owner:
+            if source is not self._owner:
+                if source is self._successor:
+                    self._successor_frames.append((frame, received_ns))
+                return
+            if not self._is_plain:
                 self._take(frame, received_ns, now_s)
-            elif source is self._successor:
-                self._successor_frames.append((frame, received_ns))
+                return
+            # From here on nearly every frame: the next value of a live topic, to one callback. What `_take` and what it calls
+            # would do, written out; whatever is not as usual goes there.
+            try:
+                value = self._read(frame, received_ns)  # type: ignore[misc]
+            except WireFormatError as unreadable:
+                self._refuse(unreadable)
+                return
+            consumer = self._sole
+            if consumer is None or value is None or type(value) is list:
+                self._spread(value, now_s)
+                return
+            key = self._key(value)
+            last_key = self._last_key
+            if key is None or (key - last_key != 1 and (self._in_steps or key <= last_key)):  # type: ignore[operator]
+                self._spread(value, now_s)
+                return
+            self._last_key, self.last, self.last_new_s = key, value, now_s
+            self._plain += 1
+            if consumer.ended:
+                return
+            self._calling = consumer
+            consumer.delivered += 1
+            try:
+                consumer.callback(value)  # type: ignore[misc]
+            except BaseException as failure:  # noqa: BLE001  a consumer's error, SystemExit included, is the consumer's alone
+                consumer.failed(failure)
+            if self._calling is consumer:  # else it was taken off meanwhile
+                self._calling = None
+
+    def _refuse(self, unreadable: WireFormatError) -> None:
+        self._other_frames += 1
+        self.unreadable += 1
+        self._on_unreadable(unreadable)
 
     def _take(self, frame: bytes, received_ns: int, now_s: float) -> None:
-        self.frames += 1
         try:
             value = self._read(frame, received_ns)  # type: ignore[misc]
         except WireFormatError as unreadable:
-            self.unreadable += 1
-            self._on_unreadable(unreadable)
+            self._refuse(unreadable)
             return
+        self._spread(value, now_s)
+
+    def _spread(self, value: Any, now_s: float) -> None:
+        """All values of one frame."""
+        self._other_frames += 1
         if type(value) is list:
             for each in value:
                 self._take_value(each, now_s)
@@ -244,17 +303,15 @@ class Feed:
     def _take_value(self, value: Any, now_s: float) -> None:
         key = self._key(value)
         last_key = self._last_key
-        if key is not None and last_key is not None:
-            if key - last_key == self._step and self._is_plain:
-                # The next value of a topic that is live and misses nothing: nearly every one. As `_on_new`, written out.
-                self._last_key, self.last, self.last_new_s = key, value, now_s
-                self.accepted += 1
-                self.values += 1
-                self._call_all(value)
-                return
-            if key <= last_key and not self._is_other_of(key, value) and not self._count_restarted(key, value, now_s):
-                self.duplicates += 1
-                return
+        if (
+            key is not None
+            and last_key is not None
+            and key <= last_key
+            and not self._is_other_of(key, value)
+            and not self._count_restarted(key, value, now_s)
+        ):
+            self.duplicates += 1
+            return
         self._on_new(value, key, now_s)
 
     def _is_other_of(self, key: int, value: Any) -> bool:
@@ -276,7 +333,7 @@ class Feed:
             and (self._interrupted or not rule.after_loss)
         ):
             missing = rule.missing(self.topic, before, value)
-        self._interrupted = False
+        again, self._interrupted = self._interrupted, ""
         if rule.distinct is not None:
             if missing is not None:
                 self._before_hole = frozenset(self._at_key)
@@ -284,20 +341,24 @@ class Feed:
                 self._at_key = set()
             self._at_key.add(rule.distinct(value))
         self._last_key, self.last, self.last_new_s = key, value, now_s
-        self.accepted += 1
+        self._other_accepted += 1
         self._stray = None
         if missing is not None:
-            self._begin_recovery(missing, before, value, now_s)
+            self._begin_recovery(missing, before, value, now_s, again or "not delivered by the venue")
         elif self._held is not None:
+            if again and rule.after_loss:
+                self._torn[len(self._held)] = again
             self._held.append(value)
             if len(self._held) > HELD_AT_MOST:
-                self._end_recovery((), "too many values waited for the missing ones")
+                self._end_recovery((), f"{self._hole_made_by}, and too many values waited for the missing ones")
         else:
             self._deliver(value)
-        self._is_plain = self._held is None and self._state is TopicState.LIVE
+        self._is_plain = (
+            self._may_be_plain and key is not None and self._held is None and self._state is TopicState.LIVE
+        )
 
     def _deliver(self, value: Any) -> None:
-        self.values += 1
+        self._other_values += 1
         if self._state is not TopicState.LIVE:
             self._set_state(TopicState.LIVE, "data arrives")
         self._call_all(value)
@@ -346,14 +407,15 @@ class Feed:
                 return
         self._calling = None
 
-    def _begin_recovery(self, missing: Missing, before: Any, value: Any, now_s: float) -> None:
+    def _begin_recovery(self, missing: Missing, before: Any, value: Any, now_s: float, why: str) -> None:
+        self._hole_made_by = why
         if not self._backfill:
-            self._report(self._gap("not delivered by the venue", before, value, missing))
+            self._report(self._gap(why, before, value, missing))
             self._deliver(value)
             return
         self._token += 1
         wish = Backfill(self.topic, missing, self._token)
-        self._held = [value]
+        self._held, self._torn = [value], {}
         self._recovery = (wish, before, now_s)
         self._ask(wish)
 
@@ -361,19 +423,19 @@ class Feed:
         """Deliver fetched values in their place, marked `recovered`, then what waited behind them."""
         with self._exclusively():
             if self._recovery is not None and self._recovery[0].token == token:
-                self._end_recovery(values, "connection lost")
+                self._end_recovery(values, self._hole_made_by)
 
     def give_up_recovery(self, token: int, reason: str) -> None:
         """The missing values cannot be had: say so and go on."""
         with self._exclusively():
             if self._recovery is not None and self._recovery[0].token == token:
-                self._end_recovery((), reason)
+                self._end_recovery((), f"{self._hole_made_by}, and {reason}")
 
     def expire_recovery(self, now_s: float, limit_s: float) -> None:
         """Called by the ticker: do not hold live values back for longer than `limit_s`."""
         with self._exclusively():
             if self._recovery is not None and now_s - self._recovery[2] > limit_s:
-                self._end_recovery((), f"the missing values did not come within {limit_s} s")
+                self._end_recovery((), f"{self._hole_made_by}, and the missing values did not come within {limit_s} s")
 
     def _end_recovery(self, values: tuple[Any, ...], reason: str) -> None:
         assert self._recovery is not None and self._held is not None and self.rule.identity is not None
@@ -390,9 +452,10 @@ class Feed:
         self.recovered_values += filled
         self._counters.add("feed.recovered", filled)
         self._report(self._gap(reason, last, held[0], missing, filled))
-        before, look = held[0], None if self.rule.after_loss else self.rule.missing
-        for value in held:
-            again = look(self.topic, before, value) if look is not None and value is not before else None
+        before, look = held[0], self.rule.missing
+        for at, value in enumerate(held):
+            may_be = at > 0 and (at in self._torn or not self.rule.after_loss)
+            again = look(self.topic, before, value) if look is not None and may_be else None
             if again is not None:  # a second hole while the first was being filled: told, not chased
                 self._report(self._gap("lost while earlier values were being fetched", before, value, again))
             self._deliver(value)
@@ -417,7 +480,7 @@ class Feed:
 
     def _on_disconnected(self, reason: str) -> None:
         self._owner = None
-        self._interrupted = True
+        self._interrupted = "connection lost"
         if self._state in (TopicState.LIVE, TopicState.CONFIRMED, TopicState.STALE):
             self._set_state(TopicState.STALE, reason)
         elif self._state is TopicState.WANTED:
@@ -425,6 +488,13 @@ class Feed:
 
     def on_renewal(self) -> None:
         """The topic is being left and joined again on the same connection."""
+        with self._exclusively():
+            self._interrupted = "the topic was silent"
+
+    def shown_newer(self) -> None:
+        """A probe showed values that this topic has not brought: what comes next need not follow what came last."""
+        with self._exclusively():
+            self._interrupted = self._interrupted or "the topic was silent"
 
     def on_tick(self, now_s: float, backfill_within_s: float) -> None:
         """Twice a second, on the stream actor's thread."""

@@ -21,7 +21,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from connector.domain.account import FundingPayment, Position, PositionSide
-from connector.domain.orders import Fill, Order
+from connector.domain.orders import Fill, FillKey, Order
 from connector.domain.symbols import Symbol
 from connector.orders.lifecycle import Event
 from connector.telemetry import Counters, OncePerKind
@@ -158,7 +158,7 @@ class OrderEvents:
         self._listeners: tuple[OrderSubscription, ...] = ()
         self._outbox: deque[tuple[int, Event]] = deque()
         self._number = 0
-        self._fills_told: dict[tuple[Symbol, str], None] = {}
+        self._fills_told: dict[FillKey, None] = {}
         self._orders_told: dict[str, Order] = {}
         self._payments_told: dict[tuple[Symbol | None, str, str], None] = {}
         self._positions_told: dict[tuple[Symbol, PositionSide], Position] = {}
@@ -222,7 +222,7 @@ class OrderEvents:
         with self._lock:
             for event in events:
                 if isinstance(event, Fill):
-                    key = (event.symbol, event.trade_id)
+                    key = event.key
                     if key in self._fills_told:
                         continue
                     _remember(self._fills_told, key, None)

@@ -52,6 +52,7 @@ from connector.errors import (
     NotConnected,
     OutcomeUnknown,
     RateLimited,
+    RetryLater,
     Unsupported,
     VenueRejected,
     VenueUnavailable,
@@ -60,7 +61,7 @@ from connector.errors import (
 from connector.orders import risk
 from connector.orders.filters import check, check_amend
 from connector.orders.ids import ClientIds, check_client_id
-from connector.orders.lifecycle import IntentRecord, OrderRecord, Verdict, new_record, record_of_report
+from connector.orders.lifecycle import IntentRecord, OrderRecord, Verdict, apply_report, new_record, record_of_report
 from connector.orders.outcomes import (
     NEVER_ARRIVED,
     Accepted,
@@ -103,7 +104,9 @@ ANSWER_WITHIN_S = 5.0
 BUDGET_WITHIN_S = 2.0
 """How long a command may wait for the request budgets; then it is refused, and nothing was sent."""
 RESEND_AFTER_S = 0.5
-KEPT_NEVER = 1_000
+INSIST_FOR_S = 60.0
+"""How long cancels of all orders are tried to be sent: there may be more of them than the venue takes in a moment."""
+KEPT_NEVER = KEPT_AMENDED = 1_000
 RECEIPT_PATIENCE_S = 3.0
 """How long an order of which the venue told only the receipt may take to show up before it is told to be unknown."""
 PATIENCE_S = 1.0
@@ -186,6 +189,7 @@ class _Open:
     __slots__ = (
         "answer",
         "asking",
+        "by_rest",
         "by_s",
         "client_id",
         "clock_retried",
@@ -193,6 +197,7 @@ class _Open:
         "current",
         "evidence",
         "grant",
+        "insist_until_s",
         "instrument",
         "intent",
         "kind",
@@ -222,9 +227,9 @@ class _Open:
         self.current = current
         self.grant: Grant | None = None
         self.evidence: list[Evidence] = []
-        self.asking = self.clock_retried = False
+        self.asking = self.clock_retried = self.by_rest = False
         self.look_s = float("inf")
-        self.patient_until_s = float("-inf")
+        self.patient_until_s = self.insist_until_s = float("-inf")
 
 
 class _List:
@@ -250,6 +255,7 @@ class OrderCommandActor(SupervisedActor):
         self._lists: dict[int, _List] = {}  # sent, or about to be, and not answered
         self._by_client_id: dict[str, list[int]] = {}
         self._never: dict[str, None] = {}  # orders that lately turned out not to exist
+        self._amended: dict[str, OrderReport] = {}  # orders as the last amend of late left them
         self._configuring: dict[int, tuple[Configure, Reply]] = {}
         self._number = 0
         self._charges: dict[CommandKind, tuple[Charge, ...]] = {}
@@ -315,11 +321,11 @@ class OrderCommandActor(SupervisedActor):
         elif isinstance(command, PlaceBatch):
             self._begin_all(command.orders)
         elif isinstance(command, CancelAll):
-            self._begin_all(self._cancels(command.symbol))
+            self._begin_all(self._cancels(command.symbol), INSIST_FOR_S)
         elif isinstance(command, ThrowKillSwitch):
             self._trading.killed = True
             self._memory.counters.add("orders.kill_switch")
-            self._begin_all(self._cancels(None))
+            self._begin_all(self._cancels(None), INSIST_FOR_S)
         elif isinstance(command, ReleaseKillSwitch):
             self._trading.killed = False
         elif isinstance(command, PlaceOrderList):
@@ -331,14 +337,14 @@ class OrderCommandActor(SupervisedActor):
                 f"the order actor does not know {command!r}; it takes the commands of connector.domain.commands."
             )
 
-    def _begin_all(self, commands: Sequence[PlaceOrder | CancelOrder]) -> None:
+    def _begin_all(self, commands: Sequence[PlaceOrder | CancelOrder], insist_s: float = 0.0) -> None:
         reply = self.context.defer_reply()
         if not commands:
             reply.set(())
             return
         group = _Group(reply, len(commands))
         for place, command in enumerate(commands):
-            self._begin(command, lambda outcome, place=place: group.put(place, outcome))  # type: ignore[misc]
+            self._begin(command, lambda outcome, place=place: group.put(place, outcome), insist_s)  # type: ignore[misc]
 
     def _cancels(self, symbol: Symbol | None) -> tuple[CancelOrder, ...]:
         assert self._trading is not None
@@ -350,13 +356,18 @@ class OrderCommandActor(SupervisedActor):
 
     # ------------------------------------------------------------ from command to journal
 
-    def _begin(self, command: PlaceOrder | CancelOrder | AmendOrder, answer: Callable[[OrderOutcome], None]) -> None:
+    def _begin(
+        self,
+        command: PlaceOrder | CancelOrder | AmendOrder,
+        answer: Callable[[OrderOutcome], None],
+        insist_s: float = 0.0,
+    ) -> None:
         """Check, ask the hooks, journal, send. Whatever refuses it here is its outcome; nothing was sent then."""
         try:
             if isinstance(command, PlaceOrder):
                 self._place(command, answer)
             else:
-                self._change(command, answer)
+                self._change(command, answer, insist_s)
         except ConnectorError as refused:
             answer(self._refused_here(command.client_id, refused))
 
@@ -475,6 +486,7 @@ class OrderCommandActor(SupervisedActor):
         client_ids = [order.client_id for order in bundle.orders]
 
         def build() -> HttpRequest:  # on the REST actor's thread, when its turn comes
+            self._require_alive(CommandKind.PLACE)
             return trading.language.place_list(command, client_ids, instrument, trading.auth(), trading.now_ms())
 
         ref, number = self.actor_ref, bundle.number
@@ -534,7 +546,9 @@ class OrderCommandActor(SupervisedActor):
 
     # ------------------------------------------------------------ orders that are there
 
-    def _change(self, command: CancelOrder | AmendOrder, answer: Callable[[OrderOutcome], None]) -> None:
+    def _change(
+        self, command: CancelOrder | AmendOrder, answer: Callable[[OrderOutcome], None], insist_s: float
+    ) -> None:
         trading, instrument = self._trading, self._instrument(command.symbol)
         assert trading is not None
         record = trading.store.order(command.client_id)
@@ -545,17 +559,41 @@ class OrderCommandActor(SupervisedActor):
         if record.verdict is not None or command.client_id in self._never:  # asking about it would never end
             raise InvalidRequest(f"{command.symbol} order {command.client_id!r} is not at the venue and never was.")
         kind = CommandKind.CANCEL
+        amended = self._amended.get(command.client_id)
+        if amended is not None:  # what the last amend made of it may not be in the store yet
+            record, _ = apply_report(record, amended)
+        assert record.intent is not None
         if isinstance(command, AmendOrder):
             kind = CommandKind.AMEND
             assert record.intent.place is not None
+            self._require_known(command)
             check_amend(command, record.intent.place, instrument, record.order, trading.language.rules.amends)
             self._ask_hooks(command, self._view())
             self._require_healthy()
         order = self._open(kind, command, command.client_id, instrument, answer, current=record.order)
         if isinstance(command, AmendOrder):
             order.wanted = Wanted.of(command, record.order, instrument)
+        if insist_s:
+            order.by_s = order.insist_until_s = self._clock.monotonic_s() + insist_s
         self._journal(order)
         self._send(order)
+
+    def _require_known(self, command: AmendOrder) -> None:
+        """Some venues want all of an order each time: what an amend leaves must not be what another one is changing.
+
+        Raises:
+            InvalidRequest: it is.
+        """
+        for number in self._by_client_id.get(command.client_id, ()):
+            other = self._opens[number].command
+            if isinstance(other, AmendOrder) and (
+                (command.quantity is None and other.quantity is not None)
+                or (command.price is None and other.price is not None)
+            ):
+                raise InvalidRequest(
+                    f"{command.symbol} order {command.client_id!r}: another amend on its way changes what this one leaves. "
+                    "Give quantity and price both, or wait for its outcome. Nothing was sent."
+                )
 
     def _open(
         self,
@@ -641,8 +679,23 @@ class OrderCommandActor(SupervisedActor):
     def _send(self, order: _Open) -> None:
         if order.pending is not None and order.pending.settled is not None:
             return
-        if not self._send_on_session(order):
+        try:
+            self._require_alive(order.kind)
+        except RiskRefused as killed:
+            self._learn(order, NotSent(str(killed)))
+            return
+        if order.by_rest or not self._send_on_session(order):
             self._send_by_rest(order)
+
+    def _require_alive(self, kind: CommandKind) -> None:
+        """Orders and amends that waited for their turn are stopped by the kill switch, too; any thread.
+
+        Raises:
+            RiskRefused: it was thrown meanwhile.
+        """
+        assert self._trading is not None
+        if self._trading.killed and kind is not CommandKind.CANCEL:
+            raise RiskRefused(KillSwitch().name, "it was thrown while the order waited for its turn")
 
     def _send_on_session(self, order: _Open) -> bool:
         """True when it was sent, waits for its budget, or was refused. False: no session; certain that nothing left."""
@@ -678,6 +731,7 @@ class OrderCommandActor(SupervisedActor):
         if isinstance(grant, float):
             self._wait_for_budget(order, grant)
             return True
+        before = order.pending
         self._mark_sent(order, timestamp_ms)
         order.grant = grant
         ref, number, due_s = self.actor_ref, order.number, now_s + ANSWER_WITHIN_S
@@ -707,11 +761,11 @@ class OrderCommandActor(SupervisedActor):
             trading.session.send(lambda request_id: build(request_id, timestamp_ms), due_s, done)
         except (NotConnected, Unsupported):
             grant.settle()
-            order.grant = None
+            order.grant, order.pending = None, before  # not sent: what is sent next is not sent again
             return False
         except ConnectorError as refused:  # its form: nothing left
             grant.settle()
-            order.grant = None
+            order.grant, order.pending = None, before
             self._learn(order, NotSent(str(refused)))
             return True
         self._note(order, "sent", "sent over the session")
@@ -728,6 +782,7 @@ class OrderCommandActor(SupervisedActor):
         command, instrument, current = order.command, order.instrument, order.current
 
         def build() -> HttpRequest:  # on the REST actor's thread, when its turn comes
+            self._require_alive(order.kind)
             language, auth, now_ms = trading.language, trading.auth(), trading.now_ms()
             if isinstance(command, PlaceOrder):
                 return language.place(command, order.client_id, instrument, auth, now_ms)
@@ -793,6 +848,8 @@ class OrderCommandActor(SupervisedActor):
         if message.response is None:
             if order.grant is not None:
                 order.grant.settle()
+            if not message.sent and self._insists(order):
+                return
             self._learn(order, Lost(message.failure) if message.sent else NotSent(message.failure))
             return
         assert self._trading is not None
@@ -825,7 +882,7 @@ class OrderCommandActor(SupervisedActor):
             report, others = cancelled.report, [*cancelled.others]
         else:
             report = language.read_amended(response, order.instrument)
-        if report is None and language.rules.ack_is_receipt:
+        if report is None and (language.rules.ack_is_receipt or order.kind is CommandKind.CANCEL):
             # What came of it is on its way by the private stream: worth a moment before telling "unknown".
             self._memory.counters.add("orders.receipts")
             order.patient_until_s = self._clock.monotonic_s() + RECEIPT_PATIENCE_S
@@ -835,6 +892,14 @@ class OrderCommandActor(SupervisedActor):
             _require_own(order, report)
             self.context.sibling("state").tell(AccountFacts((report, *others), "answer"))
         self._learn(order, Accepted(report))
+
+    def _insists(self, order: _Open) -> bool:
+        """True when a request that certainly did nothing is sent again: a cancel that is to be had."""
+        if self._clock.monotonic_s() >= order.insist_until_s:
+            return False
+        self._memory.counters.add("orders.insisted")
+        self.context.call_later(RESEND_AFTER_S, _Again(order.number))
+        return True
 
     def _saw(self, order: _Open, venue_id: str) -> None:
         if venue_id and venue_id != order.current.venue_id:
@@ -862,6 +927,14 @@ class OrderCommandActor(SupervisedActor):
         else:
             if isinstance(failure, RateLimited):
                 self._memory.ledger.penalize(failure, self._clock.monotonic_s(), ())
+            if order.kind is CommandKind.CANCEL and isinstance(failure, NotConnected) and not order.by_rest:
+                order.by_rest = (
+                    True  # the session's far end is going away and did nothing; a cancel need not wait for another
+                )
+                self._send(order)
+                return
+            if isinstance(failure, RetryLater) and self._insists(order):
+                return
             code = getattr(failure, "code", None) or type(failure).__name__
             self._learn(order, Refused(str(code), getattr(failure, "reason", None) or str(failure)))
 
@@ -1026,6 +1099,11 @@ class OrderCommandActor(SupervisedActor):
             order.grant = None
         self._memory.counters.add(f"orders.{settled.kind.value}")
         self._forget(order)
+        if order.kind is CommandKind.AMEND and settled.report is not None:
+            self._amended.pop(order.client_id, None)
+            self._amended[order.client_id] = settled.report
+            if len(self._amended) > KEPT_AMENDED:  # by then the store knows
+                del self._amended[next(iter(self._amended))]
         if order.kind is CommandKind.PLACE and settled.kind is not OutcomeKind.ACCEPTED and not _is_test(order.command):
             never = settled.kind is OutcomeKind.REFUSED or settled.code == NEVER_ARRIVED
             verdict = Verdict(

@@ -12,7 +12,8 @@ What holds:
   before stays unsaid when it comes again late; what is newer than that counts, since lists lag behind.
 - Leverage and margin mode are settings: a report that does not tell them leaves them. Prices, profit and margin are of their
   moment: a report that does not tell them leaves nothing.
-- A payment counts once per (symbol, asset, id), over restarts too.
+- A payment counts once per (symbol, asset, id), over restarts too. Some venues give one payment an id on the stream and another
+  in lists: one of each, of equal amount and nearly the same time, are one.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ from connector.orders.rounding import ZERO, total
 __all__ = ["FundingModel", "PositionModel", "flat_position", "is_same_position"]
 
 KEPT_PAYMENTS = 5_000
+NEARLY_NS = 600 * NS_PER_S
+"""Payments on one position are an hour apart at least; what the stream and a list say of one, seconds."""
 REMEMBERED_NS = 3 * 86_400 * NS_PER_S
 """How long ids of payments are kept over restarts."""
 
@@ -174,11 +177,24 @@ def _is_newer(position: Position, over: Position) -> bool:
 # ---------------------------------------------------------------- funding
 
 
+class _Payment(msgspec.Struct, frozen=True, array_like=True):
+    """A payment that was told.
+
+    Attributes:
+        key: symbol, asset and id.
+        twin: how it would be told by the other way, stream or list; "" once it was, or where that needs no care.
+    """
+
+    at_ns: int
+    key: str
+    twin: str = ""
+
+
 class _Told(msgspec.Struct, frozen=True):
     """What is kept over restarts: from when on payments are told, and which were."""
 
     since_ns: int
-    payments: tuple[tuple[int, str], ...] = ()
+    payments: tuple[_Payment, ...] = ()
 
 
 class FundingModel:
@@ -191,34 +207,62 @@ class FundingModel:
     def __init__(self) -> None:
         self.read_ns: int | None = None
         self._since_ns: int | None = None
-        self._told: dict[str, int] = {}
+        self._told: dict[str, _Payment] = {}
         self._payments: dict[str, FundingPayment] = {}
+        self._same: dict[str, str] = {}  # of two keys of one payment, the later to the one before
 
     def restore(self, text: str | None, now_ns: int) -> None:
         """What `kept` wrote; nothing: payments from now on are told, earlier ones happened before anybody asked."""
         kept = _Told(now_ns) if not text else msgspec.json.decode(text, type=_Told)
         self._since_ns = kept.since_ns
-        self._told = {key: at_ns for at_ns, key in kept.payments} | self._told
+        self._told = {told.key: told for told in kept.payments} | self._told
 
     def kept(self) -> str:
         """As text, for the store."""
-        newest_ns = max(self._told.values(), default=0)
-        recent = [(at_ns, key) for key, at_ns in self._told.items() if at_ns > newest_ns - REMEMBERED_NS]
-        return msgspec.json.encode(_Told(self._since_ns or 0, tuple(sorted(recent)[-KEPT_PAYMENTS:]))).decode()
+        newest_ns = max((told.at_ns for told in self._told.values()), default=0)
+        recent = [told for told in self._told.values() if told.at_ns > newest_ns - REMEMBERED_NS]
+        recent.sort(key=lambda told: told.at_ns)
+        return msgspec.json.encode(_Told(self._since_ns or 0, tuple(recent[-KEPT_PAYMENTS:]))).decode()
 
-    def take(self, payment: FundingPayment) -> tuple[bool, bool]:
-        """Returns (it was not at hand, it has to be told)."""
-        key = f"{payment.symbol} {payment.asset} {payment.payment_id}"
-        is_new, is_untold = key not in self._payments, key not in self._told
+    def take_all(self, payments: Iterable[FundingPayment]) -> tuple[list[FundingPayment], list[FundingPayment]]:
+        """Returns (those that were not at hand, those that have to be told), in the order given."""
+        payments = tuple(payments)
+        for payment in payments:  # first what is known by its id, so that nothing else is taken for it
+            told = self._told.get(_key(payment))
+            if told is not None and told.twin == _named(payment, payment.recovered):
+                self._told[told.key] = msgspec.structs.replace(told, twin="")
+        judged = [(payment, *self._take(payment)) for payment in payments]
+        return [each for each, is_new, _ in judged if is_new], [each for each, _, is_untold in judged if is_untold]
+
+    def _take(self, payment: FundingPayment) -> tuple[bool, bool]:
+        key = _key(payment)
+        is_untold = key not in self._told and not self._is_twin(key, payment)
+        is_new = key not in self._payments and self._same.get(key) not in self._payments
         if is_new:
             self._payments[key] = payment
             if len(self._payments) > KEPT_PAYMENTS:
                 del self._payments[next(iter(self._payments))]
         if is_untold:
-            self._told[key] = payment.event_time_ns
-            if len(self._told) > 2 * KEPT_PAYMENTS:
-                del self._told[min(self._told, key=self._told.__getitem__)]
+            self._remember(_Payment(payment.event_time_ns, key, _named(payment, not payment.recovered)))
         return is_new, is_untold and self._since_ns is not None and payment.event_time_ns >= self._since_ns
+
+    def _is_twin(self, key: str, payment: FundingPayment) -> bool:
+        """Whether the other way told it already, under an id of its own."""
+        name = _named(payment, payment.recovered)
+        for told in self._told.values():
+            if told.twin == name and abs(told.at_ns - payment.event_time_ns) < NEARLY_NS:
+                self._told[told.key] = msgspec.structs.replace(told, twin="")
+                self._remember(_Payment(payment.event_time_ns, key))
+                self._same[key] = told.key
+                return True
+        return False
+
+    def _remember(self, told: _Payment) -> None:
+        self._told[told.key] = told
+        if len(self._told) > 2 * KEPT_PAYMENTS:
+            oldest = min(self._told.values(), key=lambda each: each.at_ns).key
+            del self._told[oldest]
+            self._same.pop(oldest, None)
 
     def since(self, symbol: Symbol | None, since_ns: int) -> tuple[FundingPayment, ...]:
         """At hand, at or after a time of the venue's, oldest first."""
@@ -231,7 +275,16 @@ class FundingModel:
         """From when on to ask: an overlap before the last reading; at first the day, or what was told last before it."""
         if self.read_ns is not None:
             return self.read_ns - overlap_ns
-        return min(day_ns, max(self._told.values(), default=day_ns) - overlap_ns)
+        return min(day_ns, max((told.at_ns for told in self._told.values()), default=day_ns) - overlap_ns)
 
     def __repr__(self) -> str:
         return f"<FundingModel payments={len(self._payments)}{'' if self.read_ns else ' not read yet'}>"
+
+
+def _key(payment: FundingPayment) -> str:
+    return f"{payment.symbol} {payment.asset} {payment.payment_id}"
+
+
+def _named(payment: FundingPayment, in_list: bool) -> str:
+    """What a payment is known by where its id says nothing: as told by a list, or by the stream."""
+    return f"{'list' if in_list else 'stream'} {payment.symbol} {payment.asset} {payment.amount.normalize():f}"

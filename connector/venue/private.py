@@ -147,6 +147,7 @@ class PrivateSide:
         self._next_probe_s = 0.0
         self._next_renewal_s = 0.0
         self._key_asked_s: float | None = None  # since when a key is being asked for
+        self._is_mute = False  # nothing comes by the current connection any more, though it is open
         self._armed = False
         self._stopping = False
         self.last_end = ""
@@ -168,6 +169,7 @@ class PrivateSide:
             self._key_asked_s = None  # the REST actor went down with the question
             if self._current is None:
                 self._connect_in(0.0)
+            self._drop_mute()
         if self._current is None or self._up_s is None:
             return
         age_s = now_s - (self._opened_s or now_s)
@@ -264,6 +266,7 @@ class PrivateSide:
         if wait_s > 0.0:
             if self._current is None:
                 self._connect_in(wait_s)
+            self._drop_mute()
             return  # a successor: the next tick, or the end of the old one, tries again
         if self._current is None:
             self._current = self._open(key)
@@ -277,6 +280,7 @@ class PrivateSide:
         self._note_refusal(refused)
         if self._current is None:
             self._connect_in(self._delay_s(None, getattr(refused, "retry_after_s", None)))
+        self._drop_mute()
 
     def _renew(self, connection: SessionConnection) -> None:
         rule = self._language.key
@@ -300,6 +304,7 @@ class PrivateSide:
             return
         self._memory.counters.add("session.keys_lost")
         self._doubt(f"the key of the private connection is gone: {refused}")
+        self._is_mute = True
         self._begin_successor(f"its key is gone: {refused}")
 
     def _fetch(self, build: Callable[[], Any], wrap: Callable[[RawAnswer], Any]) -> None:
@@ -391,7 +396,7 @@ class PrivateSide:
         self._refused_keys = 0
         now_s = self._clock.monotonic_s()
         old = self._current if connection is self._successor else None
-        self._current, self._successor = connection, None
+        self._current, self._successor, self._is_mute = connection, None, False
         self._up_s, self._opened_s, self._next_probe_s = now_s, now_s, now_s + PROBE_EVERY_S
         if self._language.key is not None:
             self._next_renewal_s = now_s + self._language.key.renew_every_s
@@ -428,18 +433,24 @@ class PrivateSide:
         if connection.link is not None:
             connection.link.shutdown()
 
+    def _drop_mute(self) -> None:
+        """A connection that brings nothing is not kept for want of a successor: that it is down is the truth."""
+        if self._is_mute and self._current is not None and self._successor is None:
+            self._drop(self._current)
+
     def on_ended(self, message: SessionEnded) -> None:
         connection, closed = message.connection, message.closed
         if connection.link is not None:
             self._memory.drop_link(connection.link)
         if connection is self._successor:
             self._successor = None
+            self._drop_mute()
             return
         if connection is not self._current or self._stopping:
             return
         self._memory.counters.add("session.connections_lost")
         lived_s = None if self._up_s is None else self._clock.monotonic_s() - self._up_s
-        self._current = self._up_s = None
+        self._current, self._up_s, self._is_mute = None, None, False
         self.last_end = closed.reason or self.last_end
         self._doubt("the private session ended")
         if self._successor is not None:  # it is on its way, and takes over as soon as it is logged in
@@ -456,6 +467,7 @@ class PrivateSide:
 
     def on_ending(self, message: SessionEndingSeen) -> None:
         if message.connection is self._current:
+            self._is_mute = self._is_mute or message.is_mute
             self._begin_successor(message.reason)
 
     def _begin_successor(self, why: str) -> None:
@@ -466,6 +478,7 @@ class PrivateSide:
             self._ask_for_key()
             return
         if self._memory.connects.try_reserve(self._clock.monotonic_s()) > 0.0:
+            self._drop_mute()
             return  # the next tick, or the end of the old one, tries again
         self._memory.counters.add("session.rollovers")
         self.last_end = why

@@ -95,7 +95,7 @@ class Repairs:
             if message.so_far:
                 feed.recovered(wish.token, message.so_far)
             else:
-                feed.give_up_recovery(wish.token, f"connection lost, and fetching failed: {message.answer.error}")
+                feed.give_up_recovery(wish.token, f"fetching failed: {message.answer.error}")
             return
         values = message.so_far + tuple(message.answer.value)
         next_page = following(wish.missing, message.answer.value)

@@ -56,10 +56,11 @@ class SessionEnded(msgspec.Struct, frozen=True):
 
 
 class SessionEndingSeen(msgspec.Struct, frozen=True):
-    """To the stream actor: the venue will close this connection soon."""
+    """To the stream actor: the venue will close this connection soon, or (`is_mute`) brings no events by it any more."""
 
     connection: SessionConnection
     reason: str
+    is_mute: bool = False
 
 
 class AccountFacts(msgspec.Struct, frozen=True):
@@ -263,7 +264,7 @@ class SessionConnection:
         elif isinstance(heard, SessionEvents):
             self._to_state(AccountFacts(heard.facts, "stream"))
             if any(isinstance(fact, StreamEnded) for fact in heard.facts):
-                self._to_stream(SessionEndingSeen(self, "the venue ended the account's events on this session"))
+                self._to_stream(SessionEndingSeen(self, "the venue ended the account's events on this session", True))
         elif isinstance(heard, SessionEnding):
             self._to_stream(SessionEndingSeen(self, heard.reason))
         elif not heard.known:

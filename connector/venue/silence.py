@@ -154,6 +154,7 @@ class Silence:
                 doubt.baseline = message.answer.value
         if newer:
             doubt.newer_since_s, doubt.proven = now_s, True
+            feed.shown_newer()
         elif feed.last is not None:
             self._doubts.pop(message.name)
             feed.found_quiet(now_s)

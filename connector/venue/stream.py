@@ -271,6 +271,7 @@ class WebSocketActor(SupervisedActor):
         connection = Connection(
             self._connection_number,
             self._language,
+            self._memory.driver.name_after,
             self._clock,
             self._memory.alarms,
             self.context.is_current,

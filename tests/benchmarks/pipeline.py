@@ -222,7 +222,7 @@ def run_library(transport: str, message: str, url: str, tally: floor.Tally) -> N
         elif isinstance(news, LinkEnded):
             tally.stop()
 
-    connection = Connection(1, driver.streams, clock, alarms, lambda: True, on_message)
+    connection = Connection(1, driver.streams, driver.name_after, clock, alarms, lambda: True, on_message)
     connection.routes = {driver.streams.name(topic).encode(): feed}
     feed.own(connection)
     if isinstance(feed, BookFeed):

@@ -64,15 +64,64 @@ def test_crossed_when_the_best_bid_reaches_the_best_ask():
     ],
 )
 @pytest.mark.parametrize("side", ["bids", "asks"])
-def test_malformed_delta_changes_nothing_at_all(bad, side):
-    book = Book([(D(100), D(1))], [(D(101), D(1))])
-    before = book.levels()
-    good = (D(50), D(9))
+def test_a_level_that_is_no_level_is_never_handed_out(bad, side):
+    """Refused as it comes, or when it is looked at: either way the book's owner drops the book."""
+    for spelt in (bad, tuple(map(str, bad))):
+        book = Book([(D(100), D(1))], [(D(101), D(1))])
+        with pytest.raises(WireFormatError):
+            book.apply(changes(**{side: [spelt]}))
+            book.levels()
     with pytest.raises(WireFormatError):
-        book.apply(changes(**{side: [good, bad]}, **{"asks" if side == "bids" else "bids": [good]}))
-    assert book.levels() == before
+        Book(**{side: [(D(50), D(9)), bad]})
+
+
+@pytest.mark.parametrize(
+    "level",
+    [
+        (),
+        ("1",),
+        ("1", "1", "1"),
+        (None, "1"),
+        ("1", None),
+        ("1", ""),
+        ("", "1"),
+        ("1", "1.2.3"),
+        ("1.1.1", "1"),
+        "1",
+        7,
+    ],
+)
+def test_what_is_no_pair_of_numbers_is_refused_with_the_one_error_of_the_wire(level):
     with pytest.raises(WireFormatError):
-        Book(**{side: [good, bad]})
+        book = Book()
+        book.apply(changes([level]))
+        book.levels()
+
+
+def test_a_price_of_two_spellings_is_one_level():
+    book = Book([(D("100.10"), D(1))])
+    book.apply(changes([("100.1", "2")]))
+    book.apply(changes([("100.1000", "3"), ("0100.10", "4")]))
+    assert book.bids() == ((D("100.1"), D(4)),)
+    book.apply(changes([("100.100", "0.00")]))
+    assert book.is_empty
+
+
+def test_what_is_read_is_exactly_what_was_written_and_made_once():
+    book = Book()
+    book.apply(changes([("121233.56000000", "0.00000001")], [("121234.000000000000000001", "99999999999.5")]))
+    assert str(book.best_bid) == str((D("121233.56000000"), D("0.00000001")))
+    assert book.best_ask == (D("121234.000000000000000001"), D("99999999999.5"))
+    assert book.best_bid is book.best_bid
+    assert book.bids()[0] is book.best_bid
+
+
+def test_spellings_of_prices_long_gone_are_forgotten():
+    book = Book()
+    for number in range(1, 30_000):
+        book.apply(changes([(f"{number}.5", "1"), (f"{number - 1}.5", "0")]))
+    assert len(book._bids.spelt) <= 10_002
+    assert book.bids() == ((D("29999.5"), D(1)),)
 
 
 def test_side_cut_at_the_limit_keeps_to_the_range_it_covers():
@@ -100,6 +149,24 @@ levels = st.lists(
     ),
     max_size=12,
 )
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    first=st.tuples(levels, levels),
+    deltas=st.lists(st.tuples(levels, levels), max_size=12),
+    looks=st.sets(st.integers(0, 12)),
+)
+def test_a_book_of_texts_equals_an_exact_book_whenever_it_is_looked_at(first, deltas, looks):
+    spelt = [[[str(price), str(size)] for price, size in side] for side in first]
+    of_texts, of_numbers = Book(*spelt), Book(*first)
+    for number, (bids, asks) in enumerate(deltas):
+        of_texts.apply(changes(*([[str(price), str(size)] for price, size in side] for side in (bids, asks))))
+        of_numbers.apply(changes(bids, asks))
+        if number in looks:
+            assert of_texts.levels() == of_numbers.levels()
+            assert (of_texts.best_bid, of_texts.best_ask) == (of_numbers.best_bid, of_numbers.best_ask)
+    assert of_texts.levels() == of_numbers.levels()
 
 
 @given(first=st.tuples(levels, levels), deltas=st.lists(st.tuples(levels, levels), max_size=12))

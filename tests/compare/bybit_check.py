@@ -27,7 +27,7 @@ from ccxt_check import DEADLINE_S, ROWS, row
 from pybit.exceptions import InvalidRequestError
 from pybit.unified_trading import HTTP, WebSocket, WebSocketTrading
 
-from connector.simulator import AccountSettings, Simulator, SimulatorSettings
+from connector.simulator import AccountSettings, Live, Simulator, SimulatorSettings
 
 SECRET = "not-a-secret-of-anybody"
 MONEY = {"USDT": "1000000", "BTC": "10", "ETH": "100"}
@@ -564,7 +564,11 @@ def check_pybit_streams(sim: Simulator, product: str) -> None:
 def check(product: str) -> None:
     """All clients on one product."""
     settings = SimulatorSettings(
-        dialect=f"bybit_{product}", symbols=PRODUCTS[product][0], events_per_s=400, accounts=ACCOUNTS
+        dialect=f"bybit_{product}",
+        symbols=PRODUCTS[product][0],
+        events_per_s=400,
+        source=Live(resting_orders=1_500),
+        accounts=ACCOUNTS,
     )
     with Simulator(settings) as sim:
         pybit._http_manager.HTTP_URL = sim.rest_url

@@ -708,8 +708,8 @@ class Product:
         ]
         if self.is_inverse:
             return calls
-        payload = '{"category":"linear","coin":"USDT","mode":0}'
-        mode = SetPositionMode(mode=PositionMode.ONE_WAY)
+        payload = '{"category":"linear","symbol":"BTCUSDT","mode":0}'
+        mode = SetPositionMode(mode=PositionMode.ONE_WAY, symbol=self.symbol)
         return [*calls, self.posted("position mode", "position/switch-mode", payload, {}, command=mode)]
 
     # ------------------------------------------------------------ private connections

@@ -1,4 +1,4 @@
-"""Shared by the futures driver tests: instruments and answers of both products, as the reference describes them."""
+"""Shared by the futures driver tests: instruments and answers of both products, as the documents describe them."""
 
 from __future__ import annotations
 

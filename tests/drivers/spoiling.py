@@ -5,7 +5,12 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 
-__all__ = ["numbers_in", "spoilt", "walk"]
+import msgspec
+
+from connector.books import exact
+from connector.domain import BookDelta
+
+__all__ = ["looked_at", "numbers_in", "reads", "spoilt", "walk"]
 
 TOKENS = [
     *(
@@ -120,3 +125,19 @@ def numbers_in(value):
     elif hasattr(value, "__struct_fields__"):
         for name in value.__struct_fields__:
             yield from numbers_in(getattr(value, name))
+
+
+def looked_at(event):
+    """A delta's levels are texts until a book looks at them; here everything is.
+
+    Raises:
+        WireFormatError: a book would refuse them.
+    """
+    if isinstance(event, BookDelta):
+        return msgspec.structs.replace(event, bids=exact(event.bids), asks=exact(event.asks))
+    return event
+
+
+def reads(reader):
+    """The reader, whose deltas are looked at."""
+    return lambda frame, received_ns: looked_at(reader(frame, received_ns))

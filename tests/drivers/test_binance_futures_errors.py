@@ -27,7 +27,7 @@ def span(high, low):
     return range(low, high + 1)
 
 
-# code -> (class on a read, class on a write), copied by hand from the reference, not from the driver's table
+# code -> (class on a read, class on a write), copied by hand from the documents, not from the driver's table
 SHARED = {
     **dict.fromkeys([-1000, -1001, -1006, -1007, -2012], (VenueUnavailable, OutcomeUnknown)),
     **dict.fromkeys([-1003, -1015], (RateLimited, RateLimited)),

@@ -14,7 +14,7 @@ import pytest
 from futures_values import BTC_INVERSE, ETH_LINEAR, INFO, MS, table_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from spoiling import numbers_in, spoilt, walk
+from spoiling import numbers_in, reads, spoilt, walk
 
 from connector.domain import AggTrade, BookDelta, BookTicker, Candle, OrderBook, Side, Ticker, Topic, TopicKind
 from connector.domain.contracts import base_units
@@ -262,7 +262,7 @@ STREAMS = [(driver, *row) for driver in (USDM, COINM) for row in samples(driver)
     ("driver", "topic", "independent", "data"), STREAMS, ids=[f"{row[0].name} {row[1]}" for row in STREAMS]
 )
 def test_spoilt_frame_is_refused_or_read_right(driver, topic, independent, data):
-    read = driver.streams.reader(topic, table_of(driver.name)[topic.symbol])
+    read = reads(driver.streams.reader(topic, table_of(driver.name)[topic.symbol]))
     whole_frame = {"stream": driver.streams.name(topic), "data": data}
     intact = read(json.dumps(whole_frame).encode(), AT)
     assert intact == independent(data)

@@ -1,6 +1,6 @@
 """Signed futures requests: every order kind, cancel, amend and question, to the byte, and what is refused before it is sent.
 
-The expected texts are written out by hand from the reference; their signatures are computed here with the standard library.
+The expected texts are written out by hand from the documents; their signatures are computed here with the standard library.
 """
 
 from __future__ import annotations

@@ -85,6 +85,11 @@ COINM_GOLDEN = [
         1,
     ),
     (
+        CandlesQuery(INV, "1d", 0, 200 * DAY - 1),
+        "/dapi/v1/klines?symbol=BTCUSD_PERP&interval=1d&startTime=0&endTime=17279999999&limit=1500",
+        10,
+    ),
+    (
         CandlesQuery(INV, "1d", MS),
         "/dapi/v1/klines?symbol=BTCUSD_PERP&interval=1d&startTime=1&endTime=17280000000&limit=1500",
         10,
@@ -149,6 +154,7 @@ def test_old_trades_need_a_key_and_are_unsupported():
         (USDM, CandlesQuery(ETH, "1m", limit=True), "from 1 to 1500"),
         (USDM, CandlesQuery(ETH, "1m", start_ns=2, end_ns=1), "ends before it starts"),
         (COINM, CandlesQuery(INV, "1m", start_ns=-1), "start_ns is -1"),
+        (COINM, CandlesQuery(INV, "1d", 0, 200 * DAY), "200 days"),
         (USDM, RecentTradesQuery(ETH, 1001), "from 1 to 1000"),
         (USDM, AggTradesQuery(ETH, 1, start_ns=1), "not by both"),
         (USDM, DepthQuery(ETH, 1001), "from 1 to 1000"),

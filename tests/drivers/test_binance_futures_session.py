@@ -221,6 +221,20 @@ def test_fills_nobody_here_asked_for_say_what_they_are(changes, kind):
     assert report.fill.kind is kind and report.fill.client_id == report.client_id
 
 
+@pytest.mark.parametrize(
+    ("client_id", "kind"),
+    [
+        ("autoclose-1762000100", FillKind.LIQUIDATION),
+        ("adl_autoclose", FillKind.DELEVERAGING),
+        ("settlement_autoclose-17", FillKind.SETTLEMENT),
+        ("acme-000042", FillKind.TRADE),
+    ],
+)
+def test_an_order_the_venue_placed_says_so_even_where_its_fills_were_not_heard(client_id, kind):
+    (report,) = facts(USDM, changed(TRADE, c=client_id, x="NEW", X="NEW", l="0", z="0", t=0))
+    assert report.kind is kind
+
+
 def test_an_execution_without_a_trade_id_is_told_as_a_sum_only():
     """Counting needs an id, and the history has it: a made-up one would count the same execution twice."""
     (report,) = facts(USDM, changed(TRADE, x="CALCULATED", t=0))

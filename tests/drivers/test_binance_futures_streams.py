@@ -1,4 +1,4 @@
-"""Names, groups, frames, routing and readers of the futures' market streams, on the samples of the reference."""
+"""Names, groups, frames, routing and readers of the futures' market streams, on samples in the form of the documents."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 
 import pytest
 from futures_values import BTC_INVERSE, ETH_LINEAR, MS, D, table_of
+from spoiling import reads
 
 from connector.domain import AggTrade, BookDelta, BookTicker, Candle, OrderBook, Side, Symbol, Ticker, Topic, TopicKind
 from connector.domain.market import Liquidation, MarkPrice
@@ -111,7 +112,7 @@ EVENTS = {
 
 
 def reader(driver, topic):
-    return driver.streams.reader(topic, table_of(driver.name)[topic.symbol])
+    return reads(driver.streams.reader(topic, table_of(driver.name)[topic.symbol]))
 
 
 @pytest.mark.parametrize("topic", FRAMES, ids=str)

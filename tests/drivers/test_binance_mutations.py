@@ -14,7 +14,7 @@ from decimal import Decimal, InvalidOperation
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from spoiling import numbers_in, spoilt, walk
+from spoiling import numbers_in, reads, spoilt, walk
 
 from connector.domain import (
     AggTrade,
@@ -257,7 +257,7 @@ STREAMS = [
 @pytest.mark.parametrize(("topic", "independent", "data"), STREAMS, ids=[str(topic) for topic, _, _ in STREAMS])
 def test_spoilt_frame_is_refused_or_read_right(driver, make_instrument, topic, independent, data):
     name = driver.streams.name(topic)
-    read = driver.streams.reader(topic, make_instrument("ETH/USDT"))
+    read = reads(driver.streams.reader(topic, make_instrument("ETH/USDT")))
     whole_frame = {"stream": name, "data": data}
     intact = read(json.dumps(whole_frame).encode(), AT)
     assert intact == independent(data)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 
+import msgspec
 import pytest
 
+from connector.books import exact
 from connector.domain import (
     AggTrade,
     BookDelta,
@@ -123,7 +125,10 @@ EVENTS = {
 def read(driver, make_instrument):
     def read(topic, frame=None, symbol=None):
         instrument = make_instrument(str(symbol or topic.symbol))
-        return driver.streams.reader(topic, instrument)(FRAMES[topic] if frame is None else frame, AT)
+        event = driver.streams.reader(topic, instrument)(FRAMES[topic] if frame is None else frame, AT)
+        if isinstance(event, BookDelta):  # texts until a book looks at them
+            return msgspec.structs.replace(event, bids=exact(event.bids), asks=exact(event.asks))
+        return event
 
     return read
 

@@ -63,7 +63,7 @@ def test_page_holds_the_printed_table_every_code_every_host_and_every_region():
     for reaction in facts.Reaction:
         codes = ", ".join(code for code, what in facts.ERRORS.items() if what is reaction)
         assert f"| {codes} | {reaction.value} |" in page
-    roots = {root for hosts in facts.HOSTS.values() for root in (hosts.rest, hosts.public_stream, hosts.events)}
+    roots = {root for hosts in facts.HOSTS.values() for root in (hosts.rest, hosts.public_stream, hosts.events_root)}
     roots |= {region.rest for region in facts.REGIONS.values()}
     roots |= {region.streams for region in facts.REGIONS.values() if region.streams}
     assert not [root for root in roots if root not in page]

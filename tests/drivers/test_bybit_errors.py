@@ -19,7 +19,7 @@ from connector.errors import (
     VenueUnavailable,
 )
 
-# code -> (class on a read, class on a write), copied by hand from the reference card, not from the driver's table
+# code -> (class on a read, class on a write), copied by hand from the documents, not from the driver's table
 EXPECTED = {
     **dict.fromkeys([10000, 10016, 10014], (VenueUnavailable, OutcomeUnknown)),
     **dict.fromkeys([170001, 170234, 170007, 170032, 170146, 170147, 170310], (VenueUnavailable, OutcomeUnknown)),

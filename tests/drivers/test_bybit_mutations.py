@@ -14,6 +14,7 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from spoiling import reads
 
 from connector.domain import BookDelta, BookTicker, Candle, OrderBook, Side, Symbol, Ticker, Topic, TopicKind, Trade
 from connector.domain.facts import OrderReport
@@ -410,7 +411,7 @@ def test_spoilt_frame_is_refused_or_read_right(driver, table, topic, independent
 def test_reader_that_keeps_something_survives_spoilt_frames_and_is_right_after_the_next_snapshot(driver, table):
     change = framed("tickers", {"symbol": "ETHUSD", "lastPrice": "1"}, "delta")
     whole = json.dumps(framed("tickers", TICKER)).encode()
-    read = driver.streams.reader(Topic(TopicKind.TICKER, ETH), table[ETH])
+    read = reads(driver.streams.reader(Topic(TopicKind.TICKER, ETH), table[ETH]))
     intact = read(whole, AT)
 
     @QUICK

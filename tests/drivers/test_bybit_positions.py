@@ -225,9 +225,9 @@ def configures(of, bybit_tables):
             {"category": "linear", "symbol": "BTCUSDT", "mode": 3},
         ),
         (
-            SetPositionMode(mode=PositionMode.ONE_WAY),
+            SetPositionMode(mode=PositionMode.ONE_WAY, symbol=USDC),
             "/v5/position/switch-mode",
-            {"category": "linear", "coin": "USDT", "mode": 0},
+            {"category": "linear", "symbol": "BTCPERP", "mode": 0},
         ),
         (SetMarginMode(mode=MarginMode.CROSS), "/v5/account/set-margin-mode", {"setMarginMode": "REGULAR_MARGIN"}),
         (SetMarginMode(mode=MarginMode.ISOLATED), "/v5/account/set-margin-mode", {"setMarginMode": "ISOLATED_MARGIN"}),
@@ -248,6 +248,7 @@ def test_setting_goes_out_in_the_venues_words(configures, command, path, body):
         (SetLeverage(symbol=LINEAR, leverage=D("0.5")), "bybit-linear", InvalidRequest, "1 to 1000"),
         (SetMarginMode(mode=MarginMode.CROSS, symbol=LINEAR), "bybit-linear", InvalidRequest, "whole account"),
         (SetPositionMode(mode=PositionMode.HEDGE, symbol=USDC), "bybit-linear", Unsupported, "USDT only"),
+        (SetPositionMode(mode=PositionMode.HEDGE), "bybit-linear", InvalidRequest, "Give the symbol"),
         (SetPositionMode(mode=PositionMode.HEDGE, symbol=INVERSE), "bybit-inverse", Unsupported, "no mode"),
         (SetPositionMode(mode=PositionMode.ONE_WAY), "bybit-inverse", Unsupported, "no mode"),
     ],
@@ -284,7 +285,7 @@ def test_refused_margin_mode_says_what_stands_in_the_way(of, bybit_answer):
 
 
 def test_other_refusals_are_what_the_table_says(of, bybit_answer):
-    command = SetPositionMode(mode=PositionMode.HEDGE)
+    command = SetPositionMode(mode=PositionMode.HEDGE, symbol=LINEAR)
     for code, kind in ((110024, VenueRejected), (10016, OutcomeUnknown), (424242, OutcomeUnknown)):
         with pytest.raises(kind):
             of().read_configured(command, bybit_answer(code=code, text="x"))

@@ -14,7 +14,7 @@ from connector.domain.facts import BalanceReport, OrderReport, PositionReport
 from connector.domain.market import Side
 from connector.domain.orders import Fill, OrderStatus, OrderType
 from connector.drivers.bybit.signing import hmac_signer
-from connector.drivers.contract import Environment
+from connector.drivers.contract import Environment, Hosts
 from connector.drivers.trading import Auth, SessionEnding, SessionEvents, SessionNoise, SessionReply
 from connector.errors import (
     AuthenticationFailed,
@@ -23,6 +23,7 @@ from connector.errors import (
     OutcomeUnknown,
     RateLimited,
     VenueRejected,
+    VenueUnavailable,
 )
 
 D = Decimal
@@ -119,6 +120,8 @@ def test_connections_are_where_the_venue_says(bybit_drivers):
         assert driver.session.url(live) == "wss://stream.bybit.com/v5/trade"
         assert driver.events.url(live) == "wss://stream.bybit.com/v5/private"
         assert driver.events.url(demo) == "wss://stream-demo.bybit.com/v5/private"
+        turkey = Hosts("https://api.bybit.tr", "wss://stream.bybit.tr", "wss://stream.bybit.tr")
+        assert driver.events.url(turkey) == "wss://stream.bybit.tr/v5/private"  # a site's streams need naming once
         for language in (driver.session, driver.events):
             assert (language.key, language.max_age_s) == (None, None)
 
@@ -184,6 +187,16 @@ def test_answers_of_the_events_connection_are_read_like_rests(hears, bybit_drive
     failure = bybit_drivers["bybit-linear"].trading.failure(reply.response, write=False)
     assert failure is None if error is None else type(failure) is error and frame["ret_msg"] in str(failure)
     assert hears(json.dumps({**frame, "req_id": "c8"}).encode()).request_id == "c8"
+
+
+@pytest.mark.parametrize(
+    ("code", "error"), [(10003, AuthenticationFailed), (10002, ClockRejected), (10016, VenueUnavailable)]
+)
+def test_refused_login_to_the_events_that_has_a_code_is_classed_by_it(hears, bybit_drivers, code, error):
+    frame = {"op": "auth", "success": False, "retCode": code, "retMsg": "Invalid apikey", "connId": "x"}
+    reply = hears(json.dumps(frame).encode())
+    failure = bybit_drivers["bybit-linear"].trading.failure(reply.response, write=False)
+    assert type(failure) is error and "Invalid apikey" in str(failure)
 
 
 @pytest.mark.parametrize(
@@ -310,6 +323,10 @@ def test_funding_event_is_cash_received_or_paid(hears, fee, amount):
     assert str(payment.amount) == amount
 
 
+def test_split_of_a_contract_is_no_trade(hears):
+    assert hears(event("execution.linear", {**EXECUTION, "execType": "CorporateAction"})) == SessionEvents(())
+
+
 def test_position_event_is_a_report_of_that_position_alone(hears):
     (report,) = hears(event("position.linear", POSITION)).facts
     assert isinstance(report, PositionReport) and not report.complete
@@ -331,6 +348,13 @@ def test_wallet_event_replaces_the_coins_it_names(hears):
     assert hears(event("wallet", WALLET)).facts == (expected,)
     (spot,) = hears(event("wallet", WALLET), "bybit").facts
     assert spot.balances == (("USDT", D("4900.5"), D(100)),)
+
+
+def test_wallet_event_without_its_kind_is_the_unified_accounts(hears):
+    coins = {"coin": [{"coin": "BTC", "walletBalance": "0.5", "availableToBorrow": "", "totalOrderIM": ""}]}
+    (report,) = hears(event("wallet", coins)).facts
+    assert report.balances == (("BTC", D("0.5"), D(0)),)
+    assert hears(event("wallet", {**coins, "accountType": "FUND"})) == SessionEvents(())
 
 
 def test_events_of_inverse_contracts_keep_contracts_exactly(hears):

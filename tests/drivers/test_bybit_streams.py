@@ -6,6 +6,7 @@ import json
 from decimal import Decimal
 
 import pytest
+from spoiling import reads
 
 from connector.domain import BookDelta, BookTicker, Candle, OrderBook, Side, Symbol, Ticker, Topic, TopicKind, Trade
 from connector.domain.market import Liquidation
@@ -63,7 +64,7 @@ def topic(kind, driver="bybit-linear", **more):
 @pytest.fixture
 def reader(bybit_drivers, bybit_tables):
     def reader(wanted, driver="bybit-linear"):
-        return bybit_drivers[driver].streams.reader(wanted, bybit_tables[driver][wanted.symbol])
+        return reads(bybit_drivers[driver].streams.reader(wanted, bybit_tables[driver][wanted.symbol]))
 
     return reader
 
@@ -410,7 +411,7 @@ BAD = [
     (TopicKind.BOOK_TICKER, {}, changed(BEST, b=[["3", "0"]]), "out of range"),
     (TopicKind.BOOK, {}, changed(BOOK, s="ETHUSDT"), "another symbol"),
     (TopicKind.BOOK, {}, changed(BOOK, u=-1), "book"),
-    (TopicKind.BOOK, {}, changed(BOOK, b=[["1", "-1"]]), "out of range"),
+    (TopicKind.BOOK, {}, changed(BOOK, b=[["1", "-1"]]), "above 0"),
     (TopicKind.BOOK, {}, BOOK.replace(b'"delta"', b'"gamma"'), "neither"),
     (TopicKind.BOOK, {}, changed(BOOK.replace(b'"delta"', b'"snapshot"'), b=[["1", "1"], ["2", "1"]]), "best first"),
 ]

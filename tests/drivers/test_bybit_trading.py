@@ -198,9 +198,22 @@ def test_market_order_of_an_inverse_contract_waits_for_a_trigger_that_prices_it(
     assert report.price is None and not report.working
 
 
-def test_worth_of_contracts_without_any_price_cannot_be_told(told):
+def test_worth_of_contracts_without_any_price_is_not_known_and_harms_no_other_order(of, bybit_tables, bybit_answer):
+    language, instrument = of("bybit-inverse")
+    row = {**ORDER, "category": "inverse", "symbol": instrument.venue_name, "orderStatus": "Untriggered"}
+    row |= {"orderType": "Market", "stopOrderType": "TrailingStop", "qty": "100", "price": "", "avgPrice": ""}
+    row |= {"cumExecQty": "0", "cumExecValue": ""}
+    other = {**row, "orderId": "other", "orderType": "Limit", "stopOrderType": "", "price": "50000"}
+    answer = bybit_answer({"list": [row, other], "nextPageCursor": ""})
+
+    trailing, limit = language.read_orders(answer, bybit_tables["bybit-inverse"])
+    assert (trailing.contracts, trailing.quantity) == (D(100), D(0))
+    assert (limit.contracts, limit.quantity) == (D(100), D("0.002"))
+
+
+def test_what_was_filled_at_no_price_cannot_be_told(told):
     with pytest.raises(WireFormatError, match="no price"):
-        told("bybit-inverse", qty="100", price="", avgPrice="", cumExecQty="0")
+        told("bybit-inverse", qty="100", price="", avgPrice="", cumExecQty="50", cumExecValue="")
 
 
 @pytest.mark.parametrize(
@@ -549,7 +562,6 @@ def test_fills_come_oldest_first_and_of_one_time_the_one_that_left_more(fills):
         ({"execType": "BustTrade"}, FillKind.LIQUIDATION),
         ({"execType": "Settle"}, FillKind.SETTLEMENT),
         ({"execType": "Delivery"}, FillKind.SETTLEMENT),
-        ({"execType": "CorporateAction"}, FillKind.SETTLEMENT),
         ({"createType": "CreateByUser"}, FillKind.TRADE),
         ({"createType": "CreateByLiq"}, FillKind.LIQUIDATION),
         ({"createType": "CreateByTakeOver_PassThrough"}, FillKind.LIQUIDATION),
@@ -561,15 +573,14 @@ def test_kind_of_an_execution_says_who_wanted_it(fills, fields, kind):
     assert fill.kind is kind
 
 
-def test_funding_is_no_fill(fills):
-    assert fills({"execType": "Funding", "execQty": "0"}, {}) == fills({})
+@pytest.mark.parametrize("word", ["Funding", "CorporateAction", "UNKNOWN", "Conjuring"])
+def test_what_is_no_trade_or_not_known_is_no_fill_and_costs_the_others_nothing(fills, word):
+    assert fills({"execType": word, "execQty": "0"}, {}) == fills({})
 
 
 @pytest.mark.parametrize(
     "fields",
     [
-        {"execType": "UNKNOWN"},
-        {"execType": "Conjuring"},
         {"side": "None"},
         {"execQty": "0"},
         {"execPrice": ""},

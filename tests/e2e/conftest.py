@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -16,13 +17,15 @@ from typing import Any
 
 import pytest
 
-from connector import Connector, Side, Symbol, VenueSettings
+from connector import Connector, ConnectorSettings, Side, VenueSettings
 from connector.assembly import real_parts
 from connector.clock import SystemClock
 from connector.domain.commands import CancelOrder, OrderOutcome, OutcomeKind, PlaceOrder
 from connector.domain.credentials import Credentials
 from connector.domain.orders import Fill, Order, OrderStatus, OrderType
+from connector.errors import NotConnected
 from connector.simulator import AccountSettings, Simulator, SimulatorSettings
+from connector.supervision import Intensity
 from connector.throttle import BackoffPolicy
 from connector.venue.orders import ReleaseKillSwitch
 
@@ -40,13 +43,11 @@ def shared(name: str, file: str) -> Any:
 
 
 kill_nine = shared("kill_nine", "kill_nine.py")
-eventually, settled_base = (
-    getattr(shared("fault_harness", "harness.py"), name) for name in ("eventually", "settled_base")
-)
+harness = shared("fault_harness", "harness.py")
+eventually, settled_base = harness.eventually, harness.settled_base
+BINANCE, Product = harness.BINANCE, harness.Product
 
-BTC_USDT = Symbol("BTC", "USDT")
 KEY, SECRET = "endtoend0001", "end to end secret"
-RESTING_BELOW = Decimal(500)
 
 
 class Desk:
@@ -56,10 +57,12 @@ class Desk:
         told: every order event so far, in order.
         others: client ids of another program on the account; none of ours.
         bid, ask: best prices when the desk was opened; the market of the simulator stands still.
+        product: what is traded, its main symbol.
     """
 
-    def __init__(self, sim: Simulator, connector: Connector) -> None:
-        self.sim, self.venue = sim, connector.venue("binance")
+    def __init__(self, sim: Simulator, connector: Connector, product: Any = BINANCE) -> None:
+        self.product, self.symbol = product, product.symbol
+        self.sim, self.connector, self.venue = sim, connector, connector.venue(product.exchange)
         self.memory = self.venue._memory
         self.told: list[Any] = []
         self.venue.orders_stream(callback=self.told.append)
@@ -70,7 +73,7 @@ class Desk:
         """Wait until the session is up and nothing is in doubt."""
         assert self.venue.wait_ready(10.0)
         eventually(self.is_up, 10.0, "the private session did not come up")
-        ticker = self.venue.book_tickers(BTC_USDT)[0]
+        ticker = self.venue.book_tickers(self.symbol)[0]
         self.bid, self.ask = ticker.bid, ticker.ask
         self.await_equal()
 
@@ -84,21 +87,24 @@ class Desk:
 
     # ------------------------------------------------------------ commands
 
-    def order(self, quantity: str = "0.010", **changes: Any) -> PlaceOrder:
-        """A buy order that rests below the market, unless changed."""
-        fields = {"side": Side.BUY, "type": OrderType.LIMIT, "price": self.bid - RESTING_BELOW} | changes
-        return PlaceOrder(symbol=BTC_USDT, quantity=Decimal(quantity), **fields)
+    def order(self, quantity: str | None = None, **changes: Any) -> PlaceOrder:
+        """A buy order that rests below the market, unless changed; `quantity` is what the venue counts."""
+        fields = {"side": Side.BUY, "type": OrderType.LIMIT, "price": self.bid - self.product.away} | changes
+        return PlaceOrder(symbol=self.symbol, **self.product.sized(quantity), **fields)
 
-    def place(self, quantity: str = "0.010", **changes: Any) -> OrderOutcome:
+    def place(self, quantity: str | None = None, **changes: Any) -> OrderOutcome:
         outcome: OrderOutcome = self.venue.orders.ask(self.order(quantity, **changes), timeout=20.0)
         return outcome
 
-    def place_market(self, quantity: str = "0.010", side: Side = Side.BUY) -> OrderOutcome:
-        return self.place(quantity, type=OrderType.MARKET, side=side, price=None)
+    def place_market(self, quantity: str | None = None, side: Side = Side.BUY, **changes: Any) -> OrderOutcome:
+        return self.place(quantity, type=OrderType.MARKET, side=side, price=None, **changes)
 
     def cancel(self, client_id: str) -> OrderOutcome:
-        outcome: OrderOutcome = self.venue.orders.ask(CancelOrder(symbol=BTC_USDT, client_id=client_id), timeout=20.0)
+        outcome: OrderOutcome = self.venue.orders.ask(self.cancelling(client_id), timeout=20.0)
         return outcome
+
+    def cancelling(self, client_id: str) -> CancelOrder:
+        return CancelOrder(symbol=self.symbol, client_id=client_id)
 
     # ------------------------------------------------------------ looking
 
@@ -130,67 +136,121 @@ class Desk:
 
     def wrong(self) -> dict[str, int]:
         """In what the read model differs from the ledger; those of `others` are left out."""
-        ledger = kill_nine.Ledger.of(self.sim.accounts["main"])
+        ledger = kill_nine.Ledger.of(self.sim, self.product)
         for client_id in self.others:
             del ledger.orders[client_id]
             ledger.fills = {trade: each for trade, each in ledger.fills.items() if each[0] != client_id}
-        return dict(+kill_nine.compare(kill_nine.known_of(self.venue), ledger))
+        return dict(+kill_nine.compare(kill_nine.known_of(self.venue, self.product), ledger))
+
+    def doubts(self) -> list[str]:
+        """What the read model itself does not vouch for."""
+        try:
+            asked = [self.venue.open_orders()[1], *([self.venue.positions()[1]] if self.product.settle else [])]
+        except NotConnected as untold:
+            return [str(untold)]
+        return [each.reason for each in asked if each.stale]
 
     def await_equal(self, within_s: float = 15.0) -> float:
         """Wait until the account is beyond doubt and as the ledger says; then judge everything that was ever told."""
         took_s = eventually(
-            lambda: not self.venue.open_orders()[1].stale and not self.wrong(),
+            lambda: not self.doubts() and not self.wrong(),
             within_s,
-            lambda: f"{self.venue.open_orders()[1]} {self.wrong()}",
+            lambda: f"{self.doubts()} {self.wrong()}",
         )
         notes: list[dict[str, Any]] = []
         recorder = kill_nine.Told(notes.append)
         for event in list(self.told):
             recorder.event(event)
-        ledger = kill_nine.Ledger.of(self.sim.accounts["main"])
+        notes = [each for each in notes if "the venue forced" not in each.get("text", "")]
+        ledger = kill_nine.Ledger.of(self.sim, self.product)
         assert not +kill_nine.untrue(notes, ledger), +kill_nine.untrue(notes, ledger)
         return took_s
 
 
-@pytest.fixture(scope="module")
-def whole_desk() -> Iterator[Desk]:
-    """A desk for all scenarios of a file: the account's history grows, and has to stay true."""
-    threads, _, actors = settled_base()
-    driver = kill_nine.short_rules()
+@contextmanager
+def desk_at(product: Any = BINANCE, driver: Any = None, **changes: Any) -> Iterator[Desk]:
+    """A desk at a simulated exchange of its own, where nothing is traded but by it. `changes`: of the simulator's settings."""
+    driver = driver or kill_nine.short_rules(product)
     clock = SystemClock()
-    account = AccountSettings("main", KEY, SECRET, balances={"BTC": 100, "USDT": 10_000_000})
-    roomy = SimulatorSettings(
-        symbols=("BTCUSDT",),
-        events_per_s=0,
-        accounts=(account,),
-        orders_per_10s=100_000,
-        request_weight_per_minute=1_000_000,
-    )
-    with Simulator(roomy) as sim:
+    account = AccountSettings("main", KEY, SECRET, balances=product.balances)
+    fields = {
+        "dialect": product.dialect,
+        "symbols": product.names[:1],
+        "events_per_s": 0,
+        "accounts": (account,),
+        **product.roomy,
+        **changes,
+    }
+    with Simulator(SimulatorSettings(**fields)) as sim:
         settings = VenueSettings(
-            "binance",
+            product.exchange,
             rest_url=sim.rest_url,
             stream_url=sim.ws_url,
             session_url=sim.ws_url,
             credentials=Credentials(KEY, secret=SECRET),
             reconnect=BackoffPolicy(base_s=0.05, max_s=0.2, healthy_s=30.0),
         )
-        connector = Connector([settings], clock=clock, parts=replace(real_parts(clock), driver=lambda _: driver))
-        desk = Desk(sim, connector)
+        parts = replace(real_parts(clock), driver=lambda _: kill_nine.roomy(driver))
+        restart = {"restart": harness.QUICK_RESTART, "restart_limit": Intensity(100_000, 60.0)}
+        connector = Connector(ConnectorSettings((settings,), **restart), clock=clock, parts=parts)
+        desk = Desk(sim, connector, product)
         with connector:
             desk.open()
             yield desk
+
+
+def made_ready(desk: Desk) -> Iterator[Desk]:
+    """The desk with no fault on, the session up, and orders taken; the same after a test."""
+    eventually(desk.is_taken, 10.0, lambda: f"no order is taken: {desk.venue.snapshot().health}")
+    yield desk
+    desk.sim.faults.clear()
+    desk.venue.orders.ask(ReleaseKillSwitch(), timeout=10.0)
+    eventually(desk.is_up, 10.0, "the private session did not come up again")
+
+
+@pytest.fixture(scope="module")
+def whole_desk() -> Iterator[Desk]:
+    """A desk for all scenarios of a file: the account's history grows, and has to stay true."""
+    threads, _, actors = settled_base()
+    with desk_at() as desk:
+        yield desk
     eventually(lambda: settled_base()[0] <= threads and settled_base()[2] <= actors, 5.0, "something was left behind")
 
 
 @pytest.fixture
 def desk(whole_desk: Desk) -> Iterator[Desk]:
     """The desk with no fault on, the session up, and orders taken."""
-    eventually(whole_desk.is_taken, 10.0, lambda: f"no order is taken: {whole_desk.venue.snapshot().health}")
-    yield whole_desk
-    whole_desk.sim.faults.clear()
-    whole_desk.venue.orders.ask(ReleaseKillSwitch(), timeout=10.0)
-    eventually(whole_desk.is_up, 10.0, "the private session did not come up again")
+    yield from made_ready(whole_desk)
+
+
+@pytest.fixture(scope="module", params=harness.PRODUCTS.values(), ids=harness.PRODUCTS)
+def whole_product_desk(request: pytest.FixtureRequest) -> Iterator[Desk]:
+    """The same for each product, one after the other."""
+    threads, _, actors = settled_base()
+    with desk_at(request.param) as desk:
+        yield desk
+    eventually(lambda: settled_base()[0] <= threads and settled_base()[2] <= actors, 5.0, "something was left behind")
+
+
+@pytest.fixture
+def product_desk(whole_product_desk: Desk) -> Iterator[Desk]:
+    """The desk of a product, ready as `desk` is."""
+    yield from made_ready(whole_product_desk)
+
+
+@pytest.fixture(scope="module", params=harness.CONTRACTS.values(), ids=harness.CONTRACTS)
+def whole_contract_desk(request: pytest.FixtureRequest) -> Iterator[Desk]:
+    """The same for each product that has positions."""
+    threads, _, actors = settled_base()
+    with desk_at(request.param) as desk:
+        yield desk
+    eventually(lambda: settled_base()[0] <= threads and settled_base()[2] <= actors, 5.0, "something was left behind")
+
+
+@pytest.fixture
+def contract_desk(whole_contract_desk: Desk) -> Iterator[Desk]:
+    """The desk of a product that has positions, ready as `desk` is."""
+    yield from made_ready(whole_contract_desk)
 
 
 @pytest.fixture

@@ -7,9 +7,11 @@ not slow the reader threads they watch.
 
 from __future__ import annotations
 
+import json
+import sys
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,7 +23,7 @@ import pykka
 from connector import Connector, ConnectorSettings, Gap, VenueSettings
 from connector.assembly import Parts, real_parts
 from connector.clock import SystemClock
-from connector.domain import BookState
+from connector.domain import AggTrade, BookState, TopicKind
 from connector.drivers.contract import Driver
 from connector.drivers.registry import find_driver
 from connector.errors import BookNotValid
@@ -32,16 +34,26 @@ from connector.testing.killing import crash
 from connector.throttle import BackoffPolicy
 from connector.venue.delivery import TopicState, TopicStatus
 
+if str(Path(__file__).parent) not in sys.path:  # a folder of programs and of what tests share, no package
+    sys.path.append(str(Path(__file__).parent))
+
+from products import BINANCE, CONTRACTS, PRODUCTS, Product, named
+
 __all__ = [
     "ACTORS",
+    "BINANCE",
+    "CONTRACTS",
+    "PRODUCTS",
     "QUICK_RESTART",
     "BookJudge",
+    "Product",
     "Rig",
     "TradeJudge",
     "descriptors",
     "eventually",
     "failures",
     "generous_connects",
+    "named",
     "percentile",
     "running",
     "settled_base",
@@ -101,22 +113,43 @@ class _ShapedStreams:
         return getattr(self._language, name)
 
 
-def shaped_driver(*, rest: dict[str, Any] | None = None, **streams: Any) -> Driver:
-    """The Binance driver with attributes of its languages replaced: `limits=…`, `route=…`, `rest={"read": …}`.
+def shaped_driver(*, product: Product = BINANCE, rest: dict[str, Any] | None = None, **streams: Any) -> Driver:
+    """A product's driver with attributes of its languages replaced: `limits=…`, `route=…`, `rest={"read": …}`.
 
     `limits` may be a dict of StreamLimits fields.
     """
-    driver = find_driver("binance")
+    driver = find_driver(product.exchange)
     if isinstance(streams.get("limits"), dict):
         streams["limits"] = replace(driver.streams.limits, **streams["limits"])
     return replace(
-        driver, streams=_ShapedStreams(driver.streams, **streams), rest=_ShapedStreams(driver.rest, **rest or {})
+        driver,
+        streams=_ShapedStreams(driver.streams, **streams),
+        rest=_ShapedStreams(driver.rest, **rest or {}),
+        name_after=b"" if "route" in streams else driver.name_after,
     )
 
 
-def generous_connects() -> Driver:
+def generous_connects(product: Product = BINANCE) -> Driver:
     """The driver with room for hundreds of connections in a row, which the venue's own allowance has not."""
-    return shaped_driver(limits={"connects": 100_000})
+    return shaped_driver(product=product, limits={"connects": 100_000})
+
+
+def noting_sequences(driver: Driver, notes: dict[tuple[str, int], int]) -> Driver:
+    """The driver, with what every book frame says of itself kept: (symbol, number of the topic) -> number of the market."""
+
+    def reader(topic: Any, instrument: Any) -> Callable[[bytes, int], Any]:
+        read = driver.streams.reader(topic, instrument)
+        if topic.kind is not TopicKind.BOOK:
+            return read
+
+        def noting(frame: bytes, received_ns: int) -> Any:
+            data = json.loads(frame)["data"]
+            notes[str(topic.symbol), data["u"]] = data["seq"]
+            return read(frame, received_ns)
+
+        return noting
+
+    return replace(driver, streams=_ShapedStreams(driver.streams, reader=reader))
 
 
 # ---------------------------------------------------------------- a client at one simulator
@@ -128,17 +161,27 @@ class Rig:
     Attributes:
         sim, sims: the first exchange, and all by venue name.
         events: every TreeEvent so far, oldest first.
+        product: of all of them.
+        sequences: see `noting_sequences`; empty where books carry the ledger's own numbers.
     """
 
-    def __init__(self, connector: Connector, sims: dict[str, Simulator], events: deque[TreeEvent]) -> None:
+    def __init__(
+        self,
+        connector: Connector,
+        sims: dict[str, Simulator],
+        events: deque[TreeEvent],
+        product: Product = BINANCE,
+        sequences: dict[tuple[str, int], int] | None = None,
+    ) -> None:
         self.connector, self.sims, self.events = connector, sims, events
+        self.product, self.sequences = product, {} if sequences is None else sequences
         self.sim = next(iter(sims.values()))
         self.name = next(iter(sims))
         self.venue = connector.venue(self.name)
         self.memory = self.venue._memory
 
-    def subscribe(self, kind: str, symbol: str = "BTC/USDT", **options: Any) -> Any:
-        return self.connector.subscribe(self.name, kind, symbol, **options)
+    def subscribe(self, kind: str, symbol: str = "", **options: Any) -> Any:
+        return self.connector.subscribe(self.name, kind, symbol or self.product.main, **options)
 
     def counter(self, name: str) -> int:
         return self.memory.counters.get(name)
@@ -198,7 +241,8 @@ class Rig:
 @contextmanager
 def running(
     *names: str,
-    symbols: tuple[str, ...] = ("BTCUSDT", "ETHUSDT"),
+    product: Product = BINANCE,
+    symbols: tuple[str, ...] = (),
     events_per_s: float = 500.0,
     driver: Driver | None = None,
     parts: Callable[[Parts], Parts] | None = None,
@@ -208,15 +252,18 @@ def running(
     clock: SystemClock | None = None,
     **venue: Any,
 ) -> Iterator[Rig]:
-    """A client connected to one simulator per venue name ("binance" by default), with quick restarts and reconnects.
+    """A client connected to one simulator per venue name (the product's own by default), with quick restarts and reconnects.
 
     `prepare` may break each exchange before the client starts.
     """
-    names = names or ("binance",)
+    names = names or (product.exchange,)
+    sequences: dict[tuple[str, int], int] = {}
     sims: dict[str, Simulator] = {}
     events: deque[TreeEvent] = deque(maxlen=200_000)
     clock = clock or SystemClock()
     chosen = real_parts(clock)
+    if product.opaque:
+        driver = noting_sequences(driver or find_driver(product.exchange), sequences)
     if driver is not None:
         chosen = replace(chosen, driver=lambda _: driver)
     if parts is not None:
@@ -225,17 +272,23 @@ def running(
     whole: dict[str, Any] = {"restart": QUICK_RESTART, "restart_limit": Intensity(100_000, 60.0), **(connector or {})}
     try:
         for number, name in enumerate(names):
-            fields = {"symbols": symbols, "seed": 7 + number, "events_per_s": events_per_s, **(simulator or {})}
+            fields = {
+                "dialect": product.dialect,
+                "symbols": symbols or product.names,
+                "seed": 7 + number,
+                "events_per_s": events_per_s,
+                **(simulator or {}),
+            }
             sims[name] = Simulator(SimulatorSettings(**fields)).start()
             if prepare is not None:
                 prepare(sims[name])
         venues = tuple(
-            VenueSettings("binance", name=name, rest_url=sim.rest_url, stream_url=sim.ws_url, **venue)
+            VenueSettings(product.exchange, name=name, rest_url=sim.rest_url, stream_url=sim.ws_url, **venue)
             for name, sim in sims.items()
         )
         client = Connector(ConnectorSettings(venues, **whole), clock=clock, parts=chosen, on_event=events.append)
         with client:
-            yield Rig(client, sims, events)
+            yield Rig(client, sims, events, product, sequences)
     finally:
         for sim in sims.values():
             sim.stop()
@@ -247,14 +300,17 @@ def running(
 class TradeJudge:
     """Collects every trade and gap of one symbol, and says afterwards what was wrong with them."""
 
-    def __init__(self, rig: Rig, symbol: str = "BTC/USDT", venue: str = "", **options: Any) -> None:
-        self.rig, self.symbol, self.sim = rig, symbol, rig.sims[venue or rig.name]
+    def __init__(self, rig: Rig, symbol: str = "", venue: str = "", **options: Any) -> None:
+        self.rig, self.symbol, self.sim = rig, symbol or rig.product.main, rig.sims[venue or rig.name]
+        self.venue = venue or rig.name
         self.seen: list[Any] = []
         self.gaps: list[Gap] = []
         self.states: list[TopicStatus] = []
         self.arrived_s: deque[float] = deque(maxlen=1_000_000)
+        self.not_fetched = 0
+        """Trades of the ledger that never came, told by gaps, as of the last `faults`; of opaque ids only."""
         self.subscription = rig.connector.subscribe(
-            venue or rig.name, "trades", symbol, callback=self._take, notices=True, **options
+            self.venue, rig.product.trades, self.symbol, callback=self._take, notices=True, **options
         )
 
     def _take(self, value: Any) -> None:
@@ -268,14 +324,20 @@ class TradeJudge:
 
     @property
     def lost(self) -> int:
-        """Trades reported as missing and not fetched afterwards."""
-        return sum((gap.missing or 0) - gap.filled for gap in self.gaps)
+        """Trades reported as missing and not fetched afterwards; of gaps that know how many."""
+        return sum(gap.missing - gap.filled for gap in self.gaps if gap.missing is not None)
 
     def faults(self) -> list[str]:
         """Everything untrue about what came: lost without a word, doubled, out of order, or different from the venue's."""
-        ids, gaps = [trade.trade_id for trade in self.seen], list(self.gaps)
-        if not ids:
+        if not self.seen:
             return ["no trade came at all"]
+        if self.rig.product.opaque:
+            return self._opaque_faults()
+        return self._counted_faults() + self._different()
+
+    def _counted_faults(self) -> list[str]:
+        """Of ids that rise by one."""
+        ids, gaps = [getattr(trade, "trade_id", None) or trade.agg_id for trade in self.seen], list(self.gaps)
         found: list[str] = []
         if len(set(ids)) != len(ids):
             found.append(f"{len(ids) - len(set(ids))} trades came twice")
@@ -290,27 +352,95 @@ class TradeJudge:
             found.append(f"{len(absent - told)} trades missing and never reported, e.g. {sorted(absent - told)[:5]}")
         if len(absent) > self.lost:
             found.append(f"{len(absent)} missing, {self.lost} reported as missing and not filled")
-        truth = self.sim.ledger.trades(self.symbol.replace("/", ""))
-        for trade in self.seen:
-            true = truth.get(trade.trade_id)
-            if true is not None and (trade.price, trade.quantity) != (true.price, true.quantity):
-                found.append(f"trade {trade.trade_id}: {trade.price} x {trade.quantity}, was {true}")
-                break
         return found
+
+    def _instrument(self) -> Any:
+        return self.rig.connector.venue(self.venue).instrument(self.symbol)
+
+    def _truth(self) -> dict[int, Any]:
+        return self.sim.ledger.trades(self.rig.product.symbols.get(self.symbol, self.symbol.replace("/", "")))
+
+    def _different(self) -> list[str]:
+        """The first value that is not the ledger's."""
+        product, instrument, truth = self.rig.product, self._instrument(), self._truth()
+        sums: dict[int, list[Any]] = {}
+        for true in truth.values():
+            sums.setdefault(true.agg_id, []).append(true)
+        for trade in self.seen:
+            if isinstance(trade, AggTrade):
+                parts = sums.get(trade.agg_id, [])
+                known = trade.first_trade_id in truth
+                amount = sum((part.quantity for part in parts), start=trade.quantity * 0)
+                ids = [part.trade_id for part in parts]
+                right = ids == list(range(trade.first_trade_id, trade.last_trade_id + 1))
+                prices = {part.price for part in parts}
+            else:
+                known = trade.trade_id in truth
+                amount = truth[trade.trade_id].quantity if known else trade.quantity
+                right, prices = True, {truth[trade.trade_id].price} if known else set()
+            if not known:
+                continue  # too long ago to be remembered
+            worth = product.units(instrument, amount, trade.price)
+            if not right or prices != {trade.price} or (product.amount(trade), trade.quantity) != (amount, worth):
+                return [f"{trade} was {amount} at {prices}"]
+        return []
+
+    def _opaque_faults(self) -> list[str]:
+        """Of ids that say nothing: the ledger's trades by the number several share, and by their own texts."""
+        product, name, seen = self.rig.product, self.rig.product.symbols[self.symbol], list(self.seen)
+        instrument, truth = self._instrument(), self._truth()
+        found: list[str] = []
+        twice = [text for text, times in Counter(trade.trade_id for trade in seen).items() if times > 1]
+        if twice:
+            found.append(f"{len(twice)} trades came twice, e.g. {twice[:3]}")
+        order = [trade.sequence for trade in seen]
+        if order != sorted(order):
+            found.append("trades came out of order")
+        true = {
+            product.trade_text(self.sim, name, each.trade_id): each
+            for each in truth.values()
+            if order[0] <= each.agg_id <= order[-1]
+        }
+        for trade in seen:
+            there = true.get(trade.trade_id)
+            if there is None:
+                if trade.sequence >= min((each.agg_id for each in truth.values()), default=0):
+                    found.append(f"a trade that never was: {trade}")
+                    break
+                continue  # too long ago to be remembered
+            worth = product.units(instrument, there.quantity, there.price)
+            here = (trade.price, product.amount(trade), trade.quantity, trade.sequence)
+            if here != (there.price, there.quantity, worth, there.agg_id):
+                found.append(f"{trade} was {there}")
+                break
+        absent = sorted(true[text].agg_id for text in true.keys() - {trade.trade_id for trade in seen})
+        self.not_fetched = len(absent)
+        told = [self._between(gap, seen) for gap in self.gaps]
+        untold = [each for each in absent if not any(first <= each <= last for first, last in told)]
+        if untold:
+            found.append(f"{len(untold)} of {len(absent)} missing trades never reported, e.g. {untold[:5]} of {told}")
+        return found
+
+    @staticmethod
+    def _between(gap: Gap, seen: list[Any]) -> tuple[int, int]:
+        """The numbers of the trades a gap lies between, which it names by when they came."""
+        before = [trade.sequence for trade in seen if trade.received_ns == gap.began_ns]
+        after = [trade.sequence for trade in seen if trade.received_ns == gap.ended_ns]
+        return (min(before), max(after)) if before and after else (0, -1)
 
 
 class BookJudge:
     """Collects copies of a valid book, and compares each with the venue's at the same update."""
 
-    def __init__(self, rig: Rig, symbol: str = "BTC/USDT", every: int = 1, depth: int = 50) -> None:
-        self.rig, self.symbol, self._every, self._depth = rig, symbol, every, depth
+    def __init__(self, rig: Rig, symbol: str = "", every: int = 1, depth: int = 50) -> None:
+        self.rig, self.symbol, self._every, self._depth = rig, symbol or rig.product.main, every, depth
         self.waiting: deque[Any] = deque(maxlen=20_000)
         self.updates: list[BookState] = []
         self.compared = 0
         self.wrong: list[str] = []
         self._count = 0
-        self.subscription = rig.subscribe("book", symbol, callback=self._take)
-        self.live = rig.venue.live_book(symbol)
+        self.subscription = rig.subscribe("book", self.symbol, callback=self._take)
+        self.live = rig.venue.live_book(self.symbol)
 
     def _take(self, update: Any) -> None:
         self.updates.append(update.state)
@@ -330,16 +460,20 @@ class BookJudge:
 
     def compare(self) -> list[str]:
         """Judge what was collected since the last call; returns everything wrong so far."""
-        name = self.symbol.replace("/", "")
+        product, depth = self.rig.product, self._depth
+        name = product.symbols.get(self.symbol, self.symbol.replace("/", ""))
+        instrument = self.rig.venue.instrument(self.symbol) if self.waiting else None
         while self.waiting:
             copy = self.waiting.popleft()
+            at = self.rig.sequences[self.symbol, copy.update_id] if product.opaque else copy.update_id
             try:
-                bids, asks = self.rig.sim.ledger.book(name, copy.update_id)
+                bids, asks = self.rig.sim.ledger.book(name, at)
             except LookupError:
                 continue  # too long ago to be remembered
             self.compared += 1
-            depth = self._depth
-            if list(copy.bids) != bids[:depth] or list(copy.asks) != asks[:depth]:
+            assert instrument is not None
+            here = (list(copy.bids), list(copy.asks))
+            if here != (product.levels(instrument, bids[:depth]), product.levels(instrument, asks[:depth])):
                 self.wrong.append(f"{self.symbol} at {copy.update_id} differs from the venue's")
         return self.wrong
 

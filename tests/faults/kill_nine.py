@@ -7,6 +7,7 @@ ledger and with each other. The figures go to build/kills.json; exit status 0 ex
 
     python tests/faults/kill_nine.py --kills 500        # make kills KILLS=500
     python tests/faults/kill_nine.py --kills 8 --lanes 1 --quick --seed 3
+    python tests/faults/kill_nine.py --kills 20 --quick --product bybit-linear      # "all": every product, one after the other
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -34,16 +35,21 @@ from typing import Any
 from connector import Connector, Side, Symbol, VenueSettings
 from connector.assembly import real_parts
 from connector.clock import SystemClock
+from connector.domain.account import FundingPayment, Position
 from connector.domain.commands import CancelOrder, OrderOutcome, PlaceOrder
 from connector.domain.credentials import Credentials
 from connector.domain.orders import Fill, Order, OrderStatus, OrderType
-from connector.drivers.binance.trading import order_rules
 from connector.drivers.contract import Driver
 from connector.drivers.registry import find_driver
+from connector.orders.rounding import round_price
 from connector.store import SqliteStore
 
+if str(Path(__file__).parent) not in sys.path:  # a folder of programs and of what tests share, no package
+    sys.path.append(str(Path(__file__).parent))
+
+from products import BINANCE, PRODUCTS, Product, named
+
 ROOT = Path(__file__).resolve().parents[2]
-SYMBOLS = (Symbol("BTC", "USDT"), Symbol("ETH", "USDT"))
 CAN_FORK = sys.platform == "linux"  # elsewhere a fork may not use the network, or there is none
 KEY, SECRET = "killninekey0001", "kill nine secret"
 LIFE_WITHIN_S = 60.0
@@ -57,17 +63,30 @@ Row = dict[str, Any]
 # ---------------------------------------------------------------- the engine: one life
 
 
-def short_rules() -> Driver:
+def short_rules(product: Product = BINANCE) -> Driver:
     """The driver with short waits until an order counts as never arrived; the rules themselves are the same."""
-    driver = find_driver("binance")
-    rules = replace(order_rules(1_500), backend_s=0.5, visible_after_s=0.5)
-    trading, session = driver.trading, driver.session
-    return replace(driver, trading=replace(trading, rules=rules), session=replace(session, rules=rules))  # type: ignore[type-var]
+    driver = find_driver(product.exchange)
+    assert driver.trading is not None
+    rules = replace(driver.trading.rules, recv_window_ms=1_500, backend_s=0.5, visible_after_s=0.5)
+    trading = replace(driver.trading, rules=rules)  # type: ignore[type-var]
+
+    def hurried(part: Any) -> Any:
+        """A part of the private half with the same rules: its own, or those of the trading half it holds."""
+        names = () if part is None else {each.name for each in fields(part)}
+        changes = {name: value for name, value in (("rules", rules), ("trading", trading)) if name in names}
+        return replace(part, **changes) if changes else part
+
+    return replace(driver, trading=trading, session=hurried(driver.session), positions=hurried(driver.positions))
 
 
 def roomy(driver: Driver) -> Driver:
     """The driver with room for hundreds of starts a minute, also before it has read the limits of the exchange."""
     return replace(driver, limits=tuple(replace(limit, points=10_000_000) for limit in driver.limits))
+
+
+def _fill_name(symbol: Symbol, trade_id: str, side: Side) -> str:
+    """A trade of two orders of ours is two fills."""
+    return f"{symbol} {trade_id} {side.value}"
 
 
 class Told:
@@ -79,13 +98,12 @@ class Told:
     def event(self, event: Any) -> None:
         """A consumer of the order events."""
         if isinstance(event, Fill):
-            trade = f"{event.symbol} {event.trade_id}"
+            trade = _fill_name(event.symbol, event.trade_id, event.side)
             self.write({"what": "fill", "trade": trade, "id": event.client_id, "recovered": event.recovered})
         elif isinstance(event, Order):
-            self.write(
-                {"what": "order", "id": event.client_id, "status": event.status.value, "filled": str(event.filled)}
-            )
-        else:
+            filled = str(event.filled if event.filled_contracts is None else event.filled_contracts)
+            self.write({"what": "order", "id": event.client_id, "status": event.status.value, "filled": filled})
+        elif not isinstance(event, Position | FundingPayment):
             self.write({"what": "alarm", "text": event.text, "id": event.client_id})
 
     def outcome(self, outcome: OrderOutcome, *, is_order: bool) -> None:
@@ -137,10 +155,11 @@ def live(orders: dict[str, Any]) -> None:
     say(f"pid {os.getpid()}")
     notes = in_file(orders["notes"])
     clock = SystemClock()
-    driver = roomy(short_rules() if orders["quick"] else find_driver("binance"))
+    product = PRODUCTS[orders["product"]]
+    driver = roomy(short_rules(product) if orders["quick"] else find_driver(product.exchange))
     parts = replace(real_parts(clock), driver=lambda _: driver)
     account = VenueSettings(
-        "binance",
+        product.exchange,
         rest_url=orders["rest_url"],
         stream_url=orders["ws_url"],
         session_url=orders["ws_url"],
@@ -148,21 +167,23 @@ def live(orders: dict[str, Any]) -> None:
         store=SqliteStore(orders["store"]),
     )
     connector = Connector([account], clock=clock, parts=parts)
-    venue = connector.venue("binance")
+    venue = connector.venue(product.exchange)
     venue.orders_stream(callback=notes.event)
     notes.write({"what": "life"})
     with connector:
         if orders["trade"]:
             if not venue.wait_ready(LIFE_WITHIN_S):
                 raise SystemExit("no instruments came")
-            trade(venue, random.Random(orders["seed"]), notes)
+            trade(venue, random.Random(orders["seed"]), notes, product)
         else:
-            recover(venue)
+            recover(venue, product)
 
 
-def trade(venue: Any, rng: random.Random, notes: Told) -> None:
+def trade(venue: Any, rng: random.Random, notes: Told, product: Product) -> None:
     """Place and cancel for ever, a few commands at a time; orders of earlier lives are cancelled like new ones."""
-    prices = {ticker.symbol: (ticker.bid, ticker.ask) for ticker in venue.book_tickers(*SYMBOLS)}
+    symbols = tuple(map(Symbol.parse, product.symbols))
+    prices = {ticker.symbol: (ticker.bid, ticker.ask) for ticker in venue.book_tickers(*symbols)}
+    ticks = {symbol: venue.instrument(symbol).price_tick for symbol in symbols}
     open_orders, _ = venue.open_orders()
     unknown = sum(order.status is OrderStatus.UNKNOWN for order in open_orders)
     notes.write({"what": "start", "unknown": unknown})
@@ -174,8 +195,8 @@ def trade(venue: Any, rng: random.Random, notes: Told) -> None:
             symbol, client_id = cancellable.pop(rng.randrange(len(cancellable)))
             waiting.append((False, venue.orders.ask(CancelOrder(symbol=symbol, client_id=client_id), block=False)))
         else:
-            symbol = rng.choice(SYMBOLS)
-            command = some_order(symbol, prices[symbol], rng)
+            symbol = rng.choice(symbols)
+            command = some_order(symbol, prices[symbol], ticks[symbol], rng, product)
             waiting.append((True, venue.orders.ask(command, block=False)))
         say("sent")
         if len(waiting) < UNDER_WAY:
@@ -192,48 +213,66 @@ def may_cancel(order: Order, rng: random.Random) -> bool:
     return not order.status.is_final and (order.status is not OrderStatus.UNKNOWN or rng.random() < 0.1)
 
 
-def some_order(symbol: Symbol, prices: tuple[Decimal, Decimal], rng: random.Random) -> PlaceOrder:
+def some_order(
+    symbol: Symbol, prices: tuple[Decimal, Decimal], tick: Decimal, rng: random.Random, product: Product
+) -> PlaceOrder:
     """Small and of either side: at the market, across the spread, or resting near it."""
     bid, ask = prices
     side = rng.choice((Side.BUY, Side.SELL))
-    quantity = Decimal(rng.randint(2, 40)) / 1000
+    size = product.sized(rng.randint(2, 40) * product.least(symbol))
     if rng.random() < 0.2:
-        return PlaceOrder(symbol=symbol, side=side, type=OrderType.MARKET, quantity=quantity)
+        return PlaceOrder(symbol=symbol, side=side, type=OrderType.MARKET, **size)
     away = Decimal(rng.randint(-5, 10)) / 10_000  # below zero it crosses
     price = bid * (1 - away) if side is Side.BUY else ask * (1 + away)
-    return PlaceOrder(
-        symbol=symbol, side=side, type=OrderType.LIMIT, quantity=quantity, price=price.quantize(Decimal("0.01"))
-    )
+    return PlaceOrder(symbol=symbol, side=side, type=OrderType.LIMIT, price=round_price(price, tick, side), **size)
 
 
-def recover(venue: Any) -> None:
+def recover(venue: Any, product: Product) -> None:
     """Wait until nothing is in doubt, tell everything that is known, and wait for the end."""
     began_s, pause = time.monotonic(), threading.Event()
     while True:
         open_orders, freshness = venue.open_orders()
-        if not freshness.stale and not any(order.status is OrderStatus.UNKNOWN for order in open_orders):
+        settled = not freshness.stale and not any(order.status is OrderStatus.UNKNOWN for order in open_orders)
+        if settled and not (product.settle and venue.positions()[1].stale):
             break
         pause.wait(0.02)
-    known = known_of(venue)
+    known = known_of(venue, product)
     known["took_s"] = time.monotonic() - began_s
     known["resumed"] = venue.snapshot().counters.get("orders.resumed", 0)
     say("known " + json.dumps(known))
     pause.wait(LIFE_WITHIN_S)
 
 
-def known_of(venue: Any) -> dict[str, Any]:
-    """Everything the read model says, as plain values."""
+def known_of(venue: Any, product: Product = BINANCE) -> dict[str, Any]:
+    """Everything the read model says, as plain values; amounts are what the venue counts."""
     return {
         "orders": [
-            [order.client_id, order.status.value, str(order.quantity), str(order.filled), order.venue_id or ""]
+            [
+                order.client_id,
+                order.status.value,
+                str(product.amount(order)),
+                str(product.amount(order, filled=True)),
+                order.venue_id or "",
+            ]
             for order in venue.order_history()[0]
         ],
         "open": sorted(order.client_id for order in venue.open_orders()[0]),
         "fills": [
-            [f"{fill.symbol} {fill.trade_id}", fill.client_id, str(fill.price), str(fill.quantity), str(fill.fee)]
+            [
+                _fill_name(fill.symbol, fill.trade_id, fill.side),
+                fill.client_id,
+                str(fill.price),
+                str(product.amount(fill)),
+                str(fill.fee),
+            ]
             for fill in venue.fills()[0]
         ],
         "balances": {asset: [str(each.free), str(each.locked)] for asset, each in venue.balances()[0].items()},
+        "positions": {
+            f"{each.symbol} {each.side.value}": [str(product.amount(each)), str(each.entry_price)]
+            for each in (venue.positions()[0] if product.settle else ())
+            if each.quantity
+        },
     }
 
 
@@ -242,23 +281,31 @@ def known_of(venue: Any) -> dict[str, Any]:
 
 @dataclass
 class Ledger:
-    """The venue's truth: orders by client id (status, quantity, filled), fills by trade, balances that are not zero."""
+    """The venue's truth: orders by client id (status, quantity, filled), fills by trade, balances that are not zero, positions
+    (quantity, entry price). Amounts are what the venue counts."""
 
     orders: dict[str, tuple[str, Decimal, Decimal]]
     fills: dict[str, tuple[str, Decimal, Decimal, Decimal]]
     balances: dict[str, tuple[Decimal, Decimal]]
+    positions: dict[str, tuple[Decimal, Decimal]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, account: Any) -> Ledger:
+    def of(cls, sim: Any, product: Product = BINANCE, who: str = "main") -> Ledger:
         """Read it from a simulator's account."""
+        account = sim.accounts[who]
         return cls(
             {
-                each.client_id: (_STATUS.get(each.status, each.status.lower()), each.quantity, each.filled)
+                each.client_id: (product.status(each), each.quantity, each.filled)
                 for each in account.orders()
+                if not product.forced(each.client_id)
             },
             {
-                f"{_symbol(each.symbol)} {each.trade_id}": (
-                    each.client_id,
+                _fill_name(
+                    product.ours(each.symbol),
+                    product.trade_text(sim, each.symbol, each.trade_id),
+                    Side.BUY if each.is_buyer else Side.SELL,
+                ): (
+                    "" if product.forced(each.client_id) else each.client_id,
                     each.price,
                     each.quantity,
                     each.commission,
@@ -266,14 +313,14 @@ class Ledger:
                 for each in account.fills()
             },
             {asset: (b.free, b.locked) for asset, b in account.balances().items() if b.free or b.locked},
+            {
+                f"{product.ours(each.symbol)} {each.side}": (each.quantity, each.entry_price)
+                for each in account.positions()
+            },
         )
 
 
-_STATUS = {"EXPIRED_IN_MATCH": "expired"}
-
-
-def _symbol(name: str) -> Symbol:
-    return next(symbol for symbol in SYMBOLS if f"{symbol.base}{symbol.quote}" == name)
+_NOTHING = (Decimal(), Decimal())
 
 
 def compare(known: Mapping[str, Any], ledger: Ledger) -> Counter[str]:
@@ -298,7 +345,12 @@ def compare(known: Mapping[str, Any], ledger: Ledger) -> Counter[str]:
     wrong["fills different"] = sum(fills[trade] != ledger.fills[trade] for trade in fills.keys() & ledger.fills.keys())
     balances = {asset: (Decimal(free), Decimal(locked)) for asset, (free, locked) in known["balances"].items()}
     wrong["balances different"] = sum(
-        balances.get(asset) != ledger.balances.get(asset) for asset in balances.keys() | ledger.balances.keys()
+        (balances.get(asset) or _NOTHING) != (ledger.balances.get(asset) or _NOTHING)
+        for asset in balances.keys() | ledger.balances.keys()
+    )
+    positions = {name: tuple(map(Decimal, rest)) for name, rest in known.get("positions", {}).items()}
+    wrong["positions different"] = sum(
+        positions.get(name) != ledger.positions.get(name) for name in positions.keys() | ledger.positions.keys()
     )
     return wrong
 
@@ -419,6 +471,7 @@ class Lane:
     def __init__(self, number: int, folder: Path, options: argparse.Namespace) -> None:
         from connector.simulator import AccountSettings, Simulator, SimulatorSettings
 
+        self.product = product = PRODUCTS[options.product]
         self.rng = random.Random(options.seed * 1000 + number)
         self.quick = options.quick
         self.folder, self.errors = folder, folder / "errors.txt"
@@ -426,18 +479,15 @@ class Lane:
         self.store, self.notes = folder / "orders.sqlite", folder / "notes.jsonl"
         self.notes.touch()
         self.tally = Tally()
-        account = AccountSettings("main", KEY, SECRET, balances={"BTC": 1000, "ETH": 10_000, "USDT": 100_000_000})
+        account = AccountSettings("main", KEY, SECRET, balances=product.balances)
         self.sim = Simulator(
             SimulatorSettings(
-                symbols=tuple(f"{symbol.base}{symbol.quote}" for symbol in SYMBOLS),
+                dialect=product.dialect,
+                symbols=product.names,
                 seed=options.seed + number,
                 events_per_s=60.0,
                 accounts=(account,),
-                request_weight_per_minute=10_000_000,
-                raw_requests_per_5min=10_000_000,
-                connects_per_5min=1_000_000,
-                orders_per_10s=1_000_000,
-                orders_per_day=10_000_000,
+                **product.roomy,
             )
         )
 
@@ -445,8 +495,9 @@ class Lane:
         with self.sim, closing(Lives(self.errors)) as lives:
             for number in range(1, kills + 1):
                 if number % 4 == 1:  # answers that prove nothing: done, and not done
-                    self.sim.faults.answer_error(504, -1007, done=True, count=1, only="orders")
-                    self.sim.faults.answer_error(504, -1007, done=False, count=1, only="order.place")
+                    doubtful = self.product.doubtful[0]
+                    self.sim.faults.answer_error(*doubtful, done=True, count=1, only="orders")
+                    self.sim.faults.answer_error(*doubtful, done=False, count=1, only="order.place")
                 self.live(lives)
                 if number % SAMPLE_EVERY == 0 or number == kills:
                     self.judge(lives)
@@ -461,6 +512,7 @@ class Lane:
                 "notes": str(self.notes),
                 "quick": self.quick,
                 "trade": trade,
+                "product": self.product.exchange,
                 "seed": self.rng.randrange(10**9),
             }
         )
@@ -521,7 +573,7 @@ class Lane:
         self.sim.pause()
         tally = self.tally
         first = self.recovery(lives)
-        ledger, stored, told = Ledger.of(self.sim.accounts["main"]), self.rows_stored(), self.told()
+        ledger, stored, told = Ledger.of(self.sim, self.product), self.rows_stored(), self.told()
         again = self.recovery(lives)
         wrong = compare(first, ledger)
         wrong["things a second recovery changed"] = sum(first[part] != again[part] for part in first)
@@ -554,6 +606,7 @@ KINDS = (
     "fills invented",
     "fills different",
     "balances different",
+    "positions different",
     "fills told twice",
     "fills told that are none",
     "final states told that are untrue",
@@ -603,15 +656,34 @@ def rows_of(tallies: Sequence[Tally], kills: int, took_s: float) -> list[Row]:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--engine", action="store_true", help="be one life; the word to begin comes on standard input")
-    parser.add_argument("--kills", type=int, default=500)
+    parser.add_argument("--kills", type=int, default=500, help="of each product")
     parser.add_argument("--lanes", type=int, default=2, help="exchanges with an engine each, side by side")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--quick", action="store_true", help="short waits until an order counts as never arrived")
+    parser.add_argument("--product", choices=(*PRODUCTS, "all"), default=BINANCE.exchange)
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "kills.json")
     options = parser.parse_args(arguments)
     if options.engine:
         engine()
         return 0
+    rows: list[Row] = []
+    for product in named(options.product):
+        prefix = f"{product}: " if options.product == "all" else ""
+        options.product, chosen = product.exchange, options.product
+        for each in killed(options):
+            rows.append(each | {"name": prefix + each["name"]})
+            bound = "" if each["bound"] is None else f"({each['bound']})"
+            text = f"{rows[-1]['name']}: {each['value']} {each['unit']} {bound}".rstrip()
+            print(f"{'ok    ' if each['ok'] else 'NOT OK'} {text}", flush=True)
+        options.product = chosen
+    report = {"ok": all(each["ok"] for each in rows), "rows": rows}
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    return 0 if report["ok"] else 1
+
+
+def killed(options: argparse.Namespace) -> list[Row]:
+    """The figures of one product; what was wrong is printed."""
     began_s = time.monotonic()
     shares = [len(range(number, options.kills, options.lanes)) for number in range(options.lanes)]
     failed: list[BaseException] = []
@@ -633,15 +705,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows = rows_of([lane.tally for lane in lanes], options.kills, time.monotonic() - began_s)
     rows.append(row("lines on the error streams of engines", len(errors), "", "== 0"))
     rows.append(row("lanes that broke", len(failed), "", "== 0"))
-    report = {"ok": all(each["ok"] for each in rows), "rows": rows}
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    for each in rows:
-        bound = "" if each["bound"] is None else f"({each['bound']})"
-        print(f"{'ok    ' if each['ok'] else 'NOT OK'} {each['name']}: {each['value']} {each['unit']} {bound}".rstrip())
     for text in [*(trouble for lane in lanes for trouble in lane.tally.troubles), *map(repr, failed), *errors[-40:]]:
         print(" ", text)
-    return 0 if report["ok"] else 1
+    return rows
 
 
 if __name__ == "__main__":

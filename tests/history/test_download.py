@@ -227,6 +227,29 @@ def test_a_venue_with_smaller_pages_than_expected_loses_nothing(gives):
         assert download.report.requests <= 9_000 // 300 + 12, "the size of its pages is learnt"
 
 
+@pytest.mark.parametrize("most", [1, 90, 700])
+def test_a_venue_that_refuses_long_ranges_is_asked_for_shorter_ones_and_time_before_the_listing_stays_a_gap(most):
+    """Some venues bound a range by days, not by rows. Without candles in the first of them there may be some in the last."""
+    real = find_driver("binance").rest.request
+
+    def request(query):
+        if type(query).__name__ == "CandlesQuery" and query.end_ns - query.start_ns >= most * MINUTE_NS:
+            raise InvalidRequest(f"at most {most} minutes at once")
+        return real(query)
+
+    def change(query, candles):
+        return [candle for candle in candles if candle.open_time_ns >= listed]
+
+    shaped = shaped_driver(rest={"request": request, "read": bent(change).rest.read})
+    with running(events_per_s=0, simulator=DEEP, driver=shaped) as rig:
+        start = midnight(rig, 50)
+        listed = start + 150 * MINUTE_NS
+        count = 160 if most == 1 else 2_000
+        download = iterate_candles(rig.venue, "BTC/USDT", "1m", start, start + count * MINUTE_NS)
+        assert_whole(list(download), listed, count - 150)
+        assert (download.report.rows, download.report.missing, download.report.gap_count) == (count - 150, 150, 1)
+
+
 def test_rows_that_come_twice_are_handed_out_once_and_counted():
     def change(query, candles):
         return [candle for candle in candles for _ in range(2)]

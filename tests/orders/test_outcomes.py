@@ -318,6 +318,15 @@ def test_an_amend_is_done_when_the_new_quantity_is_reported():
     assert decide(learn(unclear, Seen(report(S.NEW, quantity=d(1)))), at(1)).kind is OutcomeKind.ACCEPTED
 
 
+def test_a_report_that_was_here_before_the_amend_was_sent_is_no_sign_of_it():
+    """The price went to 101, and is to go back to 100: that it was 100 once proves nothing."""
+    back = lost(AMEND, wanted=Wanted(price=d(100)))
+    before, since = back.sent_ns - 1, back.sent_ns + 1
+    assert learn(back, Seen(report(S.NEW, price=d(100), received_ns=before))).settled is None
+    assert learn(back, Seen(report(S.NEW, price=d(100), received_ns=since))).settled.kind is OutcomeKind.ACCEPTED
+    assert learn(back, Seen(report(S.FILLED, filled="2", received_ns=before))).settled.kind is OutcomeKind.REJECTED
+
+
 COIN = Symbol("BTC", "USD", "BTC")
 COIN_M = Instrument("v", COIN, "N", InstrumentStatus.TRADING, "T", 8, 8, (), (), contract_size=d(100))
 

@@ -149,6 +149,22 @@ def test_leverage_is_set_for_both_sides_alike(linear):
     assert trader.refused("POST", "position/set-leverage", **high)[0] == 110013
 
 
+def test_leverage_can_be_read_without_a_position(linear):
+    _, trader = linear()
+    trader.ask("POST", "position/set-leverage", symbol="BTCUSDT", buyLeverage="7.5", sellLeverage="7.5")
+    (row,) = trader.ask("GET", "position/symbol-info", symbol="BTCUSDT")["list"]
+    assert (row["symbol"], row["leverage"], row["positionIdx"]) == ("BTCUSDT", "7.5", 0)
+    assert len(trader.ask("GET", "position/symbol-info")["list"]) == 2
+
+
+def test_a_conditional_order_may_be_priced_beyond_the_band_of_today(linear):
+    _, trader = linear()
+    trader.place(orderLinkId="a", triggerPrice="70000", triggerDirection=1, price="70100.5")
+    assert trader.order("a")["price"] == "70100.5"
+    trader.ask("POST", "order/amend", symbol="BTCUSDT", orderLinkId="a", price="70200", triggerPrice="70050")
+    assert (trader.order("a")["price"], trader.order("a")["triggerPrice"]) == ("70200.0", "70050.0")
+
+
 def test_hedge_mode_holds_both_sides_apart_and_orders_must_name_one(linear):
     _, trader = linear()
     trader.ask("POST", "position/switch-mode", symbol="BTCUSDT", mode=3)

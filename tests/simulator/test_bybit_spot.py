@@ -81,9 +81,10 @@ def test_a_market_sale_by_amount_sells_for_no_more_than_that(bybit):
     assert Decimal(490) < Decimal(trader.order("a")["cumExecValue"]) <= Decimal(500)
 
 
-def test_a_market_order_stops_at_the_edge_of_the_price_band(bybit):
+def test_a_market_order_goes_one_percent_far(bybit):
     sim, trader = bybit()
-    high = Decimal(trader.rest("/v5/market/price-limit", category="spot", symbol="BTCUSDT").json["result"]["buyLmt"])
+    last = Decimal(trader.public("tickers", symbol="BTCUSDT")["list"][0]["lastPrice"])
+    high = (last * Decimal("1.01")).quantize(Decimal("0.01"), rounding="ROUND_DOWN")
     trader.place(orderLinkId="a", orderType="Market", qty="9", marketUnit="baseCoin")
     row, fills = trader.order("a"), sim.accounts["main"].fills()
     assert row["orderStatus"] == "PartiallyFilledCanceled" and row["rejectReason"] == "EC_NoImmediateQtyToFill"
@@ -148,7 +149,7 @@ def test_executions_and_the_ledger_say_the_same(bybit):
 def test_a_post_only_order_that_would_take_is_accepted_and_then_cancelled(bybit):
     _sim, trader = bybit()
     session = trader.private_socket("order")
-    trader.place(orderLinkId="a", price="64500", timeInForce="PostOnly")
+    trader.place(orderLinkId="a", price="64300", timeInForce="PostOnly")
     first, last = session.rows("order")
     assert (first["orderStatus"], last["orderStatus"]) == ("New", "Cancelled")
     assert last["rejectReason"] == "EC_PostOnlyWillTakeLiquidity" and last["cumExecQty"] == "0.00000"
@@ -302,15 +303,15 @@ def test_an_amendment_counts_what_has_traded(bybit):
 def test_an_amendment_of_the_price_may_trade_at_once(bybit):
     _sim, trader = bybit()
     trader.place(orderLinkId="a", price="60000", qty="0.01")
-    trader.ask("POST", "order/amend", symbol="BTCUSDT", orderLinkId="a", price="64500")
+    trader.ask("POST", "order/amend", symbol="BTCUSDT", orderLinkId="a", price="64300")
     row = trader.order("a")
-    assert row["orderStatus"] == "Filled" and Decimal(row["avgPrice"]) < Decimal(64500)
+    assert row["orderStatus"] == "Filled" and Decimal(row["avgPrice"]) < Decimal(64300)
 
 
 def test_an_amended_post_only_order_that_would_take_is_cancelled(bybit):
     _sim, trader = bybit()
     trader.place(orderLinkId="a", price="60000", timeInForce="PostOnly")
-    trader.ask("POST", "order/amend", symbol="BTCUSDT", orderLinkId="a", price="64500")
+    trader.ask("POST", "order/amend", symbol="BTCUSDT", orderLinkId="a", price="64300")
     row = trader.order("a")
     assert (row["orderStatus"], row["rejectReason"]) == ("Cancelled", "EC_PostOnlyWillTakeLiquidity")
 
@@ -433,6 +434,19 @@ def test_a_conditional_order_waits_for_its_price_and_is_deactivated_when_cancell
     assert trader.order("a")["orderStatus"] in ("New", "Filled", "PartiallyFilled")
     trader.ask("POST", "order/cancel", symbol="BTCUSDT", orderLinkId="b", orderFilter="tpslOrder")
     assert trader.order("b")["orderStatus"] == "Deactivated"
+
+
+def test_a_stop_order_locks_nothing_before_its_price_and_is_cancelled_when_there_is_too_little_then(bybit):
+    _sim, trader = bybit()
+    for ident, qty in (("a", "0.02"), ("b", "9.99")):
+        trader.place("Sell", orderLinkId=ident, orderFilter="StopOrder", triggerPrice="63995", price="63980", qty=qty)
+    assert trader.coin("BTC")[1] == 0 and trader.order("a")["stopOrderType"] == "Stop"
+    trader.place("Sell", orderLinkId="c", price="64640", qty="8")
+    trader.place("Sell", orderType="Market", qty="1.5")
+    assert trader.order("a")["orderStatus"] in ("New", "PartiallyFilled", "Filled")
+    assert trader.order("b")["orderStatus"] == "Cancelled" and trader.order("b")["cumExecQty"] == "0.00000"
+    assert [row["orderLinkId"] for row in trader.ask("POST", "order/cancel-all")["list"]][-1] == "c"
+    assert trader.coin("BTC")[1] == 0
 
 
 def test_orders_of_one_owner_do_not_meet_when_the_taker_says_so(bybit):

@@ -1,6 +1,7 @@
 """Public topics, private sockets and orders over WebSocket of the simulated exchange bybit: the documents' rules as sentences."""
 
 import json
+import random
 from decimal import Decimal
 
 import pytest
@@ -507,6 +508,17 @@ def test_the_quick_execution_topic_tells_little_and_no_name_of_a_maker(bybit):
     assert "execFee" not in fast[0] and all("id" not in m for m in messages if m["topic"] == "execution.fast")
 
 
+def test_fills_of_one_order_at_one_moment_come_in_one_frame(bybit):
+    sim, trader = bybit()
+    session = trader.private_socket("execution", "order")
+    trader.place(orderLinkId="a", orderType="Market", qty="0.1", marketUnit="baseCoin")
+    messages = session.settle()
+    assert [message["topic"] for message in messages] == ["order", "execution", "order"]
+    assert len(messages[1]["data"]) == len(sim.accounts["main"].fills()) > 1
+    assert messages[2]["data"][0]["orderStatus"] == "Filled"
+    assert [row["leavesQty"] for row in messages[1]["data"]][-1] == "0.00000"
+
+
 def test_the_ledger_keeps_every_event_told_or_not(bybit):
     sim, trader = bybit()
     trader.place(orderLinkId="a")
@@ -641,6 +653,60 @@ def test_orders_by_websocket_are_counted_per_address(bybit):
     session = trader.trade_socket()
     codes = [session.order("order.create", **trader.new())["retCode"] for _ in range(3)]
     assert codes == [0, 0, 10403]
+
+
+@pytest.mark.parametrize("path", ["/v5/public/linear", "/v5/private", "/v5/trade"])
+def test_no_frame_however_odd_ends_a_connection(bybit, path):
+    sim, trader = bybit(product="linear")
+    session, rng = trader.socket(path), random.Random(path)
+    if path != "/v5/public/linear":
+        session.auth()
+    odd = [
+        None,
+        True,
+        0,
+        -1,
+        1.5,
+        10**30,
+        "",
+        "\u00b2",
+        "order",
+        "orderbook.50.BTCUSDT",
+        "x" * 5_000,
+        [],
+        {},
+        [[]],
+        [{}],
+        ["\u00e4"],
+    ]
+    odd += [
+        [trader.key, "\u00b2", "00"],
+        [trader.key, 10**40, "00"],
+        [{"category": "linear"}],
+        [{"category": "linear", "request": [1]}],
+    ]
+    ops = [
+        "subscribe",
+        "unsubscribe",
+        "auth",
+        "order.create",
+        "order.amend",
+        "order.cancel-batch",
+        "nonsense",
+        "",
+        None,
+        5,
+    ]
+    for _ in range(400):
+        frame = {"op": rng.choice(ops), "args": rng.choice(odd)}
+        for name in ("req_id", "reqId", "header"):
+            if rng.random() < 0.4:
+                frame[name] = rng.choice(
+                    [*odd, {"X-BAPI-TIMESTAMP": rng.choice(odd)}, {"X-BAPI-TIMESTAMP": trader.now_ms()}]
+                )
+        session.send(**frame)
+    session.settle()
+    assert sim.ledger.connections(open_only=True) and sim.accounts["main"].orders() == []
 
 
 # what can go wrong with a call

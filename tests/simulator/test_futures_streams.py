@@ -4,6 +4,7 @@ import json
 from decimal import Decimal
 
 import pytest
+import websocket
 
 BOTH = pytest.mark.parametrize("product", ["usdm", "coinm"])
 
@@ -168,6 +169,14 @@ def test_an_acknowledgement_proves_nothing(futures, connect, name):
     sim.step(100)
     assert socket.quiet()
     assert socket.ask("UNSUBSCRIBE", ["never@subscribed"], 2) == {"result": None, "id": 2}
+
+
+def test_only_usd_margined_streams_have_routes(futures, connect):
+    sim, _ = futures("coinm")
+    for path in ("/market/ws", "/private/ws?listenKey=x", "/publicws"):
+        with pytest.raises(websocket.WebSocketBadStatusException, match="404"):
+            connect(sim, path=path)
+    connect(sim, path="/ws/btcusd_perp@aggTrade")
 
 
 def test_too_many_streams_lose_the_connection(futures, connect):

@@ -1,6 +1,7 @@
 """The user's stream and the WebSocket API of the simulated futures, by the documents' rules, with every fault on the way."""
 
 import http.client
+import itertools
 from decimal import Decimal
 
 import pytest
@@ -226,6 +227,17 @@ def test_funding_of_a_cross_position_tells_the_balance_and_its_symbol(futures, p
     assert Decimal(event["B"][0]["bc"]) == sim.accounts["main"].incomes("funding")[0].amount
 
 
+@BOTH
+def test_money_from_outside_is_told_with_its_amount(futures, product):
+    sim, trader = futures(product)
+    stream = trader.stream()
+    sim.deposit("main", trader.settle, "1.5")
+    event = stream.receive()["a"]
+    assert (event["m"], event["P"], event["B"][0]["bc"]) == ("DEPOSIT", [], "1.50000000")
+    assert Decimal(event["B"][0]["wb"]) == sim.accounts["main"].balances()[trader.settle].free
+    assert trader.ask("GET", "income", incomeType="TRANSFER")[0]["income"] == "1.50000000"
+
+
 def test_a_liquidation_comes_as_an_order_nobody_placed(futures):
     sim, trader, other = futures("usdm", "main", "other")
     other.order(side="SELL", quantity="20")
@@ -245,6 +257,21 @@ def test_a_liquidation_comes_as_an_order_nobody_placed(futures):
     assert Decimal(insurance["a"]["B"][0]["bc"]) == sim.accounts["main"].incomes("insurance")[0].amount < 0
     assert trader.ask("GET", "forceOrders")[0]["clientOrderId"] == new["o"]["c"]
     assert sim.imbalance("USDT") == 0
+
+
+def test_a_whole_account_can_be_liquidated_at_once(futures):
+    sim, trader, other = futures("usdm", "main", "other")
+    trader.ask("POST", "positionSide/dual", dualSidePosition="true")
+    other.order(side="SELL", quantity="0.05")
+    trader.order(quantity="0.05", positionSide="LONG")
+    other.order(quantity="0.02")
+    trader.order(side="SELL", quantity="0.02", positionSide="SHORT")
+    sim.liquidate("main")
+    assert sim.accounts["main"].positions() == []
+    assert [fill.origin for fill in sim.accounts["main"].fills()] == ["", "", "liquidation", "liquidation"]
+    assert sim.imbalance("USDT") == 0
+    with pytest.raises(LookupError, match="no contract 'NOSUCH'"):
+        sim.liquidate("main", "NOSUCH")
 
 
 def test_deleveraging_comes_as_adl_autoclose(futures):
@@ -441,3 +468,15 @@ def test_the_controls_of_contracts_can_be_reached_from_outside(futures):
     assert post("deliver", symbol="BTCUSDT") == 200
     assert sim.accounts["other"].positions() == []
     assert sim.imbalance("USDT") == 0
+
+
+@BOTH
+def test_a_question_tells_a_position_with_the_time_of_its_event(futures, product):
+    reads = itertools.count(1_800_000_000_000_000_000, 1_000_000)  # a clock that is a millisecond on at every look
+    sim, trader = futures(product, clock=lambda: next(reads))
+    stream = trader.stream()
+    order = trader.order()
+    sim.fill("main", order["clientOrderId"])
+    event, _ = stream.until(lambda event: event["e"] == "ACCOUNT_UPDATE")
+    shown = trader.ask("GET", "v2/positionRisk" if product == "usdm" else "positionRisk")
+    assert [row["updateTime"] for row in shown if float(row["positionAmt"])] == [event["T"]]

@@ -2,6 +2,7 @@
 
 import random
 from decimal import ROUND_FLOOR, Decimal
+from itertools import pairwise
 
 import pytest
 
@@ -536,3 +537,70 @@ def test_whatever_is_traded_no_money_is_made_or_lost_and_positions_are_their_fil
         for row in v.ledger.incomes(who):
             by_asset[row.asset] += row.amount
         assert by_asset == {asset: v.wallet(who, asset) for asset in ("USDT", "BTC")}
+
+
+def test_maintenance_margin_grows_without_a_jump_from_bracket_to_bracket():
+    for listing in (LINEAR, INVERSE):
+        for lower, upper in pairwise(listing.brackets):
+            assert lower.cap_e8 == upper.floor_e8 and lower.leverage > upper.leverage
+            at_border = [row.rate_e8 * lower.cap_e8 // SCALE - row.cut_e8 for row in (lower, upper)]
+            assert abs(at_border[0] - at_border[1]) <= 1
+
+
+def test_the_same_orders_give_the_same_marks_and_the_mark_follows_faster_than_the_index(hand_clock):
+    def marks():
+        exchange = Exchange(SimulatorSettings(symbols=(LINEAR,), events_per_s=0.0, clock=hand_clock))
+        exchange.desk._publish = lambda *given: None
+        exchange.source.wake(exchange.clock.now_us())
+        exchange.source.step(500)
+        found = exchange.markets["BTCUSDT"].marks
+        return found.mark_e8, found.index_e8
+
+    assert marks() == marks()
+    v = Venue(hand_clock, listings=(LINEAR,))
+    v.crowd("BUY", "1", "59999.9")
+    for _ in range(5):
+        v.crowd("SELL", "1", "60100")
+    found = v.market().marks
+    assert 60000 * SCALE < found.index_e8 < found.mark_e8 < 60050 * SCALE
+
+
+def test_fundings_before_the_start_are_invented_once_and_for_all(hand_clock):
+    found = Venue(hand_clock).market().marks
+    now_us = hand_clock.now_ns // 1000
+    past = found.past(30, now_us)
+    assert past == found.past(30, now_us) and past[-1].at_us <= now_us < found.next_us
+    assert {later.at_us - earlier.at_us for earlier, later in pairwise(past)} == {8 * 3_600_000_000}
+    assert past[20:] == found.past(10, now_us)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"price": "0.001"}, "at least 200 ticks"),
+        ({"size": "0"}, "size above zero"),
+        ({"tick": "0.000000001"}, "eight decimal places"),
+    ],
+)
+def test_a_contract_that_makes_no_sense_is_refused_in_words(changes, words):
+    with pytest.raises(ValueError, match=words):
+        contract("XUSDT", "linear", "X", "USDT", **changes)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "good", "bad"),
+    [
+        (
+            "binance_usdm",
+            {"BTCUSDT": 0, "ETHUSDC": 0, "BTCUSDT_261225": 1_798_185_600_000},
+            ("BTCUSD_PERP", "BTCUSDT_261325"),
+        ),
+        ("binance_coinm", {"BTCUSD_PERP": 0, "XYZUSD_261225": 1_798_185_600_000}, ("BTCUSDT", "BTCUSD", "BTCUSD_perp")),
+    ],
+)
+def test_a_name_lists_what_it_means_at_the_exchange(dialect, good, bad):
+    settings = SimulatorSettings(dialect=dialect, symbols=tuple(good))
+    assert {entry.symbol: entry.expiry_ms for entry in settings.listings()} == good
+    for name in bad:
+        with pytest.raises(ValueError, match="names no contract of this venue"):
+            SimulatorSettings(dialect=dialect, symbols=(name,))

@@ -136,6 +136,25 @@ def test_a_second_without_trades_is_a_flat_candle_at_the_last_price():
     assert (second.count, second.volume, second.first_id) == (0, 0, -1)
 
 
+@pytest.mark.parametrize("gap_s", [60, 61, 3_599, 40_000, 100_000])
+def test_a_long_time_without_trades_closes_the_same_candles_as_second_by_second(gap_s, monkeypatch):
+    made = []
+    for leap_ms in (60_000, 10**15):
+        monkeypatch.setattr("connector.simulator.candles._LEAP_MS", leap_ms)
+        candles = Candles(START_MS, 100, keep=50)
+        candles.trade(START_MS + 5, 1, 103, 7, True)
+        candles.roll(START_MS + 2_000)
+        candles.trade(START_MS + 2_100, 2, 101, 4, False)
+        candles.roll(START_MS + 2_000 + gap_s * 1000)
+        candles.trade(START_MS + 2_100 + gap_s * 1000, 3, 90, 2, True)
+        final = [(interval, bar.start, repr(bar)) for interval, bar in candles.take_final()]
+        made.append(({name: [repr(bar) for bar in candles.bars(name)] for name in INTERVALS}, final))
+    fast, slow = made
+    assert fast[0] == slow[0]
+    if len(slow[1]) < 1_000:
+        assert fast[1] == slow[1]
+
+
 def test_finished_candles_are_handed_out_once():
     candles = Candles(0, 100)
     candles.roll(61_000)

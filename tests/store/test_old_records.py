@@ -51,8 +51,10 @@ FILL = (
 
 
 def old_file(path):
-    SqliteStore(path).close()
     database = sqlite3.connect(path)
+    database.executescript(module._MIGRATIONS[0])
+    database.execute(f"PRAGMA application_id = {module._APPLICATION}")
+    database.execute("PRAGMA user_version = 1")
     database.execute(
         "INSERT INTO orders (client_id, symbol, at_ns, is_known, is_open, body, checksum) VALUES (?, ?, 1, 1, 1, ?, ?)",
         ("a", "ETH/USDT", STATE, module._checksum("a", STATE)),

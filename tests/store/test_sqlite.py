@@ -201,7 +201,7 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(path, monkeypatch):
     store.close()
     with monkeypatch.context() as patched:
         patched.setattr(module, "_MIGRATIONS", (*module._MIGRATIONS, "CREATE TABLE later (x); nonsense"))
-        patched.setattr(module, "SCHEMA_VERSION", 2)
+        patched.setattr(module, "SCHEMA_VERSION", module.SCHEMA_VERSION + 1)
         with pytest.raises(StoreFailed, match="cannot be opened"):
             SqliteStore(path)
     store = SqliteStore(path)

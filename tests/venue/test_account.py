@@ -89,10 +89,10 @@ class FailingStore(MemoryStore):
             raise StoreFailed("the disk is gone.")
         return super().order(client_id)
 
-    def has_fill(self, symbol, trade_id):
+    def has_fill(self, symbol, trade_id, side):
         if self.fails_to_read:
             raise StoreFailed("the disk is gone.")
-        return super().has_fill(symbol, trade_id)
+        return super().has_fill(symbol, trade_id, side)
 
     def open_orders(self):
         if self.fails_to_read:
@@ -147,7 +147,7 @@ def test_an_order_without_an_intent_is_external_and_neither_told_nor_handed_to_t
     assert (taken.events, taken.noticed, kit.announced) == ((), (), [])
     assert [order.client_id for order in kit.model.open_orders(None, external=True)] == ["other"]
     assert kit.model.fills(None, 0) == ()
-    assert kit.store.has_fill(BTC, "1"), "it is known, so that nobody asks whose it is again"
+    assert kit.store.has_fill(BTC, "1", Side.BUY), "it is known, so that nobody asks whose it is again"
 
 
 def test_an_order_seen_as_external_becomes_ours_once_its_intent_is_there():

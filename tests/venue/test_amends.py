@@ -150,3 +150,31 @@ def test_hooks_judge_the_amended_price():
         client_id = bench.rest()
         assert bench.ask(AmendOrder(symbol=BTC, client_id=client_id, price=d(101))).code == "max_order_value"
         assert bench.ask(AmendOrder(symbol=BTC, client_id=client_id, price=d(99))).kind is OutcomeKind.ACCEPTED
+
+
+def test_an_amend_of_the_price_alone_does_not_take_back_the_quantity_of_the_one_before():
+    """Some venues want both each time: what is to stay is what the last amend made it, whether or not others know by now."""
+    with Bench() as bench:
+        client_id = bench.rest()
+        memory = bench.connector._assembly.memories["binance"]
+        stored = memory.trading.store.order(client_id)
+        assert bench.ask(AmendOrder(symbol=BTC, client_id=client_id, quantity=d(1))).kind is OutcomeKind.ACCEPTED
+        read = memory.trading.store.order
+        memory.trading.store.order = lambda name: (
+            stored if name == client_id else read(name)
+        )  # the state actor is behind
+        assert bench.ask(AmendOrder(symbol=BTC, client_id=client_id, price=d(101))).kind is OutcomeKind.ACCEPTED
+
+        assert (d(bench.far.orders[client_id]["origQty"]), d(bench.far.orders[client_id]["price"])) == (1, 101)
+
+
+def test_an_amend_that_leaves_what_another_is_changing_at_this_moment_is_refused():
+    with Bench() as bench:
+        client_id = bench.rest()
+        first = bench.venue.orders.ask(AmendOrder(symbol=BTC, client_id=client_id, quantity=d(1)), block=False)
+        refused = bench.ask(AmendOrder(symbol=BTC, client_id=client_id, price=d(101)))
+        assert refused.kind is OutcomeKind.REFUSED and "another amend on its way" in refused.reason
+        assert first.get(timeout=0.0).kind is OutcomeKind.ACCEPTED
+
+        assert (d(bench.far.orders[client_id]["origQty"]), d(bench.far.orders[client_id]["price"])) == (1, 100)
+        assert bench.ask(AmendOrder(symbol=BTC, client_id=client_id, price=d(101))).kind is OutcomeKind.ACCEPTED

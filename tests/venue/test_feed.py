@@ -10,6 +10,7 @@ from connector.domain import BookTicker, Gap, Side, Symbol, Topic, TopicKind, Tr
 from connector.errors import WireFormatError
 from connector.telemetry import Counters, OncePerKind
 from connector.testing.clocks import FakeClock
+from connector.venue.continuity import OPAQUE_TRADES
 from connector.venue.delivery import Subscription, TopicState, TopicStatus
 from connector.venue.feed import COUNT_RESTART_S, Feed
 
@@ -32,7 +33,7 @@ def read(frame, received_ns):
 class Bench:
     """A feed with one owner, one consumer, and a record of what it wished for."""
 
-    def __init__(self, backfill=True):
+    def __init__(self, backfill=True, rule=None, read=read):
         self.clock = FakeClock()
         self.wishes = []
         self.alarms = []
@@ -44,6 +45,7 @@ class Bench:
             counters=Counters(),
             alarms=OncePerKind("venue", emit=lambda kind, detail: self.alarms.append(kind)),
             backfill=backfill,
+            rule=rule,
         )
         self.consumer = Subscription(self.feed, self.clock, notices=True)
         self.feed.attach(self.consumer)
@@ -61,7 +63,8 @@ class Bench:
         while self.consumer.waiting:
             value = self.consumer.get(0)
             if isinstance(value, Trade):
-                taken.append(-value.trade_id if value.recovered else value.trade_id)
+                mark = "-" if value.recovered else ""
+                taken.append(type(value.trade_id)(f"{mark}{value.trade_id}"))
             elif isinstance(value, Gap):
                 taken.append(value)
         return taken
@@ -162,7 +165,7 @@ def test_what_could_not_be_fetched_is_told_as_a_gap_and_the_stream_goes_on(bench
 
     one, gap, five = bench.values()
     assert (one, five) == (1, 5)
-    assert (gap.missing, gap.filled, gap.reason) == (3, 0, "fetching failed")
+    assert (gap.missing, gap.filled, gap.reason) == (3, 0, "not delivered by the venue, and fetching failed")
 
 
 def test_a_partly_filled_gap_says_how_many_came(bench):
@@ -181,6 +184,53 @@ def test_live_values_are_not_held_back_for_longer_than_the_limit(bench):
     bench.feed.on_tick(bench.clock.monotonic_s(), 5.0)
 
     assert [v for v in bench.values() if not isinstance(v, Gap)] == [5]
+
+
+@pytest.fixture
+def opaque():
+    """A bench whose trades say nothing by their ids: frames are sequences, a trade's id is its sequence as text."""
+    return Bench(rule=OPAQUE_TRADES, read=lambda frame, at: sequenced(int(frame), at))
+
+
+def sequenced(number, received_ns=0):
+    return msgspec.structs.replace(trade(number, received_ns), trade_id=str(number), sequence=number)
+
+
+def test_ids_that_say_nothing_show_a_hole_only_where_the_stream_was_interrupted(opaque):
+    opaque.frames(1, 5)
+    opaque.feed.on_disconnected("the cable")
+    opaque.feed.own(opaque.source)
+    opaque.frames(9)
+    opaque.feed.recovered(opaque.wishes[0].token, (sequenced(5), sequenced(7), sequenced(9)))
+
+    one, five, seven, gap, nine = opaque.values()
+    assert (one, five, seven, nine) == ("1", "5", "-7", "9")
+    assert (gap.missing, gap.filled, gap.first_missing, gap.reason) == (None, 1, None, "connection lost")
+
+
+@pytest.mark.parametrize("by", ["on_renewal", "shown_newer"])
+def test_silence_that_hid_values_interrupts_a_stream_whose_ids_say_nothing(opaque, by):
+    opaque.frames(1)
+    getattr(opaque.feed, by)()
+    opaque.frames(4)
+    opaque.feed.recovered(opaque.wishes[0].token, (sequenced(3),))
+
+    *_, three, gap, four = opaque.values()
+    assert (three, gap.filled, gap.reason, four) == ("-3", 1, "the topic was silent", "4")
+
+
+def test_second_interruption_while_the_first_is_being_filled_is_told_too(opaque):
+    opaque.frames(1)
+    for after in (4, 8):
+        opaque.feed.on_disconnected("the cable")
+        opaque.feed.own(opaque.source)
+        opaque.frames(after, after + 1)
+    opaque.feed.recovered(opaque.wishes[0].token, (sequenced(2), sequenced(3)))
+
+    told = opaque.values()
+    assert [each for each in told if not isinstance(each, Gap)] == ["1", "-2", "-3", "4", "5", "8", "9"]
+    assert [gap.missing for gap in told if isinstance(gap, Gap)] == [None, None]
+    assert isinstance(told[told.index("8") - 1], Gap)
 
 
 def test_an_answer_that_comes_after_the_limit_changes_nothing(bench):

@@ -19,11 +19,13 @@ from connector.domain.orders import Fill, OrderStatus, OrderType
 from connector.domain.wire import HttpRequest
 from connector.drivers.registry import find_driver
 from connector.drivers.trading import CancelAnswer, KeyRule, PlaceAnswer
+from connector.errors import NotConnected
 from connector.testing.deterministic import DeterministicRuntime
 
 SEEDS = range(int(os.environ.get("SEEDS", "8")))
 SPOT = find_driver("binance")
 RENEW_S = 1800.0
+STREAM_ENDED = {"e": "eventStreamTerminated", "E": 1767225600000}
 
 
 class Receipts:
@@ -140,11 +142,11 @@ def order():
 class Bench:
     """A connector on a far side that does no harm unless told to."""
 
-    def __init__(self):
+    def __init__(self, driver=OTHER):
         self.runtime = DeterministicRuntime(5, max_steps=50_000_000)
         self.far = FarSide(self.runtime, random.Random(5))
         options = {"clock_sync_s": 3600.0, "idle_timeout_s": 7200.0, "ping_every_s": None}
-        self.connector = connect(self.far, random.Random(5), session=True, driver=OTHER, **options)
+        self.connector = connect(self.far, random.Random(5), session=True, driver=driver, **options)
         self.venue = self.connector.venue("binance")
 
     def ask(self, command, seconds):
@@ -252,3 +254,84 @@ def test_an_order_connection_that_ends_makes_orders_go_by_rest_and_nobody_doubt_
 
     assert outcome.kind is OutcomeKind.ACCEPTED
     assert bench.counter("account.doubts") == doubts
+
+
+def test_a_key_that_expired_is_replaced_though_the_first_questions_for_another_fail(bench):
+    """The venue may leave the connection open, and nothing comes by it any more."""
+    answer, ended = bench.far.key, bench.far.links.live
+
+    def fail(verb, query):
+        return 503, {"code": -1000, "msg": "busy"}
+
+    bench.far.key = fail
+    private = next(link for link in ended if "/private/" in link.settings.url)
+    bench.far.links.server.send(json.dumps(STREAM_ENDED).encode(), link=private)
+    bench.runtime.advance(30.0)
+    assert bench.venue.balances()[1].stale, "no events come"
+
+    bench.far.key = answer
+    bench.runtime.advance(60.0)
+    assert "wss://far.test/private/key2" in bench.private_urls
+    assert not bench.venue.balances()[1].stale
+
+
+class Restarting:
+    """Binance spot's trading, but for one code more: what answered is going away and did nothing."""
+
+    def __init__(self, trading):
+        self._trading = trading
+
+    def __getattr__(self, name):
+        return getattr(self._trading, name)
+
+    def failure(self, response, *, write):
+        if b"-9999" in response.body:
+            return NotConnected("this connection is used up", code="-9999")
+        return self._trading.failure(response, write=write)
+
+
+def test_a_cancel_that_a_session_on_its_way_out_refuses_goes_by_rest():
+    bench = Bench(replace(SPOT, trading=Restarting(SPOT.trading)))
+    with bench.connector:
+        bench.runtime.advance(10.0)
+        placed = next(each for _ in range(40) if bench.far.orders[(each := bench.place()).client_id]["status"] == "NEW")
+        pass_on = bench.far.pass_on
+
+        def refuse(verb, path, query, reply, session):
+            if session and path == "order":
+                reply(400, {"code": -9999, "msg": "restarting"})
+            else:
+                pass_on(verb, path, query, reply, session=session)
+
+        bench.far.pass_on = refuse
+        outcome = bench.ask(CancelOrder(symbol=BTC, client_id=placed.client_id), 5.0)
+
+        assert outcome.kind is OutcomeKind.ACCEPTED
+        assert bench.far.orders[placed.client_id]["status"] == "CANCELED"
+        assert bench.place().kind is OutcomeKind.REJECTED, "an order is not sent a second time"
+
+
+class ReceiptsForCancels:
+    """Binance spot's trading, but cancels are answered by a receipt, as those of conditional orders are elsewhere."""
+
+    def __init__(self, trading):
+        self._trading = trading
+
+    def __getattr__(self, name):
+        return getattr(self._trading, name)
+
+    def read_cancelled(self, response, instrument, client_id=None):
+        self._trading.read_cancelled(response, instrument, client_id)
+        return CancelAnswer(None)
+
+
+def test_a_receipt_for_a_cancel_alone_is_worth_a_moments_patience_too():
+    bench = Bench(replace(SPOT, trading=ReceiptsForCancels(SPOT.trading)))
+    with bench.connector:
+        bench.runtime.advance(10.0)
+        placed = next(each for _ in range(40) if bench.far.orders[(each := bench.place()).client_id]["status"] == "NEW")
+        bench.far.stream = lambda event: None
+        outcome = bench.ask(CancelOrder(symbol=BTC, client_id=placed.client_id), 5.0)
+
+        assert outcome.kind is OutcomeKind.ACCEPTED
+        assert bench.counter("orders.unknown") == 0

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
-from far_side import Run
+from far_side import BTC, FarSide, Run, connect
 
-from connector.domain.commands import OutcomeKind
+from connector import Side
+from connector.domain.commands import CancelOrder, OutcomeKind, PlaceOrder
+from connector.domain.orders import OrderType
 from connector.drivers.registry import find_driver
 from connector.errors import InvalidRequest, Unsupported
+from connector.testing.deterministic import DeterministicRuntime
 
 SPOT = find_driver("binance")
 
@@ -53,3 +58,45 @@ def test_an_order_that_has_no_form_for_the_session_is_refused_and_harms_no_other
     assert OutcomeKind.REFUSED in kinds and OutcomeKind.UNKNOWN not in kinds
     assert run.differences() == []
     assert all(int(float(order["price"])) % 2 == 0 for order in run.far.orders.values())
+
+
+class PickyAboutCancels:
+    """Binance spot's session, which sends cancels only while `takes`."""
+
+    takes = True
+
+    def __getattr__(self, name):
+        return getattr(SPOT.session, name)
+
+    def cancel(self, *told):
+        if not self.takes:
+            raise Unsupported("by REST, please")
+        return SPOT.session.cancel(*told)
+
+
+def test_a_cancel_the_session_did_not_take_was_sent_once_and_its_refusal_by_rest_is_the_last_word():
+    runtime, session = DeterministicRuntime(7), PickyAboutCancels()
+    far = FarSide(runtime, random.Random(7))
+    connector = connect(far, random.Random(7), session=True, driver=replace(SPOT, session=session))
+    with connector:
+        runtime.advance(10.0)
+        orders = connector.venue("binance").orders
+
+        def ask(command):
+            asked = orders.ask(command, block=False, timeout=60.0)
+            runtime.advance(3.0)
+            return asked.get(timeout=0.0)
+
+        def resting():
+            order = PlaceOrder(symbol=BTC, side=Side.BUY, type=OrderType.LIMIT, quantity=Decimal(1), price=Decimal(100))
+            made = (ask(order).client_id for _ in range(40))
+            return next(each for each in made if far.orders.get(each, {}).get("status") == "NEW")
+
+        assert ask(CancelOrder(symbol=BTC, client_id=resting())).kind is OutcomeKind.ACCEPTED
+        left, act = resting(), far.act
+        session.takes = False
+        refusal = 400, {"code": -1102, "msg": "Mandatory parameter was not sent."}
+        far.act = lambda verb, path, query: refusal if verb == "DELETE" else act(verb, path, query)
+        outcome = ask(CancelOrder(symbol=BTC, client_id=left))
+
+        assert (outcome.kind, outcome.code) == (OutcomeKind.REJECTED, "-1102")

@@ -273,8 +273,27 @@ def test_a_forced_fill_the_store_did_not_take_is_written_later():
     kit.model.write_again()
     kit.store.fails_to_write = False
     kit.model.write_again()
-    assert kit.store.has_fill(BTC, "1")
+    assert kit.store.has_fill(BTC, "1", Side.SELL)
     assert [each.kind for each in kit.store.fills()] == [FillKind.LIQUIDATION]
+
+
+@pytest.mark.parametrize("way", ["fill first", "order first", "fill in the report", "reconciliation"])
+def test_a_fill_that_does_not_show_its_force_has_it_from_its_order(way):
+    kit = Contracts()
+    bare = forced(kind=FillKind.TRADE, client_id="")
+    order = report(OrderStatus.FILLED, "2", 1, "autoclose-1", "9", BTC, kind=FillKind.LIQUIDATION)
+    if way == "reconciliation":
+        kit.model.take(bare, "query")
+        kit.model.correct(reconcile(kit.model.held((order,), (bare,)), (order,), fills=(bare,)), False)
+    elif way == "fill in the report":
+        kit.model.take(msgspec.structs.replace(order, fill=bare), "stream")
+    else:
+        for fact in (bare, order) if way == "fill first" else (order, bare):
+            kit.model.take(fact, "query", recovered=True)
+    told, alarm = kit.announced
+    assert (told.kind, told.trade_id) == (FillKind.LIQUIDATION, "1")
+    assert alarm.kind is AlarmKind.FORCED
+    assert kit.model.parked == {}
 
 
 def test_other_programs_fills_stay_untold():
@@ -354,6 +373,57 @@ def test_a_payment_that_comes_before_the_store_could_be_read_is_left_for_the_que
     assert len(kit.announced) == 1
 
 
+@pytest.mark.parametrize("is_next_process", [False, True])
+def test_one_payment_the_venue_gives_two_ids_counts_once(is_next_process):
+    at_ns = DAY_NS + 8 * 3_600 * 1_000_000_000
+    kit = Contracts()
+    kit.model.take(payment("of the stream", "-1.50", at_ns), "stream")
+    if is_next_process:
+        kit = Contracts(kit.store, kit.clock)
+    kit.model.take_funding((payment("of the list", "-1.5", at_ns + 5_000_000_000, recovered=True),))
+    assert [each.payment_id for each in kit.announced] == ([] if is_next_process else ["of the stream"])
+    kit.model.funding.read_ns = 1
+    assert kit.view().day_results == {"USDT": d("-1.5")}
+
+
+def test_a_payment_of_two_ids_stays_one_however_often_it_is_listed_and_two_of_a_list_stay_two():
+    kit = Contracts()
+    listed = [payment(name, "-1.5", DAY_NS + 9, recovered=True) for name in ("x", "y")]
+    for _ in range(3):
+        kit.model.take(payment("s", "-1.5", DAY_NS + 9), "stream")
+        kit.model.take_funding(listed)
+    assert [each.payment_id for each in kit.announced] == ["s", "y"]
+    again = Contracts(kit.store, kit.clock)
+    again.model.take_funding(listed)
+    assert again.announced == []
+    for each in (kit, again):
+        each.model.funding.read_ns = 1
+        assert each.view().day_results == {"USDT": d(-3)}
+
+
+def test_a_payment_the_stream_lost_is_not_taken_for_another_of_the_same_amount_that_came():
+    kit = Contracts()
+    kit.model.take(payment("second", "-1.5", DAY_NS + 9), "stream")
+    kit.model.take_funding([payment(name, "-1.5", DAY_NS + 9, recovered=True) for name in ("first", "second")])
+    assert [each.payment_id for each in kit.announced] == ["second", "first"]
+
+
+def test_a_list_that_comes_before_the_stream_makes_one_payment_too():
+    kit = Contracts()
+    kit.model.take_funding((payment("x", "-1.5", DAY_NS + 9, recovered=True),))
+    kit.model.take(payment("s", "-1.5", DAY_NS + 9), "stream")
+    assert [each.payment_id for each in kit.announced] == ["x"]
+
+
+@pytest.mark.parametrize(
+    "other", [{"amount": "1"}, {"at_ns": DAY_NS + 3_600_000_000_000}, {"symbol": COIN}, {"asset": "BTC"}]
+)
+def test_payments_that_differ_in_more_than_their_ids_are_two(other):
+    kit = Contracts()
+    kit.model.take_funding((payment("a"), payment("b", **other)))
+    assert len(kit.announced) == 2
+
+
 def test_the_same_id_on_two_symbols_is_two_payments():
     kit = Contracts()
     kit.model.take_funding((payment(), payment(symbol=COIN, asset="BTC")))
@@ -378,10 +448,10 @@ def test_what_is_kept_of_payments_is_bounded(monkeypatch):
     model = FundingModel()
     model.restore(None, 0)
     for number in range(20):
-        model.take(payment(str(number), at_ns=number))
+        model.take_all((payment(str(number), f"-{number + 1}", at_ns=number),))
     assert len(model.since(None, 0)) == 3
     assert len(model._told) <= 6
-    assert model.kept().count("BTC/USDT:USDT") == 3
+    assert len(msgspec.json.decode(model.kept())["payments"]) == 3
 
 
 # ---------------------------------------------------------------- who is told

@@ -292,7 +292,7 @@ def test_after_a_storm_positions_payments_and_forced_fills_are_the_far_sides(see
             elif far.connection is not None and deed < 0.1:
                 far.go_down()
             elif deed < 0.2:
-                far.pay(str(chance.randint(-5, 5) or 1), chance.choice([BTC, ETH]))
+                far.pay(str(chance.choice([-1, 1]) * (len(far.payments) + 1)), chance.choice([BTC, ETH]))
             elif deed < 0.3 and any(far.held.values()):
                 far.liquidate(next(symbol for symbol, held in far.held.items() if held))
             elif deed < 0.35:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from connector.domain.symbols import Product
 from connector.drivers.binance import books, facts, streams
+from connector.drivers.binance.frames import NAME_AFTER
 from connector.drivers.binance.futures import COINM, USDM
 from connector.drivers.binance.instruments import wire_name
 from connector.drivers.binance.orders import CAPABILITIES
@@ -45,6 +46,7 @@ SPOT = Driver(
     error_codes={code: reaction.value for code, reaction in facts.ERRORS.items()},
     trading=TRADING,
     session=SESSION,
+    name_after=NAME_AFTER,
 )
 
 DRIVERS = (SPOT, USDM, COINM)

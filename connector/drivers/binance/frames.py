@@ -18,12 +18,12 @@ from connector.drivers.binance.wire import LARGEST, SMALLEST, UNREADABLE, is_amo
 from connector.drivers.contract import Ack, ConnectionEnding, Control, Noise, Refusal, StreamLimits
 from connector.errors import ConnectorError, InvalidRequest, WireFormatError
 
-__all__ = ["control", "other", "out_of_range", "request", "route", "side_fits", "unreadable"]
+__all__ = ["NAME_AFTER", "control", "other", "out_of_range", "request", "route", "side_fits", "unreadable"]
 
 _SHUTDOWN = "serverShutdown"
-_PREFIX = b'{"stream":"'
+NAME_AFTER = b'{"stream":"'
 _MIDDLE = b',"data":'
-_NAME_AT = len(_PREFIX)
+_NAME_AT = len(NAME_AFTER)
 _BANG, _BACKSLASH = ord("!"), ord("\\")
 
 
@@ -41,7 +41,7 @@ def request(method: str, names: Sequence[str], request_id: int, limits: StreamLi
 
 def route(frame: bytes) -> bytes | None:
     """The stream name of a data frame, None of any other; see `StreamLanguage.route`."""
-    if frame.startswith(_PREFIX):
+    if frame.startswith(NAME_AFTER):
         end = frame.find(b'"', _NAME_AT)
         if end > _NAME_AT and frame.startswith(_MIDDLE, end + 1):
             name = frame[_NAME_AT:end]

@@ -260,9 +260,6 @@ def _book(topic: Topic, instrument: Instrument) -> TopicReader:
                 raise frames.other("depth", name, data.s, frame)
             if last < first:
                 raise WireFormatError("depth", f"updates {first} to {last} run backwards", frame)
-            problem = wire.changes_problem(data.b, data.a)
-            if problem is not None:
-                raise WireFormatError("depth", problem, frame)
             return BookDelta(venue, symbol, data.E * NS_PER_MS, received_ns, first, last, data.b, data.a)
         except UNREADABLE as problem:
             raise frames.unreadable("depth", problem, frame) from problem

@@ -56,6 +56,8 @@ IdOrNone = Annotated[int, msgspec.Meta(ge=-1, le=2**63 - 1)]  # -1: there is non
 Count = Id
 Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=(2**63 - 1) // 1_000_000)]
 Levels = tuple[tuple[Decimal, Decimal], ...]
+TextLevels = list[list[str]]
+"""Levels as they came: the book looks at them. Lists of lists cost the decoder least."""
 
 T = TypeVar("T")
 
@@ -193,8 +195,8 @@ class Depth(msgspec.Struct, tag_field="e", tag="depthUpdate", gc=False):
     s: str
     U: Id
     u: Id
-    b: Levels
-    a: Levels
+    b: TextLevels
+    a: TextLevels
 
 
 class TradeFrame(msgspec.Struct, gc=False):

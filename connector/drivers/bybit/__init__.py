@@ -14,7 +14,7 @@ from connector.drivers.bybit.orders import capabilities_of
 from connector.drivers.bybit.positions import Positions
 from connector.drivers.bybit.rest import Rest, questions_of
 from connector.drivers.bybit.session import Events, Session
-from connector.drivers.bybit.streams import Streams, readers_of
+from connector.drivers.bybit.streams import NAME_AFTER, Streams, readers_of
 from connector.drivers.bybit.trading import Trading
 from connector.drivers.contract import Capability, Driver, Environment
 
@@ -62,6 +62,7 @@ def _driver(market: Market) -> Driver:
         trade_ids="opaque",
         candle_limit=facts.CANDLE_LIMIT,
         trade_limit=market.trade_limit,
+        name_after=NAME_AFTER,
     )
 
 

@@ -34,7 +34,6 @@ __all__ = [
     "SOURCE",
     "SPOT",
     "STREAM_LIMITS",
-    "TRADE_LIMITS",
     "VENUE",
     "Market",
     "Reaction",
@@ -59,7 +58,6 @@ class Market:
         bucket: whose per-account request limits count; linear and inverse share theirs.
         settles: settle coins whose lists have to be asked for one by one; empty where one question names everything.
         trade_limit: rows of recent trades, at most.
-        batch: orders in one batch, at most.
     """
 
     name: str
@@ -68,7 +66,6 @@ class Market:
     bucket: str
     settles: tuple[str, ...]
     trade_limit: int
-    batch: int
 
     @property
     def is_spot(self) -> bool:
@@ -79,24 +76,20 @@ class Market:
         return self.product is Product.INVERSE
 
 
-SPOT = Market("bybit", Product.SPOT, "spot", "spot", (), 60, 10)
-LINEAR = Market("bybit-linear", Product.LINEAR, "linear", "contracts", ("USDT", "USDC"), 1_000, 20)
-INVERSE = Market("bybit-inverse", Product.INVERSE, "inverse", "contracts", (), 1_000, 20)
+SPOT = Market("bybit", Product.SPOT, "spot", "spot", (), 60)
+LINEAR = Market("bybit-linear", Product.LINEAR, "linear", "contracts", ("USDT", "USDC"), 1_000)
+INVERSE = Market("bybit-inverse", Product.INVERSE, "inverse", "contracts", (), 1_000)
 MARKETS = (SPOT, LINEAR, INVERSE)
 
 # ---------------------------------------------------------------- hosts
 
-# Demo mode lives inside the mainnet site: it has no order connection, and its public data is the mainnet's.
+# Demo mode lives inside the mainnet site: it has no order connection, and its public data is the mainnet's. Elsewhere one host
+# has all streams, so that another site's needs naming once.
 HOSTS = MappingProxyType(
     {
-        Environment.LIVE: Hosts(
-            "https://api.bybit.com", "wss://stream.bybit.com", "wss://stream.bybit.com", "wss://stream.bybit.com"
-        ),
+        Environment.LIVE: Hosts("https://api.bybit.com", "wss://stream.bybit.com", "wss://stream.bybit.com"),
         Environment.TESTNET: Hosts(
-            "https://api-testnet.bybit.com",
-            "wss://stream-testnet.bybit.com",
-            "wss://stream-testnet.bybit.com",
-            "wss://stream-testnet.bybit.com",
+            "https://api-testnet.bybit.com", "wss://stream-testnet.bybit.com", "wss://stream-testnet.bybit.com"
         ),
         Environment.DEMO: Hosts(
             "https://api-demo.bybit.com", "wss://stream.bybit.com", "", "wss://stream-demo.bybit.com"
@@ -215,7 +208,6 @@ CANDLE_LIMIT = 1_000
 DEPTH_LIMIT = 1_000
 FUNDING_LIMIT = 200
 INSTRUMENT_LIMIT = 1_000
-TRADE_LIMITS = MappingProxyType({market.category: market.trade_limit for market in MARKETS})
 
 # A bar without trades can close late, so an answer that early cannot call it closed.
 CANDLE_SETTLES_NS = 2 * NS_PER_S

@@ -174,7 +174,7 @@ def capabilities_of(market: Market) -> tuple[tuple[str, str, str], ...]:
     return (
         *rows,
         ("order", "hedge mode", "USDT contracts"),
-        ("command", "position mode", "of a symbol, or of all USDT"),
+        ("command", "position mode", "of a symbol"),
     )
 
 

@@ -1,7 +1,8 @@
 """Positions, funding and settings of contracts: signed REST about them, and what is read from the answers.
 
 Leverage belongs to a symbol and is set for both sides alike; the margin mode to the whole account; the position mode to a
-symbol, or to all contracts that settle in USDT, which alone know positions side by side. "Not modified" is success everywhere.
+symbol. The venue can switch all contracts of a coin at once, but passes over those with positions or orders and does not say
+which, so that is not done here. "Not modified" is success everywhere.
 
 Source: venue API docs, "Position", "Set Margin Mode", "Transaction Log", 2026-07, read 2026-11.
 """
@@ -134,7 +135,7 @@ class Positions:
             raise Unsupported(f"{self.market.name} has one position a symbol, always: there is no mode to set.")
         mode = _POSITION_MODES[command.mode]
         if command.symbol is None:
-            return {"category": self.market.category, "coin": "USDT", "mode": mode}
+            raise InvalidRequest(f"{self.market.name}: the position mode is a symbol's. Give the symbol.")
         if command.mode is PositionMode.HEDGE and command.symbol.settle != "USDT":
             raise Unsupported(f"{self.market.name} holds positions side by side in contracts that settle in USDT only.")
         return {**self._of(command, instrument), "mode": mode}

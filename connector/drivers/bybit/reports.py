@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -33,12 +33,14 @@ from connector.errors import WireFormatError
 from connector.orders.rounding import average, total
 
 __all__ = [
+    "FUNDING",
     "AccountResult",
     "ExecutionRow",
     "LogRow",
     "OrderRow",
     "PlacedResult",
     "PositionRow",
+    "UnknownExecution",
     "Unlisted",
     "WalletRow",
     "balances",
@@ -59,6 +61,13 @@ class Unlisted(WireFormatError):
     def __init__(self, kind: str, symbol: str) -> None:
         self.symbol = symbol
         super().__init__(kind, f"the instrument list has no {symbol!r:.40}")
+
+
+class UnknownExecution(WireFormatError):
+    """An execution of a kind this version does not know: it cannot be booked."""
+
+    def __init__(self, kind: str, word: str) -> None:
+        super().__init__(kind, f"execution of kind {word!r:.40}: what it does to a position is not known")
 
 
 # ---------------------------------------------------------------- rows
@@ -82,9 +91,9 @@ class OrderRow(msgspec.Struct, rename="camel"):
     order_status: _Word
     cum_exec_qty: str
     updated_time: Milliseconds
-    order_link_id: _Word = ""
-    price: str = ""
-    time_in_force: _Word = ""
+    order_link_id: _Word | None = ""
+    price: str | None = ""
+    time_in_force: _Word | None = ""
     avg_price: str | None = ""
     cum_exec_value: str | None = ""
     cancel_type: _Word | None = ""
@@ -126,7 +135,7 @@ class CoinRow(msgspec.Struct, rename="camel"):
 
 
 class WalletRow(msgspec.Struct, rename="camel"):
-    account_type: str
+    account_type: str = ""
     coin: tuple[CoinRow, ...] = ()
 
 
@@ -147,7 +156,7 @@ class PositionRow(msgspec.Struct, rename="camel"):
     mark_price: str | None = ""
     liq_price: str | None = ""
     unrealised_pnl: str | None = ""
-    updated_time: Milliseconds | None = None
+    updated_time: Milliseconds | Literal[""] | None = None  # "" of a position that never was traded
     seq: int | None = None
     category: str = ""
 
@@ -205,7 +214,9 @@ _CONDITIONAL = frozenset({"Stop", "tpslOrder"})
 _BY_TRIGGER = "CreateByStopOrder"
 
 # Kinds of executions that change a position or a balance by trading; funding is cash and told apart.
-_FUNDING = "Funding"
+FUNDING = "Funding"
+# A split of a stock's contract is no trade; what it made of the position is told by the position.
+_NO_FILLS = frozenset({FUNDING, "CorporateAction"})
 _FILLS = {
     "Trade": FillKind.TRADE,
     "BlockTrade": FillKind.TRADE,
@@ -215,7 +226,6 @@ _FILLS = {
     "BustTrade": FillKind.LIQUIDATION,
     "Settle": FillKind.SETTLEMENT,
     "Delivery": FillKind.SETTLEMENT,
-    "CorporateAction": FillKind.SETTLEMENT,
 }
 # An ordinary execution of an order that the venue made for us was not asked for by anybody here.
 _FORCED = {
@@ -368,7 +378,8 @@ def order_report(kind: str, row: OrderRow, instrument: Instrument, market: Marke
     quote_filled = worth if worth is None or worth >= 0 else None
     if market.is_inverse:
         contracts, filled_contracts, quote_filled = quantity, filled, filled
-        quantity = _dollars_worth(kind, market, quantity, price or paid or trigger)
+        known = price or paid or trigger  # without one, what the contracts are worth is not known, and zero
+        quantity = _dollars_worth(kind, market, quantity, known) if known else wire.ZERO
         filled = _dollars_worth(kind, market, filled, paid or _average(worth, filled) or price)
     elif market.is_spot and _by_worth(row):
         quantity = filled if status is not None and status.is_final else wire.ZERO
@@ -377,12 +388,12 @@ def order_report(kind: str, row: OrderRow, instrument: Instrument, market: Marke
         symbol=instrument.symbol,
         event_time_ns=row.updated_time * NS_PER_MS,
         received_ns=received_ns,
-        client_id=row.order_link_id,
+        client_id=row.order_link_id or "",
         venue_id=row.order_id,
         side=side,
         type=_type(kind, row, side, trigger),
         type_text=_type_text(row),
-        time_in_force=TIMES_IN_FORCE.get(row.time_in_force, TimeInForce.OTHER),
+        time_in_force=TIMES_IN_FORCE.get(row.time_in_force or "", TimeInForce.OTHER),
         status=status,
         status_text=row.order_status,
         quantity=quantity,
@@ -433,18 +444,19 @@ def _fee_asset(row: ExecutionRow, instrument: Instrument, side: Side, fee: Decim
 
 
 def fill(kind: str, row: ExecutionRow, instrument: Instrument, market: Market, received_ns: int) -> Fill | None:
-    """One execution; None for funding, which is cash.
+    """One execution; None for what is no trade, as funding, which is cash.
 
     Raises:
-        WireFormatError: a number is out of range, or nobody knows what this kind of execution does to a position.
+        UnknownExecution: nobody knows what this kind of execution does to a position.
+        WireFormatError: a number is out of range.
     """
     if row.symbol != instrument.venue_name:
         raise WireFormatError(kind, f"it is about {row.symbol!r:.40}, expected {instrument.venue_name}")
-    if row.exec_type == _FUNDING:
+    if row.exec_type in _NO_FILLS:
         return None
     what = _FILLS.get(row.exec_type)
     if what is None:
-        raise WireFormatError(kind, f"execution of kind {row.exec_type!r:.40}: what it does to a position is not known")
+        raise UnknownExecution(kind, row.exec_type)
     if what is FillKind.TRADE:
         what = _FORCED.get(row.create_type or "", what)
     side = _side(kind, row.side)
@@ -514,7 +526,7 @@ def balances(kind: str, rows: Sequence[WalletRow], market: Market) -> tuple[tupl
     """
     found = {}
     for wallet in rows:
-        if wallet.account_type != "UNIFIED":
+        if wallet.account_type not in ("", "UNIFIED"):
             continue
         for row in wallet.coin:
             held = _number(kind, "balance", row.wallet_balance) or wire.ZERO
@@ -543,7 +555,7 @@ def position(kind: str, row: PositionRow, instrument: Instrument, market: Market
     return Position(
         venue=market.name,
         symbol=instrument.symbol,
-        event_time_ns=None if row.updated_time is None else row.updated_time * NS_PER_MS,
+        event_time_ns=row.updated_time * NS_PER_MS if isinstance(row.updated_time, int) else None,
         received_ns=received_ns,
         side=_position_side(kind, row.position_idx),
         quantity=quantity,

@@ -78,12 +78,14 @@ class _OrderFrame(msgspec.Struct, rename="camel"):
 
 
 class _EventFrame(msgspec.Struct):
-    """Any frame of the events' connection: a reply (`op`) or an event (`topic`)."""
+    """Any frame of the events' connection: a reply (`op`) or an event (`topic`). Refused logins were seen with a code, too."""
 
     op: str = ""
     topic: str = ""
     success: bool | None = None
     ret_msg: str | None = ""
+    code: int | None = msgspec.field(default=None, name="retCode")
+    text: str | None = msgspec.field(default="", name="retMsg")
     req_id: str | int | None = ""
     data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     creation_time: Milliseconds | None = msgspec.field(default=None, name="creationTime")
@@ -311,8 +313,8 @@ class Events:
         if heard.op in (_PONG, "ping"):
             return SessionReply(request_id, _response(_DONE, "", received_ns), _PONG)
         if heard.op in (_LOGIN, _SUBSCRIPTION) and heard.success is not None:
-            code = _DONE if heard.success else _refusal(heard)
-            return SessionReply(request_id, _response(code, (heard.ret_msg or "")[:200], received_ns), heard.op)
+            code, text = _DONE if heard.success else _refusal(heard), heard.ret_msg or heard.text or ""
+            return SessionReply(request_id, _response(code, text[:200], received_ns), heard.op)
         return SessionNoise(f"frame of operation {_words(heard.op) or 'none'}", known=False)
 
     def _event(
@@ -331,7 +333,9 @@ class Events:
 
 
 def _refusal(heard: _EventFrame) -> int:
-    """The code REST has for what this connection says in words alone."""
+    """The code REST has for what this connection mostly says in words alone."""
+    if heard.code:
+        return heard.code
     if heard.op != _LOGIN:
         return _PARAMETERS
     return _CLOCK if "expire" in (heard.ret_msg or "").casefold() else _KEY
@@ -353,9 +357,10 @@ def _read_executions(market: Market, heard: _EventFrame, received_ns: int, table
     facts: list[AccountFact] = []
     for row in _own(market, _EXECUTIONS.decode(_raw(heard.data))):
         instrument = reports.instrument_of("execution", row.symbol, table)
-        found = reports.fill("execution", row, instrument, market, received_ns)
-        paid = reports.funding_of_execution
-        facts.append(paid("execution", row, instrument, market, received_ns) if found is None else found)
+        if row.exec_type == reports.FUNDING:
+            facts.append(reports.funding_of_execution("execution", row, instrument, market, received_ns))
+        elif (found := reports.fill("execution", row, instrument, market, received_ns)) is not None:
+            facts.append(found)
     return facts
 
 

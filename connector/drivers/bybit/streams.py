@@ -20,6 +20,7 @@ from decimal import Decimal
 
 import msgspec
 
+from connector.books.book import exact
 from connector.domain.instruments import Instrument
 from connector.domain.market import (
     BookDelta,
@@ -28,6 +29,7 @@ from connector.domain.market import (
     Liquidation,
     MarketEvent,
     OrderBook,
+    RawLevel,
     Side,
     Ticker,
     Trade,
@@ -42,10 +44,10 @@ from connector.drivers.bybit.wire import LARGEST, SMALLEST, UNREADABLE, ZERO, is
 from connector.drivers.contract import Ack, Control, Hosts, Noise, Refusal, StreamLimits, TopicReader
 from connector.errors import InvalidRequest, Unsupported, VenueRejected, WireFormatError
 
-__all__ = ["READERS", "Streams", "readers_of"]
+__all__ = ["NAME_AFTER", "READERS", "Streams", "readers_of"]
 
-_PREFIX = b'{"topic":"'
-_NAME_AT = len(_PREFIX)
+NAME_AFTER = b'{"topic":"'
+_NAME_AT = len(NAME_AFTER)
 _BACKSLASH = ord("\\")
 _SHOWN = 200
 
@@ -341,31 +343,54 @@ class _BookReader:
     def __init__(self, topic: Topic, instrument: Instrument, market: Market) -> None:
         self._instrument, self._market = instrument, market
         self._sequence = 0
+        self._decode: Callable[[bytes], wire.BookFrame | wire.TextBookFrame] = (
+            wire.BOOK.decode if market.is_inverse else wire.TEXT_BOOK.decode
+        )
 
     def __call__(self, frame: bytes, received_ns: int) -> BookDelta | OrderBook | None:
         instrument = self._instrument
         try:
-            heard = wire.BOOK.decode(frame)
+            heard = self._decode(frame)
             data = heard.data
             if data.s != instrument.venue_name:
                 raise _other("book", instrument.venue_name, data.s, frame)
             whole = heard.type == "snapshot"
             if not whole and heard.type != "delta":
                 raise WireFormatError("book", f"type {heard.type!r:.40} is neither snapshot nor delta", frame)
-            problem = wire.ladder_problem(data.b, data.a) if whole else wire.changes_problem(data.b, data.a)
-            if problem is not None:
-                raise WireFormatError("book", problem, frame)
-            if not whole and data.seq < self._sequence and data.u != 1:
-                return None
-            self._sequence = data.seq
-            bids, asks = level_units(self._market, data.b), level_units(self._market, data.a)
             at_ns = (heard.ts if heard.cts is None else heard.cts) * NS_PER_MS
             venue, symbol = instrument.venue, instrument.symbol
             if whole:
+                bids, asks = self._numbers(data.b, data.a, frame, wire.ladder_problem)
+                self._sequence = data.seq
                 return OrderBook(venue, symbol, at_ns, received_ns, data.u, bids, asks)
-            return BookDelta(venue, symbol, at_ns, received_ns, data.u, data.u, bids, asks)
+            # Levels in base units stay text until the book is read; contracts are reckoned as they come.
+            changes: tuple[Sequence[RawLevel], Sequence[RawLevel]] = data.b, data.a
+            if self._market.is_inverse:
+                changes = self._numbers(data.b, data.a, frame, wire.changes_problem)
+            if data.seq < self._sequence and data.u != 1:
+                return None
+            self._sequence = data.seq
+            return BookDelta(venue, symbol, at_ns, received_ns, data.u, data.u, *changes)
         except UNREADABLE as problem:
             raise _unreadable("book", problem, frame) from problem
+
+    def _numbers(
+        self,
+        bids: Sequence[RawLevel],
+        asks: Sequence[RawLevel],
+        frame: bytes,
+        problem_of: Callable[[wire.Levels, wire.Levels], str | None],
+    ) -> tuple[wire.Levels, wire.Levels]:
+        """Both sides in base units.
+
+        Raises:
+            WireFormatError: what `problem_of` says.
+        """
+        told = exact(bids), exact(asks)
+        problem = problem_of(*told)
+        if problem is not None:
+            raise WireFormatError("book", problem, frame)
+        return level_units(self._market, told[0]), level_units(self._market, told[1])
 
 
 _MakeReader = Callable[[Topic, Instrument, Market], TopicReader]
@@ -468,7 +493,7 @@ class Streams:
         return msgspec.json.encode({"req_id": str(request_id), "op": operation, "args": list(names)})
 
     def route(self, frame: bytes) -> bytes | None:
-        if frame.startswith(_PREFIX):
+        if frame.startswith(NAME_AFTER):
             end = frame.find(b'"', _NAME_AT)
             if end > _NAME_AT:
                 name = frame[_NAME_AT:end]

@@ -337,7 +337,11 @@ class Trading:
         return self._reports("orders", response, instruments)
 
     def read_fills(self, response: HttpResponse, instrument: Instrument) -> tuple[Fill, ...]:
-        """Oldest first; funding, which the same list tells, is left out. Of one time, those that left more come first."""
+        """Oldest first; of one time, those that left more come first.
+
+        Left out are funding, which the same list tells, and executions of a kind not known here: they would make a week's fills
+        unreadable. That an order lacks one shows in what it was filled, and what became of a position is told by the position.
+        """
         rows = self.answer("fills", _FILLS, response, write=False).result.list
         with Readable("fills", response):
             told = [(row, self._fill(row, instrument, response.received_ns)) for row in rows]
@@ -346,7 +350,10 @@ class Trading:
         return tuple(fill for _, fill in kept)
 
     def _fill(self, row: reports.ExecutionRow, instrument: Instrument, received_ns: int) -> Fill | None:
-        return reports.fill("fills", row, instrument, self.market, received_ns)
+        try:
+            return reports.fill("fills", row, instrument, self.market, received_ns)
+        except reports.UnknownExecution:
+            return None
 
     def read_balances(self, response: HttpResponse) -> BalanceReport:
         answer = self.answer("balances", _ACCOUNT, response, write=False)

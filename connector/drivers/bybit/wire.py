@@ -34,6 +34,7 @@ __all__ = [
     "LiquidationFrame",
     "Listed",
     "Milliseconds",
+    "TextBookFrame",
     "TickerFrame",
     "TradeFrame",
     "answer_decoder",
@@ -56,6 +57,8 @@ UNREADABLE = (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError)
 Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=(2**63 - 1) // 1_000_000)]
 Levels = tuple[tuple[Decimal, Decimal], ...]
+TextLevels = list[list[str]]
+"""Levels as they came. Lists of lists cost the decoder least."""
 
 T = TypeVar("T")
 
@@ -141,6 +144,23 @@ class BookData(msgspec.Struct, gc=False):
     seq: Id = 0
 
 
+class TextBookData(msgspec.Struct, gc=False):
+    """Levels as they came: the book makes numbers of them when they are read."""
+
+    s: str
+    b: TextLevels
+    a: TextLevels
+    u: Id
+    seq: Id = 0
+
+
+class TextBookFrame(msgspec.Struct, gc=False):
+    type: str
+    data: TextBookData
+    ts: Milliseconds
+    cts: Milliseconds | None = None
+
+
 class BookFrame(msgspec.Struct, gc=False):
     type: str
     data: BookData
@@ -217,6 +237,7 @@ class LiquidationFrame(msgspec.Struct, gc=False):
 # One decoder a kind, shared by all topics and threads: a decoder keeps nothing between two calls.
 TRADE = msgspec.json.Decoder(TradeFrame)
 BOOK = msgspec.json.Decoder(BookFrame)
+TEXT_BOOK = msgspec.json.Decoder(TextBookFrame)
 TICKER = msgspec.json.Decoder(TickerFrame)
 CANDLE = msgspec.json.Decoder(CandleFrame)
 LIQUIDATION = msgspec.json.Decoder(LiquidationFrame)

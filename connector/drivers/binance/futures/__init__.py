@@ -5,6 +5,7 @@ What they share with spot (signing, frames, the reading of refusals, bounds) is 
 
 from __future__ import annotations
 
+from connector.drivers.binance.frames import NAME_AFTER
 from connector.drivers.binance.futures import books, facts, streams
 from connector.drivers.binance.futures.events import Events, key_rule
 from connector.drivers.binance.futures.facts import Futures
@@ -31,7 +32,7 @@ _NOTES = {
     "ticker": "without best prices",
     "tickers": "without best prices",
 }
-_ONE_CANDLE_PAGE = "; at most 200 days from the start"
+_ONE_CANDLE_PAGE = "; 200 days at once"
 
 
 def _driver(futures: Futures) -> Driver:
@@ -61,6 +62,7 @@ def _driver(futures: Futures) -> Driver:
         candle_limit=facts.CANDLE_LIMIT,
         trade_limit=facts.TRADE_LIMIT,
         pool=facts.POOL,
+        name_after=NAME_AFTER,
     )
 
 

@@ -13,6 +13,7 @@ Source: venue API docs, "New Order", "New Algo Order", "Modify Order", read 2026
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -30,6 +31,7 @@ from connector.errors import InvalidRequest, Unsupported
 
 __all__ = [
     "ALGO",
+    "CALLS",
     "CLIENT_ID",
     "CONDITIONAL",
     "ORDER_TYPES",
@@ -41,7 +43,6 @@ __all__ = [
     "Params",
     "algo_id",
     "amend_params",
-    "calls",
     "cancel_call",
     "cancel_params",
     "capabilities",
@@ -78,8 +79,8 @@ class Call(NamedTuple):
     orders: int = 0
 
 
-def calls(futures: Futures) -> dict[str, Call]:
-    """What can be called. COIN-M has no test of orders, no way to the algo orders but REST, and other weights here and there."""
+def _calls(futures: Futures) -> dict[str, Call]:
+    """What can be called, of one product. COIN-M has no test of orders, REST alone for algo orders, and some other weights."""
     v1, coin = f"{futures.root}/v1", futures.contracts
     found = {
         "place": Call("POST", f"{v1}/order", "order.place", 0, 1),
@@ -101,6 +102,10 @@ def calls(futures: Futures) -> dict[str, Call]:
     if not coin:
         found["test"] = Call("POST", f"{v1}/order/test", "", 1)
     return found
+
+
+CALLS: Mapping[str, Mapping[str, Call]] = {futures.venue: _calls(futures) for futures in (facts.USDM, facts.COINM)}
+"""By product and by what is done."""
 
 
 def charges(call: Call) -> tuple[Charge, ...]:
@@ -231,7 +236,7 @@ def _counted(futures: Futures, name: str, value: Decimal, instrument: Instrument
 
 
 def place_call(futures: Futures, order: PlaceOrder) -> str:
-    """Which of `calls` places it.
+    """Which of `CALLS` places it.
 
     Raises:
         Unsupported: a test of what cannot be tested.

@@ -447,6 +447,7 @@ def _report(
         filled_contracts=contracts(instrument, filled),
         reduce_only=reduce_only,
         position_side=_position_side(kind, position_side),
+        kind=_fill_kind(client_id, ""),
     )
 
 

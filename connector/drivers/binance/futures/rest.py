@@ -5,8 +5,9 @@ not in the table are left out. Quantities of COIN-M are contracts on the wire an
 the instrument table.
 
 Two answers are shaped by how the question is asked. COIN-M counts candles back from the end, so a question with a start
-always names an end no further away than one page and 200 days. Aggregate trades may be asked for between two times less than
-an hour apart; a wider range is asked for by its start, and what lies past its end is left out here.
+always names an end no further away than one page; a range of more than the 200 days it answers at once is refused here.
+Aggregate trades may be asked for between two times less than an hour apart; a wider range is asked for by its start, and what
+lies past its end is left out here.
 
 Never sends, waits, retries or reads a clock. Source: venue API docs, "Market Data Endpoints", read 2026-11.
 """
@@ -100,6 +101,11 @@ def _ask_candles(futures: Futures, query: CandlesQuery) -> tuple[_Params, int]:
     limit = checks.limit(futures.venue, query.limit, facts.CANDLE_LIMIT)
     times = dict(checks.time_range(futures.venue, query.start_ns, query.end_ns))
     if futures.contracts and "startTime" in times:
+        if int(times.get("endTime", "0")) - int(times["startTime"]) >= facts.WINDOW_MS:
+            raise InvalidRequest(
+                f"{futures.title} answers 200 days of candles at once. Ask for a shorter range: of a longer one an answer with "
+                "nothing in it would prove nothing."
+            )
         last = int(times["startTime"]) + min(limit * step_ms, facts.WINDOW_MS) - 1
         times["endTime"] = str(min(last, int(times.get("endTime", last))))
     params = [*_symbol(futures, query), ("interval", query.interval), *times.items(), ("limit", str(limit))]

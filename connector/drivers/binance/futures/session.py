@@ -25,9 +25,9 @@ from connector.drivers.binance import replies
 from connector.drivers.binance.futures import facts
 from connector.drivers.binance.futures.facts import Futures
 from connector.drivers.binance.futures.orders import (
+    CALLS,
     Params,
     amend_params,
-    calls,
     cancel_call,
     cancel_params,
     charges,
@@ -84,7 +84,7 @@ class Session:
         return SessionRequest(frame, request_id, costs)
 
     def _signed(self, request_id: str, name: str, params: Params, auth: Auth, now_ms: int) -> SessionRequest:
-        call = calls(self.futures)[name]
+        call = CALLS[self.futures.venue][name]
         if not call.name:
             raise Unsupported(f"{self.futures.title} takes conditional orders by REST, not over the session.")
         unsigned = dict(params) | {

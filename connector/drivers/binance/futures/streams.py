@@ -29,6 +29,7 @@ from connector.domain.market import (
     Side,
     Ticker,
 )
+from connector.domain.symbols import Product
 from connector.domain.times import NS_PER_MS
 from connector.domain.topics import Topic, TopicKind
 from connector.drivers.binance import frames
@@ -245,7 +246,12 @@ def _book_ticker(topic: Topic, instrument: Instrument) -> TopicReader:
             bid, bids, ask, asks = data.b, data.B, data.a, data.A
             if data.s != name:
                 raise frames.other("book ticker", name, data.s, frame)
-            if not (frames.side_fits(bid, bids) and frames.side_fits(ask, asks)):
+            if not (
+                SMALLEST <= bid <= LARGEST
+                and SMALLEST <= bids <= LARGEST
+                and SMALLEST <= ask <= LARGEST
+                and SMALLEST <= asks <= LARGEST
+            ) and not (frames.side_fits(bid, bids) and frames.side_fits(ask, asks)):
                 raise frames.out_of_range("book ticker", frame)
             return BookTicker(
                 venue,
@@ -286,6 +292,31 @@ def _partial_book(topic: Topic, instrument: Instrument) -> TopicReader:
 
 
 def _book(topic: Topic, instrument: Instrument) -> TopicReader:
+    return _counted_book(instrument) if instrument.product is Product.INVERSE else _plain_book(instrument)
+
+
+def _plain_book(instrument: Instrument) -> TopicReader:
+    """Levels are in base units already: they stay text until the book is read."""
+    venue, symbol, name, decode = instrument.venue, instrument.symbol, instrument.venue_name, wire.TEXT_DEPTH.decode
+
+    def read_book(frame: bytes, received_ns: int) -> BookDelta:
+        try:
+            data = decode(frame).data
+            first, last = data.U, data.u
+            if data.s != name:
+                raise frames.other("depth", name, data.s, frame)
+            if last < first:
+                raise WireFormatError("depth", f"updates {first} to {last} run backwards", frame)
+            at_ns = data.E * NS_PER_MS
+            return BookDelta(venue, symbol, at_ns, received_ns, first, last, data.b, data.a, data.pu)
+        except UNREADABLE as problem:
+            raise frames.unreadable("depth", problem, frame) from problem
+
+    return read_book
+
+
+def _counted_book(instrument: Instrument) -> TopicReader:
+    """Levels are contracts, whose worth depends on the price: they are reckoned as they come."""
     venue, symbol, name, decode = instrument.venue, instrument.symbol, instrument.venue_name, wire.DEPTH.decode
     written = levels(instrument)
 

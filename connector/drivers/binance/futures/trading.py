@@ -27,6 +27,7 @@ from connector.drivers.binance.futures import facts, reports
 from connector.drivers.binance.futures.facts import Futures
 from connector.drivers.binance.futures.failures import failure, used
 from connector.drivers.binance.futures.orders import (
+    CALLS,
     CLIENT_ID,
     CONDITIONAL,
     ORDER_TYPES,
@@ -34,7 +35,6 @@ from connector.drivers.binance.futures.orders import (
     Call,
     Params,
     amend_params,
-    calls,
     cancel_call,
     cancel_params,
     charges,
@@ -131,7 +131,7 @@ class Trading:
     # ------------------------------------------------------------ requests
 
     def _call(self, name: str) -> Call:
-        return calls(self.futures)[name]
+        return CALLS[self.futures.venue][name]
 
     def _signed(self, name: str, params: Params, auth: Auth, now_ms: int) -> HttpRequest:
         call = self._call(name)

@@ -11,13 +11,14 @@ from typing import Annotated
 
 import msgspec
 
-from connector.drivers.binance.wire import Count, Id, Levels, Milliseconds
+from connector.drivers.binance.wire import Count, Id, Levels, Milliseconds, TextLevels
 
 __all__ = [
     "BOOK_TICKER",
     "DEPTH",
     "LIQUIDATION",
     "MARK_PRICE",
+    "TEXT_DEPTH",
     "TICKER",
     "AggTradeRow",
     "BookTickerRow",
@@ -112,6 +113,22 @@ class DepthFrame(msgspec.Struct, gc=False):
     data: Depth
 
 
+class TextDepth(msgspec.Struct, tag_field="e", tag="depthUpdate", gc=False):
+    """Changes of a book that counts in base units: the book makes numbers of its levels when they are read."""
+
+    E: Milliseconds
+    s: str
+    U: Id
+    u: Id
+    pu: Annotated[int, msgspec.Meta(ge=-1, le=2**63 - 1)]
+    b: TextLevels
+    a: TextLevels
+
+
+class TextDepthFrame(msgspec.Struct, gc=False):
+    data: TextDepth
+
+
 class MarkPriceFrame(msgspec.Struct, gc=False):
     data: MarkPrice
 
@@ -124,6 +141,7 @@ class LiquidationFrame(msgspec.Struct, gc=False):
 TICKER = msgspec.json.Decoder(TickerFrame)
 BOOK_TICKER = msgspec.json.Decoder(BookTickerFrame)
 DEPTH = msgspec.json.Decoder(DepthFrame)
+TEXT_DEPTH = msgspec.json.Decoder(TextDepthFrame)
 MARK_PRICE = msgspec.json.Decoder(MarkPriceFrame)
 LIQUIDATION = msgspec.json.Decoder(LiquidationFrame)
 

@@ -53,7 +53,7 @@ FIGURES = {
 _METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "GET_PROPERTY")
 _DEAD = "silent: "
 """Put before the name of a stream nothing will come of although it was acknowledged."""
-_ROUTED = re.compile(r"/(public|market|private)?/?(ws|stream)(?:/(.*))?")
+_ROUTED = re.compile(r"/(?:(public|market|private)/)?(ws|stream)(?:/(.*))?")
 _HTML_403 = (
     b"<html><head><title>403 Forbidden</title></head><body><center><h1>403 Forbidden</h1></center></body></html>"
 )
@@ -211,7 +211,8 @@ class FuturesDialect:
         return Answer(refusal.status, body, {"Retry-After": str(refusal.retry_after_s)})
 
     def socket_path(self, path: str) -> bool:
-        return path == self.product.api_path or _ROUTED.fullmatch(path) is not None
+        match = _ROUTED.fullmatch(path)
+        return path == self.product.api_path or (match is not None and (self.product.routed or match[1] is None))
 
     def open(self, connection: Connection, path: str, query: str) -> None:
         if path == self.product.api_path:

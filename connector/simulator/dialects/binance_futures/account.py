@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from connector.simulator.accounts import Account
 from connector.simulator.desk import Refused
 from connector.simulator.dialects.binance_futures.facts import Product
@@ -484,7 +486,7 @@ class AccountCalls:
         return {
             "code": 200,
             "msg": "Successfully modify position margin.",
-            "amount": float(text_e8(amount)),
+            "amount": _number(amount),
             "type": int(p["type"]),
         }
 
@@ -519,6 +521,7 @@ def signed_size(market: Market, lots: int) -> str:
     return ("-" if lots < 0 else "") + size_text(market, abs(lots))
 
 
-def _number(value_e8: int) -> float | int:
+def _number(value_e8: int) -> msgspec.Raw:
     """An amount as a JSON number, as the risk table has them."""
-    return value_e8 // SCALE if value_e8 % SCALE == 0 else value_e8 / SCALE
+    text = text_e8(value_e8)
+    return msgspec.Raw(text.rstrip("0").rstrip(".").encode())

@@ -129,6 +129,9 @@ def filters(market: Market, product: Product) -> dict[str, dict[str, Any]]:
     ]
     if product.linear:
         rows.append({"filterType": "MIN_NOTIONAL", "notional": "5"})
+        rows.append(
+            {"filterType": "POSITION_RISK_CONTROL", "positionControlSide": "NONE"}
+        )  # seen live, rule undocumented
     else:
         rows.append({"filterType": "MAX_NUM_ALGO_ORDERS", "limit": 20})
     return {row["filterType"]: row for row in [*rows, *(dict(row) for row in listing.filters)]}

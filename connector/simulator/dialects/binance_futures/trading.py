@@ -342,13 +342,11 @@ class Private(AccountCalls):
         number, ident = p.get("algoId"), p.get("clientAlgoId")
         if number is None and ident is None:
             raise VenueError(-1102, "Mandatory parameter 'algoId' was not sent, was empty/null, or malformed.")
-        found = [
-            order
-            for orders in account.orders.values()
-            for order in orders.values()
-            if order.new.spawns and (order.order_id == number if number is not None else order.new.spawns == ident)
-        ]
-        return found[-1] if found else None
+        for market in self._exchange.desk.contracts:
+            order = account.find(market.symbol, number, f"algo:{ident}")
+            if order is not None and order.new.spawns:
+                return order
+        return None
 
     def algo_order_cancel(self, account: Account, p: dict[str, Any]) -> Any:
         order = self._algo(account, p)

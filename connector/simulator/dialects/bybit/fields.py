@@ -73,6 +73,7 @@ ROUTES: dict[tuple[str, str], Call] = {
     ("GET", "/v5/asset/coin/query-info"): Call("account.coins", "coin_info", 5, 5),
     ("GET", "/v5/asset/transfer/query-account-coins-balance"): Call("account.funding", "coins_balance", 5, 5),
     ("GET", "/v5/position/list"): Call("position.status", "position_list", 50, 50),
+    ("GET", "/v5/position/symbol-info"): Call("position.terms", "symbol_info", 50, 50),
     ("POST", "/v5/position/set-leverage"): Call("leverage.set", "set_leverage", 10, 10, trade=True),
     ("POST", "/v5/position/switch-mode"): Call("positionMode.set", "switch_mode", 10, 10, trade=True),
     ("POST", "/v5/position/trading-stop"): Call("positionStop.set", "trading_stop", 10, 10, trade=True),

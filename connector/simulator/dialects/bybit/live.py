@@ -39,23 +39,22 @@ _OPEN_INTEREST_MS = {
 class Sums:
     """What the fills of one order come to, added up as they come, in 1e-8; `quote` is in ticks times lots."""
 
-    __slots__ = ("_seen", "after", "fees", "quote", "realised", "value")
+    __slots__ = ("_lots", "_seen", "after", "fees", "quote", "realised")
 
     def __init__(self) -> None:
-        self._seen = self.quote = self.value = self.realised = 0
+        self._seen = self._lots = self.quote = self.realised = 0
         self.fees: dict[str, int] = {}
-        self.after: dict[int, int] = {}
-        """Lots traded up to a trade, that one included."""
+        self.after: dict[int, tuple[int, int, int]] = {}
+        """How the order stood at a trade: lots it was for, lots left behind it, its price in ticks (0: none)."""
 
     def follow(self, order: AccountOrder) -> None:
         """Count the fills that are new."""
-        done = order.fills[self._seen - 1].trade_id if self._seen else None
-        lots = 0 if done is None else self.after[done]
+        new = order.new
+        price = (new.price if new.price is not None else new.worst) or 0
         for fill in order.fills[self._seen :]:
-            lots += fill.lots
-            self.after[fill.trade_id] = lots
+            self._lots += fill.lots
+            self.after[fill.trade_id] = (order.lots, max(0, order.lots - self._lots), price)
             self.quote += fill.price * fill.lots
-            self.value += fill.quote_e8
             self.realised += fill.realised_e8
             self.fees[fill.commission_asset] = self.fees.get(fill.commission_asset, 0) + fill.commission_e8
         self._seen = len(order.fills)
@@ -104,6 +103,7 @@ class Board:
         self._sums: dict[tuple[str, int], Sums] = {}
         self._earned: dict[str, Earned] = {}
         self._numbers = {symbol: Numbers(market.listing) for symbol, market in exchange.markets.items()}
+        self._places = {symbol: place for place, symbol in enumerate(exchange.markets)}
         self._rules = {symbol: Rules.of(market.listing) for symbol, market in exchange.markets.items()}
 
     def sums(self, order: AccountOrder) -> Sums:
@@ -127,6 +127,10 @@ class Board:
     def derivative(self) -> bool:
         """Contracts, not coins."""
         return self.category != "spot"
+
+    def number(self, market: Market, ident: int) -> int:
+        """A number for something of a market that no other market's things have."""
+        return ident * len(self._places) + self._places[market.symbol]
 
     def numbers(self, market: Market) -> Numbers:
         """How the market prints its prices and sizes."""

@@ -96,7 +96,7 @@ class OrderReader:
             if "bboSideType" in p:
                 fields["price"] = self._from_book(market, p, side)
             else:
-                fields["price"] = self.price(market, p, side)
+                fields["price"] = self.price(market, p, None if "stop" in fields else side)
             fields["lots"] = self.lots(market, p, limit=True)
         new = NewOrder(**fields)
         self._check_value(market, new)
@@ -110,12 +110,13 @@ class OrderReader:
 
     # sizes and prices
 
-    def price(self, market: Market, p: Params, side: Side) -> int:
-        """A limit price in ticks; a contract's that lies beyond the band is moved to its edge."""
+    def price(self, market: Market, p: Params, side: Side | None) -> int:
+        """A limit price in ticks, within the band of its side; None: the order waits, and the band is not that of today."""
         units = p.units_e8("price")
         if units is None:
             raise VenueError(10001, "params error: price is required")
-        return self.banded(market, self._ticks(market, units), side)
+        ticks = self._ticks(market, units)
+        return ticks if side is None else self.banded(market, ticks, side)
 
     def _ticks(self, market: Market, units: int) -> int:
         tick = market.listing.tick_e8
@@ -200,8 +201,8 @@ class OrderReader:
         fields |= {"quote_e8": quote, "lots": lots, "dust": spent < quote}
 
     def _worst(self, market: Market, p: Params, side: Side, notes: dict[str, Any]) -> int:
-        """How far a market order goes: the slippage it was given, else the price band."""
-        low, high = self._board.rules(market).bounds(market)
+        """How far a market order goes: the slippage it was given, else the venue's own limit."""
+        low, high = self._board.rules(market).reach(market)
         kind = p.one_of("slippageToleranceType", "TickSize", "Percent", "UNKNOWN", default="UNKNOWN")
         if kind == "UNKNOWN":
             return high if side is Side.BUY else low
@@ -224,14 +225,15 @@ class OrderReader:
         """Where the price must come first."""
         notes = fields["notes"]
         if not self._board.derivative:
-            name = p.one_of("orderFilter", "Order", "tpslOrder", default="Order", error=trouble(170201))
+            name = p.one_of("orderFilter", "Order", "tpslOrder", "StopOrder", default="Order", error=trouble(170201))
             if name == "Order":
                 return
             if "triggerPrice" not in p:
                 raise trouble(170202)
             stop = self._ticks(market, p.units_e8("triggerPrice") or 0)
             fields["stop"], fields["trigger"] = stop, "above" if stop > market.price else "below"
-            notes["stopOrderType"] = "tpslOrder"
+            fields["unlocked"] = name == "StopOrder"
+            notes["stopOrderType"] = "Stop" if name == "StopOrder" else name
             return
         if "triggerPrice" not in p:
             return
@@ -297,7 +299,8 @@ class OrderReader:
             if asked["lots"] <= order.filled + order.prevented:
                 raise self._no(170313, 110064)
         if "price" in p and p.text("price") != "0":
-            asked["price"] = self.price(market, p, order.new.side)
+            waits = order.algo and not order.working
+            asked["price"] = self.price(market, p, None if waits else order.new.side)
         if "triggerPrice" in p and p.text("triggerPrice") != "0":
             asked["stop"] = self._ticks(market, p.units_e8("triggerPrice") or 0)
         if not asked:

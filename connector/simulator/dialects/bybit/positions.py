@@ -332,6 +332,19 @@ class ContractPrivate(Private):
         token = names[limit - 1].replace(",", "%2C") if len(rows) > limit else ""
         return {"list": rows[:limit], "nextPageCursor": token, "category": category}
 
+    def symbol_info(self, account: Account, p: Params) -> Any:
+        category = p.category()
+        markets = [self._market(p)] if "symbol" in p else self._exchange.desk.contracts
+        if category != self._board.category:
+            markets = []
+        rows = [
+            {"symbol": market.symbol, "leverage": plain(terms.leverage_e8), "side": "", "positionIdx": index}
+            for market in markets
+            for terms in [self._clearing.terms(account, market)]
+            for index in ((1, 2) if terms.hedge else (0,))
+        ]
+        return {"category": category, "list": rows}
+
     def set_leverage(self, account: Account, p: Params) -> Any:
         market = self._market(p)
         buy, sell = p.units_e8("buyLeverage"), p.units_e8("sellLeverage")

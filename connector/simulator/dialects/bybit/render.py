@@ -117,9 +117,9 @@ def order_row(board: Board, order: AccountOrder, *, cancel: tuple[str, str] | No
         "leavesQty": numbers.size(left) if left else zero,
         "leavesValue": plain(left_value),
         "cumExecQty": numbers.size(order.filled) if order.filled else zero,
-        "cumExecValue": plain(sums.value),
+        "cumExecValue": plain(order.quote),
         "cumExecFee": plain(sum(sums.fees.values())),
-        "cumFeeDetail": {coin: plain(units) for coin, units in sums.fees.items()},
+        "cumFeeDetail": {} if board.category == "inverse" else {coin: plain(u) for coin, u in sums.fees.items()},
         "feeCurrency": "",
         "isLeverage": "0" if spot else "",
         "marketUnit": notes.get("marketUnit", ""),
@@ -174,7 +174,7 @@ def execution_row(board: Board, account: Account, order: AccountOrder, fill: Acc
     """One fill of an order."""
     market, new = order.market, order.new
     numbers, notes = board.numbers(market), new.notes
-    left = order.lots - board.sums(order).after[fill.trade_id]
+    lots, left, price = board.sums(order).after[fill.trade_id]
     spot = board.category == "spot"
     rate = account.maker_rate if fill.is_maker else account.taker_rate
     row: dict[str, Any] = {
@@ -183,9 +183,9 @@ def execution_row(board: Board, account: Account, order: AccountOrder, fill: Acc
         "orderId": board.ids.order(market.symbol, order.order_id),
         "orderLinkId": order.client_id,
         "side": SIDES[new.side],
-        "orderPrice": _price(board, order),
-        "orderQty": notes.get("qty") or fixed(order.lots * market.listing.step_e8, numbers.size_places),
-        "leavesQty": fixed(max(0, left) * market.listing.step_e8, numbers.size_places),
+        "orderPrice": numbers.price(price),
+        "orderQty": notes.get("qty") or fixed(lots * market.listing.step_e8, numbers.size_places),
+        "leavesQty": fixed(left * market.listing.step_e8, numbers.size_places),
         "orderType": notes.get("orderType", "Market" if new.price is None else "Limit"),
         "stopOrderType": notes.get("stopOrderType", "") or "UNKNOWN",
         "execId": board.ids.execution(market.symbol, fill.trade_id),

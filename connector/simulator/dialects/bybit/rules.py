@@ -20,7 +20,8 @@ _DOLLARS = ("USDT", "USDC", "USD", "EUR", "FDUSD", "TUSD", "BUSD")
 
 
 class Rules(msgspec.Struct, frozen=True):
-    """Limits of one market in units of 1e-8; `band_e8` is how far from the last price an order may be priced."""
+    """Limits of one market in units of 1e-8; `band_e8` is how far from the market a limit order may be priced, `reach_e8` how far
+    a market order goes."""
 
     least_amount_e8: int
     least_lots: int
@@ -28,6 +29,7 @@ class Rules(msgspec.Struct, frozen=True):
     most_market_e8: int
     quote_step_e8: int
     band_e8: int
+    reach_e8: int
 
     @classmethod
     def of(cls, listing: Listing) -> Rules:
@@ -41,14 +43,24 @@ class Rules(msgspec.Struct, frozen=True):
             most_limit_e8=e8(lot["maxLimitOrderQty" if spot else "maxOrderQty"]),
             most_market_e8=e8(lot["maxMarketOrderQty" if spot else "maxMktOrderQty"]),
             quote_step_e8=e8(lot["quotePrecision"]) if spot else 0,
-            band_e8=e8(risk["priceLimitRatioY"]),
+            band_e8=e8(risk["priceLimitRatioX"]),
+            reach_e8=e8(risk["priceLimitRatioY"]),
         )
 
     def bounds(self, market: Market) -> tuple[int, int]:
-        """(lowest price of a sale, highest of a purchase) just now, in ticks."""
-        price, tick = market.price, market.listing.tick_e8
-        low, high = price * (SCALE - self.band_e8) // SCALE, -(-price * (SCALE + self.band_e8) // SCALE)
-        return max(1, low), max(high, 1) if tick else 0
+        """(lowest price of a sale, highest of a purchase) just now, in ticks.
+
+        The documented band, with the last price as index and mark and with no premium.
+        """
+        return _around(market.price, self.band_e8)
+
+    def reach(self, market: Market) -> tuple[int, int]:
+        """(lowest price a market order sells at, highest it buys at) just now, in ticks."""
+        return _around(market.price, self.reach_e8)
+
+
+def _around(price: int, part_e8: int) -> tuple[int, int]:
+    return max(1, -(-price * (SCALE - part_e8) // SCALE)), price * (SCALE + part_e8) // SCALE
 
 
 def _blocks(listing: Listing) -> dict[str, Any]:

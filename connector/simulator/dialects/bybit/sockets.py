@@ -71,6 +71,15 @@ class Session:
         self.requests: set[str] = set()
 
 
+class _Fills:
+    """Fills of one order that are told in one frame."""
+
+    def __init__(self, order: AccountOrder) -> None:
+        self.order = order
+        self.rows: list[dict[str, Any]] = []
+        self.after: dict[str, Any] = {}
+
+
 class Sockets:
     """The venue's side of every WebSocket conversation."""
 
@@ -79,6 +88,7 @@ class Sockets:
         self._exchange = board.exchange
         self._orders: dict[str, Rolling] = {}
         self._message = 0
+        self._fills: dict[str, _Fills] = {}
 
     @property
     def _private(self) -> Private:
@@ -163,10 +173,11 @@ class Sockets:
         if not isinstance(args, list) or len(args) != 3:
             raise trouble(10001)
         name, expires, sign = args
-        if not isinstance(name, str) or not isinstance(sign, str) or not str(expires).isdigit():
+        until = str(expires)
+        if not isinstance(name, str) or not isinstance(sign, str) or not until.isascii() or not until.isdigit():
             raise trouble(10001)
         key = self._private.key(name)
-        if int(expires) <= self._exchange.clock.now_ms():
+        if int(until[:18]) <= self._exchange.clock.now_ms():
             raise VenueError(10002, "expires is not ahead of the server's time")
         if not key.signed(f"GET/realtime{expires}".encode(), sign):
             raise trouble(10004)
@@ -390,18 +401,15 @@ class Sockets:
 
     def tell(self, account: Account, event: Event) -> None:
         """Send an account event to whoever listens to it; the ledger keeps it in any case."""
-        board = self._board
+        if isinstance(event, Report) and not event.order.open and event.execution in _LAST:
+            self._private.ended(event.order)
+        if isinstance(event, Report) and event.fill is not None:
+            self._gather(account, event)
+            return
+        self._tell_fills(account)
         if isinstance(event, Report):
-            if event.fill is not None:
-                if board.derivative:
-                    self._note_closed(event)
-                row = execution_row(board, account, event.order, event.fill)
-                self._spread(account, "execution", f"execution.{row['execType']}", [row])
-                self._spread(account, "execution.fast", "execution.fast", [fast_row(row)])
-            if not event.order.open and event.execution in _LAST:
-                self._private.ended(event.order)
             self.tell_order(account, event.order)
-            if board.derivative:
+            if self._board.derivative:
                 self._after_contract(account, event)
         elif isinstance(event, Position):
             if event.cause == "funding":
@@ -415,6 +423,29 @@ class Sockets:
                 self.tell_positions(account, market)
         elif isinstance(event, BalanceChange):
             self.tell_wallet(account, (event.asset,))
+
+    def _gather(self, account: Account, event: Report) -> None:
+        """Fills of one order that follow each other are told together, with how the order stands after the last of them."""
+        board, order = self._board, event.order
+        assert event.fill is not None
+        held = self._fills.get(account.name)
+        if held is not None and held.order is not order:
+            self._tell_fills(account)
+            held = None
+        if held is None:
+            held = self._fills[account.name] = _Fills(order)
+        if board.derivative:
+            self._note_closed(event)
+        held.rows.append(execution_row(board, account, order, event.fill))
+        held.after = order_row(board, order)
+
+    def _tell_fills(self, account: Account) -> None:
+        """Something else happened to the account: what was gathered comes before it."""
+        held = self._fills.pop(account.name, None)
+        if held is not None:
+            self._spread(account, "execution", f"execution.{held.rows[0]['execType']}", held.rows)
+            self._spread(account, "execution.fast", "execution.fast", [fast_row(row) for row in held.rows])
+            self._spread(account, "order", f"order.{held.after['orderStatus']}", [held.after])
 
     def _note_closed(self, event: Report) -> None:
         """Keep how much of a position a fill closed: what is held now, and the fill, say what was held before."""
@@ -480,8 +511,9 @@ class Sockets:
                     subscribers += 1
                     copies += exchange.tell_connection(connection, kind, text_frame(_encode(frame)))
         if base != "execution.fast" or subscribers:
-            record = EventRecord(exchange.clock.now_ns(), kind, _encode(rows[0]), subscribers, copies)
-            exchange.records.event(account.name, record)
+            for row in rows:
+                record = EventRecord(exchange.clock.now_ns(), kind, _encode(row), subscribers, copies)
+                exchange.records.event(account.name, record)
 
     def end_streams(self, account: Account) -> int:
         """Close every private and trade connection of an account; the venue says nothing before."""

@@ -121,7 +121,7 @@ class Private:
         Raises:
             VenueError: 10002, or 10001 for what is no time.
         """
-        if not stamp.isascii() or not stamp.isdigit() or not window.isascii() or not window.isdigit():
+        if not all(text.isascii() and text.isdigit() and len(text) < 19 for text in (stamp, window)):
             raise VenueError(10001, "params error: timestamp or recv_window invalid")
         now_ms = self._exchange.clock.now_ms()
         if not now_ms - int(window) <= int(stamp) < now_ms + 1000:
@@ -369,7 +369,9 @@ class Private:
 
     def _order_page(self, category: str, chosen: Iterable[AccountOrder], p: Params) -> Any:
         seen = [order for order in chosen if self._visible(order.created_us)]
-        page, token = _page(seen, lambda order: (order.created_us, order.order_id), p.limit(20, 50), p)
+        page, token = _page(
+            seen, lambda order: (order.created_us, self._board.number(order.market, order.order_id)), p.limit(20, 50), p
+        )
         rows = [order_row(self._board, order) for order in page]
         return {"list": rows, "nextPageCursor": token, "category": category}
 
@@ -401,7 +403,8 @@ class Private:
     def _fills_of(self, order: AccountOrder) -> Iterator[Execution]:
         kind = execution_kind(order)
         for fill in order.fills:
-            number = 2 * fill.trade_id + fill.is_maker  # who trades with himself has two rows of one trade
+            number = 2 * self._board.number(order.market, fill.trade_id)
+            number += fill.is_maker  # who trades with himself has two rows of one trade
             write = partial(execution_row, self._board, order.account, order, fill)
             yield Execution(fill.time_us, number, order.market, kind, write)
 
@@ -647,7 +650,7 @@ class Private:
             raise VenueError(10001, "Illegal category")
         return {"list": [], "nextPageCursor": "", "category": p.category()}
 
-    position_list = _only_contracts
+    position_list = symbol_info = _only_contracts
 
     def _no_contracts(self, account: Account, p: Params) -> Any:
         raise VenueError(10001, "Illegal category")
@@ -681,8 +684,12 @@ class Private:
 
 
 def _filter_of(order: AccountOrder) -> str:
-    """Which orderFilter an order belongs to."""
-    return order.new.notes.get("stopOrderType", "").replace("Stop", "StopOrder") or "Order"
+    """Which orderFilter an order belongs to; once it is triggered it is an order like any other."""
+    if order.working:
+        return "Order"
+    return {"Stop": "StopOrder"}.get(
+        order.new.notes.get("stopOrderType", ""), order.new.notes.get("stopOrderType") or "Order"
+    )
 
 
 def _page(rows: Iterable[Any], sort: Callable[[Any], tuple[int, int]], limit: int, p: Params) -> tuple[list[Any], str]:

@@ -1,0 +1,1 @@
+"""The checks of `driver_suite`, by what they are about."""
