@@ -19,6 +19,7 @@ from connector.drivers.contract import Driver
 from connector.errors import NotConnected, SettingsError
 from connector.settings import ConnectorSettings, VenueSettings
 from connector.supervision import StableRef, StopReport, Tree, start_tree
+from connector.telemetry.diagnostics import Diagnostics, look_at_process
 from connector.venue.delivery import Subscription
 from connector.venue.handle import VenueHandle, VenueSnapshot
 
@@ -152,8 +153,12 @@ class Connector:
         """Every venue at a glance. Never blocks on the network."""
         return {name: handle.snapshot() for name, handle in self._handles.items()}
 
+    def diagnostics(self) -> Diagnostics:
+        """This process, how its threads share the interpreter, and where each venue runs. Never blocks."""
+        return look_at_process({name: handle.diagnostics() for name, handle in self._handles.items()})
+
     def render(self) -> str:
-        """The live tree as text."""
+        """The live tree as text; of a venue in a process of its own, see `diagnostics`."""
         return self.tree.render()
 
     def __repr__(self) -> str:

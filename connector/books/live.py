@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from decimal import Decimal
 
 from connector.books.sync import Action, BookSync
 from connector.domain.market import BookDelta, BookState, BookTicker, Level, OrderBook
@@ -129,15 +128,17 @@ class LiveBook:
         self._changed.notify_all()
         return BookNotValid(f"{self._sync.symbol}.{self._sync.venue}", self._sync.state.value, self._sync.reason)
 
-    def reach(self) -> tuple[Decimal, Decimal]:
-        """The lowest bid and the highest ask that are kept; infinite where no snapshot was cut.
+    def whole(self) -> tuple[OrderBook, tuple[int, int]]:
+        """Every level there is, and the range they cover: all that a copy needs to follow by deltas.
 
         Raises:
-            BookNotValid: there is no book to be trusted.
+            BookNotValid: the book may differ from the venue's.
         """
         with self._lock:
-            book = self._sync.require()
-            return book.bid_floor, book.ask_ceiling
+            try:
+                return self._sync.snapshot(None), self._sync.require().reach
+            except WireFormatError as unreadable:
+                raise self._spoilt(unreadable) from unreadable
 
     def wait_valid(self, timeout_s: float) -> None:
         """Wait until the book is VALID.
@@ -166,6 +167,12 @@ class LiveBook:
 
     def on_snapshot(self, snapshot: OrderBook, attempt: int | None = None) -> tuple[Action, ...]:
         return self._do(lambda: self._sync.on_snapshot(snapshot, attempt))
+
+    def confine(self, reach: tuple[int, int]) -> None:
+        """Keep to the range of the book this one is a copy of; after `on_snapshot` brought its levels."""
+        with self._lock:
+            if self._sync.state is BookState.VALID:
+                self._sync.require().confine(reach)
 
     def on_snapshot_failed(self, attempt: int, retry_after_s: float | None = None) -> tuple[Action, ...]:
         return self._do(lambda: self._sync.on_snapshot_failed(attempt, retry_after_s))

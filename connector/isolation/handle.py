@@ -11,6 +11,7 @@ from connector.isolation.bridge import Bridge
 from connector.isolation.mirror import MirrorMemory
 from connector.isolation.refs import FarRef
 from connector.supervision import StableRef, SupervisedActor
+from connector.telemetry.diagnostics import VenueDiagnostics
 from connector.venue.handle import VenueHandle, VenueSnapshot
 from connector.venue.messages import SubscriptionsChanged, post
 from connector.venue.orders import OrderCommandActor
@@ -74,6 +75,29 @@ class IsolatedVenueHandle(VenueHandle):
 
             found = self._far.setdefault(actor, FarRef(host, self._bridge, actor, _CLASSES[actor], here))
         return found
+
+    def diagnostics(self) -> VenueDiagnostics:
+        """Where this venue runs, as its process told last. Never blocks."""
+        bridge, memory = self._bridge, self._memory
+        pulse, heard_s = bridge.pulse, bridge.heard_s
+        told = VenueDiagnostics(
+            "process",
+            bridge.pid,
+            lives=bridge.lives,
+            ended=bridge.ended,
+            heard_ago_s=None if heard_s is None else max(0.0, memory.clock.monotonic_s() - heard_s),
+            unanswered=bridge.unanswered,
+        )
+        if pulse is None:
+            return told
+        return replace(
+            told,
+            waiting=pulse.waiting,
+            dropped=pulse.dropped,
+            threads=pulse.threads,
+            switch_interval_s=pulse.switch_interval_s,
+            tree=pulse.tree,
+        )
 
     def snapshot(self) -> VenueSnapshot:
         """Every topic and counter of this venue, those of its process as told last. Never blocks."""

@@ -16,7 +16,7 @@ from connector.domain.market import BookDelta, BookState, Gap, OrderBook
 from connector.domain.topics import Topic, TopicKind
 from connector.errors import Unsupported
 from connector.isolation.bridge import Bridge
-from connector.isolation.wire import Tag, Void, decoders
+from connector.isolation.wire import Tag, Void, Whole, decoders
 from connector.venue.book_feed import BookFeed
 from connector.venue.continuity import continuity_of
 from connector.venue.delivery import TopicState, TopicStatus
@@ -62,12 +62,11 @@ class MirrorTopic(Feed):
             if source is not self._owner:
                 return
             if tag == Tag.VALUES:
-                take = self._take_value
-                self.frames += 1
+                self._other_frames += 1
                 for value in self._decoders[0](payload):
                     if source is not self._owner:  # a consumer kept the last one for so long that we were replaced
                         return
-                    take(value, at_s)
+                    self._take_value(value, at_s)
             else:
                 self._take_notice(self._decoders[tag](payload), at_s)
 
@@ -97,25 +96,45 @@ class MirrorTopic(Feed):
 class MirrorFeed(MirrorTopic):
     """A feed of the venue's process, here."""
 
+    def _take_value(self, value: Any, now_s: float) -> None:
+        if self._is_plain:  # nearly every one: the next value of a live topic, as in `Feed.on_frame`
+            key, last_key = self._key(value), self._last_key
+            if key is not None and (key - last_key == 1 or (not self._in_steps and key > last_key)):  # type: ignore[operator]
+                self._last_key, self.last, self.last_new_s = key, value, now_s
+                self._other_accepted += 1
+                self._other_values += 1
+                self._call_all(value)
+                return
+        super()._take_value(value, now_s)
+
 
 class MirrorBook(BookFeed, MirrorTopic):
     """A book of the venue's process, here."""
 
     def _take_notice(self, notice: Any, at_s: float) -> None:
-        if type(notice) is list:
-            for whole in notice:
-                self._take_stream_snapshot(whole, at_s)
+        if type(notice) is Whole:
+            book = OrderBook(
+                self.venue,
+                self.topic.symbol,
+                notice.event_time_ns,
+                notice.received_ns,
+                notice.update_id,
+                notice.bids,
+                notice.asks,
+            )
+            self._take_stream_snapshot(book, at_s)
+            self.book.confine(notice.reach)
         elif type(notice) is Void:
             if self.book.state is not BookState.VALID:
                 return  # as it was made: it waits for a whole one
-            self._perform(self.book.on_stale(notice.reason), None)
+            self._perform(self.book.on_stale(notice.reason))
         else:
             super()._take_notice(notice, at_s)
 
     def falls_silent(self, reason: str) -> None:
         with self._exclusively():
             if self._owner is not None:
-                self._perform(self.book.on_stale(reason), None)
+                self._perform(self.book.on_stale(reason))
         super().falls_silent(reason)
 
 

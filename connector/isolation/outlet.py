@@ -12,17 +12,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any
 
 from msgspec.structs import replace
 
 from connector.clock import Clock
-from connector.domain.market import BookDelta, BookState, BookUpdate, Gap, Level
+from connector.domain.market import BookDelta, BookState, BookUpdate, Gap
 from connector.domain.topics import Topic, TopicKind
 from connector.errors import BookNotValid
 from connector.isolation.line import Line, LineEnded
-from connector.isolation.wire import Tag, Void, encode_notice, encoder, facts_packet
+from connector.isolation.wire import Tag, Void, Whole, encode_notice, encoder, facts_packet
 from connector.venue.book_feed import BookFeed
 from connector.venue.delivery import Subscription, TopicState, TopicStatus
 from connector.venue.feed import Feed
@@ -122,7 +121,7 @@ class Outlet:
     def refuse(self, number: int, topic: Topic, reason: str) -> None:
         """A topic that cannot be had here."""
         status = TopicStatus(self._venue, topic, TopicState.REFUSED, reason, self._clock.time_ns(), 0)
-        chunks = [(number, int(Tag.STATUS), encode_notice(Tag.STATUS, status))]
+        chunks = [(number, int(Tag.STATUS), encode_notice(status))]
         self._line.send(facts_packet(self._clock.monotonic_s(), chunks))
 
     # ------------------------------------------------------------ values (reader threads)
@@ -187,7 +186,7 @@ class Outlet:
             ):
                 self._put_whole(followed, feed)
             elif update.update_id != followed.sent_id:  # else a whole book that has it in was sent meanwhile
-                delta = _within(followed.delta, *feed.book.reach(), previous=followed.sent_id)
+                delta = replace(followed.delta, previous_update_id=followed.sent_id)
                 followed.sent_id = update.update_id
                 self._count += 1
                 followed.values.append(delta)
@@ -197,13 +196,13 @@ class Outlet:
 
     def _put_whole(self, followed: _Followed, feed: BookFeed) -> None:
         try:
-            whole = feed.book.snapshot(None)
+            book, reach = feed.book.whole()
         except BookNotValid as void:
             followed.sent_id = None
             self._append(followed, Tag.VOID, Void(void.state, void.reason))
             return
-        followed.sent_id = whole.update_id
-        self._append(followed, Tag.WHOLE, whole)
+        followed.sent_id = book.update_id
+        self._append(followed, Tag.WHOLE, Whole.of(book, reach))
 
     # ------------------------------------------------------------ the writer
 
@@ -250,7 +249,7 @@ class Outlet:
                     payload = followed.encode(found[at : at + BATCH_VALUES])
                     self._line.send(facts_packet(now_s, [(followed.number, int(tag), payload)]))
             else:
-                self._line.send(facts_packet(now_s, [(followed.number, int(tag), encode_notice(tag, found))]))
+                self._line.send(facts_packet(now_s, [(followed.number, int(tag), encode_notice(found))]))
 
     def _tell_loss(self, followed: _Followed, lost: int, began_ns: int) -> None:
         why = "the engine's process did not keep up with the venue's"
@@ -274,14 +273,3 @@ class Outlet:
 
     def __repr__(self) -> str:
         return f"<Outlet {self._venue} topics={len(self._topics)} waiting={self._count} dropped={self.dropped}>"
-
-
-def _within(delta: BookDelta, floor: Decimal, ceiling: Decimal, *, previous: int) -> BookDelta:
-    """The delta without levels the book does not cover, following on `previous`."""
-    bids: tuple[Level, ...] = delta.bids
-    asks: tuple[Level, ...] = delta.asks
-    if floor.is_finite():
-        bids = tuple([level for level in bids if level[0] >= floor])
-    if ceiling.is_finite():
-        asks = tuple([level for level in asks if level[0] <= ceiling])
-    return replace(delta, bids=bids, asks=asks, previous_update_id=previous)

@@ -25,6 +25,7 @@ from connector.domain.market import (
     BookTicker,
     Candle,
     Gap,
+    Level,
     Liquidation,
     MarkPrice,
     OrderBook,
@@ -40,6 +41,7 @@ __all__ = [
     "Code",
     "Tag",
     "Void",
+    "Whole",
     "ask_packet",
     "decoders",
     "encode_notice",
@@ -204,7 +206,7 @@ class Tag(IntEnum):
     VALUES = 0  # values of the topic's kind; of a book: deltas, each naming the one before
     GAP = 1  # Gap
     STATUS = 2  # TopicStatus
-    WHOLE = 3  # OrderBook, all that is known
+    WHOLE = 3  # Whole
     VOID = 4  # Void
 
 
@@ -213,6 +215,28 @@ class Void(msgspec.Struct, frozen=True, array_like=True):
 
     state: str
     reason: str
+
+
+class Whole(msgspec.Struct, frozen=True, array_like=True):
+    """A book from which deltas follow: everything that is known, and the range it covers (as text: too long for MessagePack)."""
+
+    event_time_ns: int | None
+    received_ns: int
+    update_id: int
+    bids: tuple[Level, ...]
+    asks: tuple[Level, ...]
+    floor: str
+    ceiling: str
+
+    @classmethod
+    def of(cls, book: OrderBook, reach: tuple[int, int]) -> Whole:
+        return cls(
+            book.event_time_ns, book.received_ns, book.update_id, book.bids, book.asks, str(reach[0]), str(reach[1])
+        )
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        return int(self.floor), int(self.ceiling)
 
 
 _KINDS: dict[TopicKind, type[msgspec.Struct]] = {
@@ -240,14 +264,16 @@ def _fields(kind: type[msgspec.Struct]) -> tuple[str, ...]:
 
 
 def _rows_decoder(kind: type[msgspec.Struct]) -> Callable[[Any], Any]:
-    hints = typing.get_type_hints(kind)
+    hints = typing.get_type_hints(kind) | _AS_TEXT.get(kind, {})
     row: Any = tuple.__class_getitem__(tuple(hints[name] for name in _fields(kind)))
     rows: Any = list[row]
     read: Callable[[Any], Any] = msgspec.msgpack.Decoder(rows).decode
     return read
 
 
-_SENT: set[type[msgspec.Struct]] = {*_KINDS.values(), OrderBook}
+_AS_TEXT: dict[type, dict[str, Any]] = {BookDelta: dict.fromkeys(("bids", "asks"), list[tuple[str, str]])}
+"""What stays text over here too; the book makes numbers of it when somebody looks."""
+_SENT: set[type[msgspec.Struct]] = set(_KINDS.values())
 _PICK: dict[type, Callable[[Any], Any]] = {kind: attrgetter(*_fields(kind)) for kind in _SENT}
 _ROWS: dict[type, Callable[[Any], Any]] = {kind: _rows_decoder(kind) for kind in _SENT}
 
@@ -258,13 +284,13 @@ def encoder(topic: Topic) -> Callable[[Sequence[Any]], bytes]:
     return lambda values: _encode([pick(value) for value in values])
 
 
-def encode_notice(tag: Tag, value: Any) -> bytes:
+def encode_notice(value: Any) -> bytes:
     """The payload of any other chunk."""
-    return _encode([_PICK[OrderBook](value)]) if tag is Tag.WHOLE else _encode(value)
+    return _encode(value)
 
 
 def decoders(venue: str, topic: Topic) -> tuple[Callable[[Any], Any], ...]:
-    """By tag: payload of a chunk to what is in it; VALUES and WHOLE give lists."""
+    """By tag: payload of a chunk to what is in it; VALUES gives a list."""
     symbol = topic.symbol
 
     def rows(kind: type[Any]) -> Callable[[Any], list[Any]]:
@@ -275,7 +301,7 @@ def decoders(venue: str, topic: Topic) -> tuple[Callable[[Any], Any], ...]:
         rows(_KINDS[topic.kind]),
         msgspec.msgpack.Decoder(Gap).decode,
         msgspec.msgpack.Decoder(TopicStatus).decode,
-        rows(OrderBook),
+        msgspec.msgpack.Decoder(Whole).decode,
         msgspec.msgpack.Decoder(Void).decode,
     )
 

@@ -55,6 +55,9 @@ class Apart(harness.Rig):
         """Send a signal to the process there is; its pid."""
         pid = self.await_up()
         os.kill(pid, number)
+        if number == signal.SIGSTOP:
+            status = Path(f"/proc/{pid}/status")
+            harness.eventually(lambda: "State:\tT" in status.read_text(), 5.0, "it did not stand still")
         return pid
 
     def kill_process(self) -> float:

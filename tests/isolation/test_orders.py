@@ -15,6 +15,7 @@ from connector import Side, Symbol
 from connector.domain.commands import OutcomeKind, PlaceOrder
 from connector.domain.credentials import Credentials
 from connector.domain.orders import Fill, Order, OrderStatus, OrderType
+from connector.errors import ConnectorError
 from connector.simulator import AccountSettings
 from connector.supervision import Restarted
 
@@ -39,7 +40,7 @@ class Account:
         self.venue.orders_stream(callback=self.told.append)
         ticker = self.venue.book_tickers(BTC_USDT, timeout_s=20.0)[0]
         self.bid = ticker.bid
-        self.await_equal()
+        eventually(lambda: not self.venue.open_orders()[1].stale, 20.0, "the account was never compared")
 
     def order(self, **changes: Any) -> PlaceOrder:
         fields = {"side": Side.BUY, "type": OrderType.LIMIT, "price": self.bid - Decimal(500)} | changes
@@ -63,7 +64,7 @@ class Account:
         def is_equal() -> bool:
             try:
                 return not self.venue.open_orders()[1].stale and not self.wrong()
-            except (pykka.ActorDeadError, kill_nine.ConnectorError):
+            except (pykka.ActorDeadError, pykka.Timeout, ConnectorError):
                 return False
 
         eventually(is_equal, within_s, lambda: f"{self.venue.open_orders()} {self.wrong()}")
