@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -211,21 +212,26 @@ def exchange_main() -> None:
     print(json.dumps({"pongs": len(late_s), "late": sum(each > LATE_S for each in late_s), "worst": max(late_s)}))
 
 
-def burn(until: threading.Event) -> None:
-    value = 0
+def burn(until: threading.Event, core: int | None, done: list[int]) -> None:
+    if core is not None:
+        os.sched_setaffinity(0, {core})  # this thread alone
+    value, rounds = 0, 0
     while not until.is_set():
         for _ in range(1000):
             value = (value * 31 + 7) % 1_000_003
+        rounds += 1
+    done.append(rounds)
 
 
-def engine_main(mode: str, burners: int, seconds: float, rest: str, ws: str) -> None:
-    """An engine with one book, first settled, then measured. Prints ages in milliseconds."""
+def engine_main(mode: str, burners: int, seconds: float, rest: str, ws: str, core: int | None) -> None:
+    """An engine with one book, first settled, then measured. Prints ages in milliseconds, and how much the burners got done."""
     from connector import Connector, VenueSettings
     from connector.domain import BookState
 
     over, is_on = threading.Event(), False
     own: deque[float] = deque()
     engine: deque[float] = deque()
+    work: list[int] = []
     ahead_s = time.time() - time.monotonic()
 
     venue = VenueSettings("binance", rest_url=rest, stream_url=ws, isolation=mode)  # type: ignore[arg-type]
@@ -244,7 +250,7 @@ def engine_main(mode: str, burners: int, seconds: float, rest: str, ws: str) -> 
         subscription = connector.subscribe("binance", "book", "BTC/USDT", callback=consume)
         feed = memory.feeds()[0]
         subscription.wait_live(30.0)
-        threads = [threading.Thread(target=burn, args=(over,), daemon=True) for _ in range(burners)]
+        threads = [threading.Thread(target=burn, args=(over, core, work), daemon=True) for _ in range(burners)]
         for thread in threads:
             thread.start()
         time.sleep(1.0)
@@ -255,24 +261,43 @@ def engine_main(mode: str, burners: int, seconds: float, rest: str, ws: str) -> 
         for thread in threads:
             thread.join()
     print(json.dumps({
-        "updates": len(own),
+        "updates": len(own), "work": sum(work),
         "own_p50": percentile(list(own), 0.5), "own_p99": percentile(list(own), 0.99),
         "engine_p50": percentile(list(engine), 0.5), "engine_p99": percentile(list(engine), 0.99),
     }))  # fmt: skip
 
 
-def run_engine(mode: str, burners: int, seconds: float) -> dict[str, float]:
+def run_engine(mode: str, burners: int, seconds: float, *more: str) -> dict[str, float]:
     with start("--exchange") as exchange:
         assert exchange.stdout is not None and exchange.stdin is not None
         urls = json.loads(exchange.stdout.readline())
         try:
             figures = figures_of(
                 "--engine", mode, "--burners", str(burners), "--seconds", str(seconds), "--rest", urls["rest"],
-                "--ws", urls["ws"],
+                "--ws", urls["ws"], *more,
             )  # fmt: skip
         finally:
             out, _ = exchange.communicate("", timeout=30)
     return figures | json.loads(out.strip().splitlines()[-1])
+
+
+ADVICE: tuple[tuple[str, ...], ...] = (
+    ("thread",),
+    ("thread", "--interval-ms", "1"),
+    ("thread", "--interval-ms", "0.5"),
+    ("thread", "--interval-ms", "0.1"),
+    ("thread", "--core", "0"),
+    ("process",),
+    ("process", "--interval-ms", "0.5"),
+    ("process", "--core", "0"),
+)
+
+
+def advise(seconds: float) -> None:
+    """One line per way of running an engine whose four threads burn."""
+    for mode, *more in ADVICE:
+        found = run_engine(mode, BURNERS, seconds, *more)
+        print(json.dumps({"mode": " ".join((mode, *more)), **found}), flush=True)
 
 
 # ---------------------------------------------------------------- report
@@ -321,6 +346,9 @@ def main() -> int:
     parser.add_argument("--engine", choices=["thread", "process"])
     parser.add_argument("--burners", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=SECONDS)
+    parser.add_argument("--interval-ms", type=float, help="of switching threads, in the engine")
+    parser.add_argument("--core", type=int, help="that the burning threads are pinned to")
+    parser.add_argument("--advice", action="store_true", help="print what intervals and pinning change, for the guide")
     parser.add_argument("--rest", default="")
     parser.add_argument("--ws", default="")
     parser.add_argument("--count", type=int, default=TRADES)
@@ -336,7 +364,11 @@ def main() -> int:
     elif chosen.exchange:
         exchange_main()
     elif chosen.engine:
-        engine_main(chosen.engine, chosen.burners, chosen.seconds, chosen.rest, chosen.ws)
+        if chosen.interval_ms is not None:
+            sys.setswitchinterval(chosen.interval_ms / 1e3)
+        engine_main(chosen.engine, chosen.burners, chosen.seconds, chosen.rest, chosen.ws, chosen.core)
+    elif chosen.advice:
+        advise(max(2.0, SECONDS * chosen.scale))
     else:
         report = rows(chosen.scale)
         for each in report:
