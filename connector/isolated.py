@@ -9,12 +9,14 @@ other threads read and write the lines.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pickle
 import signal
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pykka
@@ -31,7 +33,8 @@ from connector.isolation.outlet import Outlet
 from connector.isolation.setup import VenueOrder, settings_from
 from connector.isolation.wire import ACTORS, Code, flat_error, pack, read_ask, read_tell, reply_packet, unpack
 from connector.store.contract import Store
-from connector.supervision import Reply, StableRef, Stopped, ThreadRuntime, start_tree
+from connector.supervision import Reason, Reply, StableRef, Stopped, ThreadRuntime, TreeEvent, start_tree
+from connector.telemetry import enable_logging
 from connector.venue.delivery import Subscription
 from connector.venue.handle import VenueHandle
 
@@ -108,6 +111,7 @@ class _Program:
         self._listed: InstrumentTable | None = None
 
     def run(self) -> None:
+        log = enable_logging("INFO", self._on_record, json=True)
         parts = real_parts(self._clock)
         try:
             assembly = assemble(settings_from(self._order), self._clock, parts)
@@ -118,7 +122,7 @@ class _Program:
         except Exception as failure:  # noqa: BLE001  settings, store, driver: the engine hears it and decides
             self._control.send(pack(Code.FAILED, flat_error(failure)))
             return
-        tree = start_tree(assembly.root, name=self._name, register=False)
+        tree = start_tree(assembly.root, name=self._name, register=False, on_event=self._on_tree_event)
         self._tree = tree
         self._handle = VenueHandle(self._memory, tree.ref)
         self._refs = tuple(tree.ref(f"/{self._name}/{actor}") for actor in ACTORS)
@@ -142,10 +146,23 @@ class _Program:
         if trading is not None:
             trading.close()
         parts.close()
+        log.disable()
 
     def _send(self, packet: bytes) -> None:
         with contextlib.suppress(LineEnded):  # the reader sees the end, and stops everything
             self._control.send(packet)
+
+    def _on_tree_event(self, event: TreeEvent) -> None:
+        """What happens to the actors here is told there, its cause as text."""
+        reason = event.reason and Reason(event.reason.kind, None, str(event.reason), event.reason.stack)
+        self._send(pack(Code.HAPPENED, replace(event, reason=reason, payload=None)))
+
+    def _on_record(self, line: str) -> None:
+        """What is logged here is logged there: whether and where it is shown is the engine's to say."""
+        record = json.loads(line)
+        fields = {name: record[name] for name in ("venue", "actor", "epoch") if name in record}
+        text = "\n".join(filter(None, (record["message"], record.get("traceback"))))
+        self._send(pack(Code.LOGGED, (record["level"], text, fields)))
 
     # ------------------------------------------------------------ the main thread
 

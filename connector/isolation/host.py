@@ -36,6 +36,7 @@ from connector.supervision import (
     Supervisor,
     SupervisorSpec,
 )
+from connector.telemetry import logger
 from connector.venue.book_feed import RenewalWish
 from connector.venue.continuity import following, unsettled
 from connector.venue.exchange import INBOX
@@ -237,6 +238,14 @@ class VenueHost(SupervisedActor):
             self._on_event(unpack(packet))
         elif code == Code.PULSE:
             self._bridge.hears(unpack(packet))
+        elif code == Code.LOGGED:
+            level, text, fields = unpack(packet)
+            try:
+                logger.bind(**fields).log(level, "{}", text)
+            except ValueError:  # a level of a program's own, which only its modules over there have made known
+                logger.bind(**fields).info("{}: {}", level, text)
+        elif code == Code.HAPPENED:
+            self.context.emit(unpack(packet))
         elif code == Code.LISTED:
             self._memory.publish(VenueInfo(unpack(packet), (), None), self._clock.monotonic_s())
         elif code == Code.TOLD:
@@ -411,9 +420,7 @@ class VenueHost(SupervisedActor):
             if message.so_far:
                 feed.recovered(wish.token, message.so_far)
             else:
-                feed.give_up_recovery(
-                    wish.token, f"the venue's process was replaced, and fetching failed: {message.error}"
-                )
+                feed.give_up_recovery(wish.token, f"fetching failed: {message.error}")
             return
         values = message.so_far + tuple(message.value)
         further = following(wish.missing, message.value)

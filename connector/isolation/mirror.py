@@ -77,6 +77,10 @@ class MirrorTopic(Feed):
         elif type(notice) is TopicStatus and notice.state is not TopicState.CLOSED:
             self._set_state(notice.state, notice.reason)
 
+    def _on_disconnected(self, reason: str) -> None:
+        super()._on_disconnected(reason)
+        self._interrupted = reason
+
     def falls_silent(self, reason: str) -> None:
         """Nothing is heard of the process: what was delivered last may be old by now."""
         with self._exclusively():

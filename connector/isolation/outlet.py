@@ -32,7 +32,9 @@ CAPACITY = 100_000
 """Values that may wait for the engine's process to read, of all topics together."""
 BATCH_S = 0.001
 BATCH_VALUES = 2_000
-"""A packet holds at most so many values of a topic."""
+"""A chunk holds at most so many values of a topic."""
+PACKET_CHUNKS = 64
+"""A packet is sent once it holds so many."""
 
 _NEWEST_COUNTS = frozenset({TopicKind.TICKER, TopicKind.BOOK_TICKER, TopicKind.PARTIAL_BOOK, TopicKind.MARK_PRICE})
 
@@ -121,8 +123,7 @@ class Outlet:
     def refuse(self, number: int, topic: Topic, reason: str) -> None:
         """A topic that cannot be had here."""
         status = TopicStatus(self._venue, topic, TopicState.REFUSED, reason, self._clock.time_ns(), 0)
-        chunks = [(number, int(Tag.STATUS), encode_notice(status))]
-        self._line.send(facts_packet(self._clock.monotonic_s(), chunks))
+        self._send([(number, int(Tag.STATUS), encode_notice(status))])
 
     # ------------------------------------------------------------ values (reader threads)
 
@@ -215,14 +216,19 @@ class Outlet:
             self._bell.clear()
             began_s = self._clock.monotonic_s()
             try:
-                self._flush()
+                self.flush()
             except LineEnded:
                 return
             rest_s = BATCH_S - (self._clock.monotonic_s() - began_s)
             if rest_s > 0.0:
                 self._pause.wait(rest_s)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Send what has gathered, once the engine's process has read what was sent before. The writer's.
+
+        Raises:
+            LineEnded: nobody will read it.
+        """
         while self._line.backlog and not self._ended and not self._line.is_ended:
             self._pause.wait(BATCH_S)  # the engine's process does not read: what comes now is bounded here
         with self._lock:
@@ -236,29 +242,28 @@ class Outlet:
             ]
             for followed, _, _ in losses:
                 followed.lost = 0
+        chunks: list[tuple[int, int, bytes]] = []
         for followed, runs, values in taken:
-            self._send(followed, (*runs, (Tag.VALUES, values)))
+            chunks += _chunks(followed, (*runs, (Tag.VALUES, values)))
+            if len(chunks) >= PACKET_CHUNKS:
+                self._send(chunks)
+                chunks = []
+        self._send(chunks)
         for followed, lost, began_ns in losses:
             self._tell_loss(followed, lost, began_ns)
 
-    def _send(self, followed: _Followed, runs: Iterable[tuple[Tag, Any]]) -> None:
-        now_s = self._clock.monotonic_s()
-        for tag, found in runs:
-            if tag is Tag.VALUES:
-                for at in range(0, len(found), BATCH_VALUES):
-                    payload = followed.encode(found[at : at + BATCH_VALUES])
-                    self._line.send(facts_packet(now_s, [(followed.number, int(tag), payload)]))
-            else:
-                self._line.send(facts_packet(now_s, [(followed.number, int(tag), encode_notice(found))]))
+    def _send(self, chunks: list[tuple[int, int, bytes]]) -> None:
+        if chunks:
+            self._line.send(facts_packet(self._clock.monotonic_s(), chunks))
 
     def _tell_loss(self, followed: _Followed, lost: int, began_ns: int) -> None:
         why = "the engine's process did not keep up with the venue's"
         if followed.topic.kind is TopicKind.BOOK:
-            self._send(followed, [(Tag.VOID, Void(BookState.INVALID.value, why))])
+            self._send(_chunks(followed, [(Tag.VOID, Void(BookState.INVALID.value, why))]))
             self.again(followed.number)
             return
         gap = Gap(self._venue, str(followed.topic), began_ns, self._clock.time_ns(), why, missing=lost)
-        self._send(followed, [(Tag.GAP, gap)])
+        self._send(_chunks(followed, [(Tag.GAP, gap)]))
 
     @property
     def waiting(self) -> int:
@@ -273,3 +278,15 @@ class Outlet:
 
     def __repr__(self) -> str:
         return f"<Outlet {self._venue} topics={len(self._topics)} waiting={self._count} dropped={self.dropped}>"
+
+
+def _chunks(followed: _Followed, runs: Iterable[tuple[Tag, Any]]) -> list[tuple[int, int, bytes]]:
+    """What waited of one topic, in order."""
+    payloads: list[tuple[Tag, bytes]] = []
+    for tag, found in runs:
+        if tag is Tag.VALUES:
+            starts = range(0, len(found), BATCH_VALUES)
+            payloads += [(tag, followed.encode(found[at : at + BATCH_VALUES])) for at in starts]
+        else:
+            payloads.append((tag, encode_notice(found)))
+    return [(followed.number, int(tag), payload) for tag, payload in payloads]

@@ -81,6 +81,8 @@ class Code(IntEnum):
     TOLD = 12  # to the engine: (fills, orders) the account's store holds at the start
     LISTED = 13  # to the engine: the instrument table is new
     PULSE = 14  # to the engine: it lives, and how it is
+    LOGGED = 15  # to the engine: (level, text, fields) of a record
+    HAPPENED = 16  # to the engine: a TreeEvent of the tree over there
 
 
 _ASK = struct.Struct("<BBQd")

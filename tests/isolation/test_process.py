@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -14,7 +16,8 @@ from conftest_isolation import apart, harness, is_running
 from connector import BookNotValid, Symbol
 from connector.domain.queries import ServerTimeQuery
 from connector.errors import InvalidRequest, UnknownSymbol
-from connector.supervision import Restarted, StableRef
+from connector.simulator import Simulator, SimulatorSettings
+from connector.supervision import Restarted, StableRef, TreeEvent
 from connector.venue.delivery import TopicState
 from connector.venue.state import GetInstrument
 from connector.venue.stream import StreamStatus
@@ -187,3 +190,42 @@ def test_a_consumer_that_does_not_return_is_taken_off_and_the_others_go_on():
             assert rig.bridge.lives == 1
         finally:
             hang.set()
+
+
+ENGINE = """
+import sys
+from connector import Connector, VenueSettings
+
+connector = Connector([VenueSettings("binance", rest_url=sys.argv[1], stream_url=sys.argv[2], isolation="process")]).start()
+assert connector.venue("binance").wait_ready(30.0)
+print(connector.diagnostics().venues["binance"].pid, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_the_process_of_a_venue_ends_with_the_engine_however_that_ends():
+    with Simulator(SimulatorSettings(symbols=("BTCUSDT",))) as sim:
+        command = [sys.executable, "-c", ENGINE, sim.rest_url, sim.ws_url]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8") as engine:
+            pid = int(engine.stdout.readline())
+            assert is_running(pid)
+            engine.kill()
+            engine.wait(10.0)
+        eventually(lambda: not is_running(pid), 10.0, "the venue outlived its engine")
+
+
+def test_what_happens_to_the_actors_there_is_told_here():
+    with apart() as rig:
+        rig.await_up()
+        rig.venue.stream.tell("no such message")
+        eventually(
+            lambda: [
+                each.payload
+                for each in list(rig.events)
+                if isinstance(each.payload, TreeEvent)
+                and each.payload.path == "/binance/stream"
+                and each.payload.reason
+            ],
+            10.0,
+        )
+        eventually(lambda: "restarts=1" in rig.connector.diagnostics().venues["binance"].tree, 10.0)
