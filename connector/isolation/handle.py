@@ -7,6 +7,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from connector.domain.instruments import Instrument
+from connector.domain.symbols import Symbol
 from connector.isolation.bridge import Bridge
 from connector.isolation.mirror import MirrorMemory
 from connector.isolation.refs import FarRef
@@ -75,6 +77,15 @@ class IsolatedVenueHandle(VenueHandle):
 
             found = self._far.setdefault(actor, FarRef(host, self._bridge, actor, _CLASSES[actor], here))
         return found
+
+    def instrument(self, symbol: Symbol | str, timeout_s: float = 10.0) -> Instrument:
+        """What the venue says about one instrument, from the copy of its list that is here once it has come.
+
+        Raises:
+            UnknownSymbol: it lists none of this name. NotConnected: its list has not arrived yet.
+        """
+        table = self._memory.instruments
+        return super().instrument(symbol, timeout_s) if table is None else table.require(Symbol.parse(symbol))
 
     def diagnostics(self) -> VenueDiagnostics:
         """Where this venue runs, as its process told last. Never blocks."""

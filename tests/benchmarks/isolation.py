@@ -28,6 +28,7 @@ TRADES = 600_000
 ASKS = 3_000
 SECONDS = 6.0
 BURNERS = 4
+BOOKS = ("BTC/USDT", "ETH/USDT", "ETH/BTC")
 PING_EVERY_S = 0.1
 LATE_S = 0.1
 """A pong later than this counts as late; exchanges are more patient, but each of these was held up by somebody."""
@@ -204,7 +205,11 @@ def exchange_main() -> None:
 
     hub.Connection.pong = pong  # type: ignore[method-assign]
     settings = SimulatorSettings(
-        symbols=("BTCUSDT",), events_per_s=200.0, ping_every_s=PING_EVERY_S, pong_within_s=60.0, enforce_limits=False
+        symbols=tuple(name.replace("/", "") for name in BOOKS),
+        events_per_s=300.0,
+        ping_every_s=PING_EVERY_S,
+        pong_within_s=60.0,
+        enforce_limits=False,
     )
     with Simulator(settings) as sim:
         print(json.dumps({"rest": sim.rest_url, "ws": sim.ws_url}), flush=True)
@@ -224,7 +229,7 @@ def burn(until: threading.Event, core: int | None, done: list[int]) -> None:
 
 
 def engine_main(mode: str, burners: int, seconds: float, rest: str, ws: str, core: int | None) -> None:
-    """An engine with one book, first settled, then measured. Prints ages in milliseconds, and how much the burners got done."""
+    """An engine with three books, first settled, then measured. Prints ages in milliseconds, and how much the burners got done."""
     from connector import Connector, VenueSettings
     from connector.domain import BookState
 
@@ -238,18 +243,22 @@ def engine_main(mode: str, burners: int, seconds: float, rest: str, ws: str, cor
     with Connector([venue]) as connector:
         memory = connector._assembly.memories["binance"]
 
-        def consume(update: Any) -> None:
-            now_s = time.monotonic()
-            if is_on and update.state is BookState.VALID and update.event_time_ns is not None:
-                true_s = update.event_time_ns / 1e9 - ahead_s
-                engine.append((now_s - true_s) * 1e3)
-                # Of a venue apart: when its process wrote the update, having applied it. Of one on threads: now.
-                applied_s = feed.last_new_s if mode == "process" else now_s
-                own.append((applied_s - true_s) * 1e3)
+        def consumer(name: str) -> Any:
+            def consume(update: Any) -> None:
+                now_s = time.monotonic()
+                if is_on and update.state is BookState.VALID and update.event_time_ns is not None:
+                    true_s = update.event_time_ns / 1e9 - ahead_s
+                    engine.append((now_s - true_s) * 1e3)
+                    # Of a venue apart: when its process wrote the update, having applied it. Of one on threads: now.
+                    applied_s = feeds[name].last_new_s if mode == "process" else now_s
+                    own.append((applied_s - true_s) * 1e3)
 
-        subscription = connector.subscribe("binance", "book", "BTC/USDT", callback=consume)
-        feed = memory.feeds()[0]
-        subscription.wait_live(30.0)
+            return consume
+
+        subscriptions = [connector.subscribe("binance", "book", name, callback=consumer(name)) for name in BOOKS]
+        feeds = {str(feed.topic.symbol): feed for feed in memory.feeds()}
+        for subscription in subscriptions:
+            subscription.wait_live(30.0)
         threads = [threading.Thread(target=burn, args=(over, core, work), daemon=True) for _ in range(burners)]
         for thread in threads:
             thread.start()
