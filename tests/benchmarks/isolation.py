@@ -229,7 +229,7 @@ def burn(until: threading.Event, core: int | None, done: list[int]) -> None:
 
 
 def engine_main(mode: str, burners: int, seconds: float, rest: str, ws: str, core: int | None) -> None:
-    """An engine with three books, first settled, then measured. Prints ages in milliseconds, and how much the burners got done."""
+    """An engine with three books, first settled, then measured. Prints ages in milliseconds, and the work the burners did."""
     from connector import Connector, VenueSettings
     from connector.domain import BookState
 
