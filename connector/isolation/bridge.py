@@ -62,6 +62,7 @@ class Bridge:
         heard_s: when anything was last heard of this life (monotonic); None before the first.
         ended: why the last life ended, in words; "" before the first end.
         is_account_known: what the account's store held before the first life is known. Writer: the control reader.
+        is_watched: somebody will call `close` when there is no further life.
     """
 
     def __init__(self, name: str) -> None:
@@ -71,8 +72,9 @@ class Bridge:
         self.pulse: Pulse | None = None
         self.heard_s: float | None = None
         self.ended = ""
-        self.is_account_known = False
+        self.is_account_known = self.is_watched = False
         self._lock = threading.Lock()  # guards what follows; sending under it never blocks
+        self._life: object = None
         self._line: Line | None = None
         self._reading = threading.Lock()  # whoever holds it reads answers
         self._unread = threading.Event()  # somebody waits for an answer and nobody may be reading
@@ -128,6 +130,7 @@ class Bridge:
                 seconds = 0.0
             except BaseException:
                 line.shutdown()  # it may have been stopped in the middle of a packet: nothing after that can be read
+                self._unread.set()
                 raise
             finally:
                 self._reading.release()
@@ -196,6 +199,16 @@ class Bridge:
 
     # ------------------------------------------------------------ the host
 
+    def begin(self, life: object, pid: int) -> None:
+        """A process was started; whatever became of the one before, nothing is heard of that any more."""
+        if self._life is not None:
+            self.life_ended(self._life, "its owner was replaced")
+        self._life = life
+        self.lives += 1
+        self.pid = pid
+        with self._lock:
+            self._closed = None
+
     def open(self, line: Line) -> None:
         """A life is up: send what waited, in order."""
         while True:
@@ -229,10 +242,12 @@ class Bridge:
     def hears(self, pulse: Pulse) -> None:
         self.pulse = pulse
 
-    def life_ended(self, reason: str, cause: BaseException | None = None) -> None:
-        """No answer will come from this life any more."""
+    def life_ended(self, life: object, reason: str, cause: BaseException | None = None) -> None:
+        """No answer will come from this life any more. One that was replaced meanwhile changes nothing."""
         with self._lock:
-            self._line = None
+            if life is not self._life:
+                return
+            self._life = self._line = None
             sent, self._sent = self._sent, {}
             pulse, self.pulse, self.heard_s, self.pid, self.ended = self.pulse, None, None, None, reason
             if pulse is not None:
@@ -255,14 +270,14 @@ class Bridge:
                 reply.fail(error)
 
     def close(self, why: str) -> None:
-        """There will be no further life."""
+        """There will be no further life: nothing is taken any more, and what waited for one ends."""
 
         def stopped() -> Exception:
             return Stopped(f"{self.name} has stopped ({why}); the message was not handled.")
 
         with self._lock:
             self._closed = stopped
-        self.life_ended(why)
+            self.is_watched = False
         self.refuse_waiting(stopped())
 
     def counters(self) -> dict[str, int]:

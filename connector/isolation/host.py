@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -162,13 +163,19 @@ class VenueHost(SupervisedActor):
     def on_start(self) -> None:
         ref = self.actor_ref
         self._memory.on_wish = lambda wish: post(ref, wish)
+        for feed in self._memory.mirrors():
+            feed.on_disconnected("the venue's process is being started")
         process = launch()
         self._life = life = _Life(process, self._clock.monotonic_s())
-        self._bridge.lives += 1
-        self._bridge.pid = process.pid
+        self._bridge.begin(life, process.pid)
+        if not self._bridge.is_watched:
+            self._bridge.is_watched = True
+            bridge = self._bridge
+            self.context.lookup(self.context.path).watch(lambda down: bridge.close(str(down.reason)))
         trading = self._memory.trading
         open_told = () if trading is None else trading.events.open_told
-        life.control.send(pack(Code.SETUP, self._setup.sealed(open_told)))
+        with suppress(LineEnded):  # its readers will see the end
+            life.control.send(pack(Code.SETUP, self._setup.sealed(open_told)))
         self.context.spawn("control", lambda: self._read_control(life))
         self.context.spawn("facts", lambda: self._read_facts(life, 0))
         self.context.spawn("asks", lambda: self._read_asks(life))
@@ -186,11 +193,9 @@ class VenueHost(SupervisedActor):
         life = self._life
         if life is None:
             return
-        try:
+        with suppress(LineEnded):
             life.control.send(pack(Code.STOP, self._stop_within_s))
             life.process.wait(self._stop_within_s + 0.5)
-        except LineEnded:
-            pass
         self._end(life, "the venue was stopped", None)
 
     def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
@@ -206,10 +211,11 @@ class VenueHost(SupervisedActor):
 
     def _end(self, life: _Life, reason: str, cause: BaseException | None) -> None:
         """Nothing of this process is left, and nobody waits for it."""
-        self._bridge.life_ended(reason, cause)  # first: what is asked from now on waits for the next
+        self._bridge.life_ended(life, reason, cause)  # first: what is asked from now on waits for the next
         for feed in life.topics.values():
             feed.on_disconnected(f"the venue's process ended: {reason}")
         life.process.end()
+        self._bridge.look()  # the reader of answers sees the end
         self._memory.counters.add("isolation.lives_ended")
 
     # ------------------------------------------------------------ the control line (its reader's thread)

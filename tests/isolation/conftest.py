@@ -35,7 +35,6 @@ def shared(name: str, file: str) -> Any:
 
 harness = shared("fault_harness", "harness.py")
 kill_nine = shared("kill_nine", "kill_nine.py")
-HUNG_S = 2.0
 
 
 class Apart(harness.Rig):
@@ -82,8 +81,8 @@ def is_running(pid: int) -> bool:
 
 
 @contextmanager
-def apart(simulator: dict[str, Any] | None = None, **venue: Any) -> Iterator[Apart]:
-    """A client and a simulator; the venue's process is restarted quickly, and counts as hung after two seconds."""
+def apart(simulator: dict[str, Any] | None = None, hung_s: float = 10.0, **venue: Any) -> Iterator[Apart]:
+    """A client and a simulator; the venue's process is restarted quickly, and counts as hung after `hung_s`."""
     events: deque[TreeEvent] = deque(maxlen=10_000)
     fields: dict[str, Any] = {"symbols": ("BTCUSDT", "ETHUSDT"), "seed": 7, "events_per_s": 300.0, **(simulator or {})}
     with Simulator(SimulatorSettings(**fields)) as sim:
@@ -97,7 +96,7 @@ def apart(simulator: dict[str, Any] | None = None, **venue: Any) -> Iterator[Apa
             **venue,
         )
         whole = ConnectorSettings(
-            (settings,), busy_limit_s=HUNG_S, restart=Backoff(reset_after_s=0.05), restart_limit=Intensity(1000, 60.0)
+            (settings,), busy_limit_s=hung_s, restart=Backoff(reset_after_s=0.05), restart_limit=Intensity(1000, 60.0)
         )
         with Connector(whole, on_event=events.append) as connector:
             yield Apart(connector, {"binance": sim}, events)

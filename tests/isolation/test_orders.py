@@ -87,7 +87,7 @@ def account_of(tmp_path: Any, **venue: Any) -> Any:
     return apart(ROOMY, credentials=Credentials(KEY, secret=SECRET), store=tmp_path / "orders.db", **venue)
 
 
-def test_orders_fills_and_the_read_model_are_those_of_the_venue(tmp_path):
+def test_orders_fills_and_the_read_model_are_those_of_the_venue_also_of_a_time_without_a_process(tmp_path):
     with account_of(tmp_path) as rig:
         account = Account(rig)
         resting, filled = account.place(account.order()), account.place(account.market())
@@ -98,6 +98,13 @@ def test_orders_fills_and_the_read_model_are_those_of_the_venue(tmp_path):
         assert account.venue.order(filled.client_id)[0].status is OrderStatus.FILLED
         assert account.venue.explain(resting.client_id)[0]
         assert account.venue.orders.proxy().actor_urn.get(timeout=10.0) != account.venue.orders.actor_urn
+
+        pid = rig.signal(signal.SIGSTOP)
+        rig.sim.fill("main", resting.client_id)
+        rig.signal(signal.SIGKILL)
+        eventually(lambda: rig.bridge.is_up and rig.bridge.pid != pid, 20.0)
+        account.await_equal()
+        assert account.fills_told() == set(account.ledger().fills) and len(account.fills_told()) >= 2
 
 
 def test_a_process_killed_while_orders_are_in_flight_loses_none_and_doubles_none(tmp_path):
@@ -135,22 +142,9 @@ def test_a_process_killed_while_orders_are_in_flight_loses_none_and_doubles_none
         assert len(account.ledger().orders) >= len([end for end in answered if end.kind is OutcomeKind.ACCEPTED])
 
 
-def test_fills_of_the_time_without_a_process_are_told_once_by_the_next(tmp_path):
-    with account_of(tmp_path) as rig:
-        account = Account(rig)
-        resting = account.place(account.order())
-        eventually(lambda: rig.venue.open_orders()[0], 5.0)
-        pid = rig.signal(signal.SIGSTOP)
-        rig.sim.fill("main", resting.client_id)
-        rig.signal(signal.SIGKILL)
-        eventually(lambda: rig.bridge.is_up and rig.bridge.pid != pid, 20.0)
-        account.await_equal()
-        assert account.fills_told() == set(account.ledger().fills) != set()
-
-
 def test_an_order_event_callback_that_does_not_return_is_taken_off_alone(tmp_path):
     hang = threading.Event()
-    with account_of(tmp_path) as rig:
+    with account_of(tmp_path, hung_s=2.0) as rig:
         account = Account(rig)
         bad = rig.venue.orders_stream(callback=lambda event: hang.wait(60.0))
         try:

@@ -17,7 +17,7 @@ from connector import BookNotValid, Symbol
 from connector.domain.queries import ServerTimeQuery
 from connector.errors import InvalidRequest, UnknownSymbol
 from connector.simulator import Simulator, SimulatorSettings
-from connector.supervision import Restarted, StableRef, TreeEvent
+from connector.supervision import Restarted, StableRef, Stopped, TreeEvent
 from connector.venue.delivery import TopicState
 from connector.venue.state import GetInstrument
 from connector.venue.stream import StreamStatus
@@ -98,7 +98,7 @@ def test_a_killed_process_is_replaced_and_no_value_is_doubled_or_lost_without_a_
 
 
 def test_a_process_that_stands_still_is_stale_then_killed_and_replaced():
-    with apart(backfill_within_s=30.0) as rig:
+    with apart(hung_s=2.0, backfill_within_s=30.0) as rig:
         trades, book = harness.TradeJudge(rig), harness.BookJudge(rig)
         rig.await_flow(trades.subscription)
         book.await_valid()
@@ -147,6 +147,20 @@ def test_asks_of_a_dying_process_end_and_those_made_meanwhile_wait_for_the_next(
         rig.signal(signal.SIGSTOP)
         with pytest.raises(pykka.Timeout):
             rig.venue.state.ask(GetInstrument(BTC_USDT), timeout=0.2)
+
+
+def test_asks_that_wait_for_a_life_that_never_comes_end_with_the_venue():
+    with apart() as rig:
+        rig.await_up()
+        state = rig.venue.state
+        rig.signal(signal.SIGSTOP)
+        sent = state.ask(GetInstrument(BTC_USDT), block=False)
+        rig.venue.exchange.stop(timeout=10.0)
+        with pytest.raises(Restarted):
+            sent.get(timeout=1.0)
+        with pytest.raises(Stopped):
+            state.ask(GetInstrument(BTC_USDT), timeout=1.0)
+        assert not state.is_alive()
 
 
 def test_nothing_secret_is_in_the_process_table_and_nothing_of_the_environment_follows(tmp_path, monkeypatch):
