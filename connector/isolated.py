@@ -69,12 +69,16 @@ def main() -> None:
 
 
 class _WireReply(Reply):
-    """The reply of an ask that came over the line: its answer goes back there, from whichever thread has it."""
+    """The reply of an ask that came over the line: its answer goes back there, from whichever thread has it.
 
-    def __init__(self, number: int, deadline_s: float, line: Line) -> None:
+    That an actor here has stopped is answered only where the venue was told to stop. Otherwise this process is ending and another
+    follows: the end of the line then says what is true, that the effect is unknown.
+    """
+
+    def __init__(self, number: int, deadline_s: float, line: Line, is_told_to_stop: threading.Event) -> None:
         super().__init__()
         self.deadline_s = None if deadline_s == float("inf") else deadline_s
-        self._number, self._line = number, line
+        self._number, self._line, self._is_told_to_stop = number, line, is_told_to_stop
 
     def set(self, value: Any = None) -> None:
         try:
@@ -87,7 +91,7 @@ class _WireReply(Reply):
 
     def fail(self, error: BaseException) -> bool:
         first = super().fail(error)
-        if first:
+        if first and (not isinstance(error, Stopped) or self._is_told_to_stop.is_set()):
             self._send(reply_packet(self._number, None, error))
         return first
 
@@ -107,6 +111,7 @@ class _Program:
         self._clock = SystemClock()
         self._runtime = ThreadRuntime()
         self._stop_within_s = order.stop_within_s
+        self._is_told_to_stop = threading.Event()
         self._refs: tuple[StableRef, ...] = ()
         self._listed: InstrumentTable | None = None
 
@@ -223,7 +228,7 @@ class _Program:
 
     def _on_ask(self, packet: memoryview) -> None:
         target, number, deadline_s, sealed = read_ask(packet)
-        reply = _WireReply(number, deadline_s, self._asks)
+        reply = _WireReply(number, deadline_s, self._asks, self._is_told_to_stop)
         try:
             self._refs[target].actor_inbox.push((pickle.loads(sealed), reply))  # type: ignore[attr-defined]
         except pykka.ActorDeadError as refused:
@@ -258,6 +263,7 @@ class _Program:
 
     def _on_stop(self, packet: memoryview) -> None:
         self._stop_within_s = unpack(packet)
+        self._is_told_to_stop.set()
         self._stop.set()
 
 

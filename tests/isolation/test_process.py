@@ -149,6 +149,29 @@ def test_asks_of_a_dying_process_end_and_those_made_meanwhile_wait_for_the_next(
             rig.venue.state.ask(GetInstrument(BTC_USDT), timeout=0.2)
 
 
+def test_a_process_that_is_asked_to_end_by_others_is_replaced_and_says_nothing_of_having_stopped():
+    with apart() as rig:
+        pid = rig.await_up()
+        ends: list[object] = []
+        over = threading.Event()
+
+        def ask() -> None:
+            while not over.is_set():
+                try:
+                    ends.append(rig.venue.stream.ask(StreamStatus, timeout=20.0))
+                except pykka.ActorDeadError as end:
+                    ends.append(end)
+
+        engine = threading.Thread(target=ask, name="engine")
+        engine.start()
+        rig.signal(signal.SIGTERM)
+        eventually(lambda: rig.bridge.is_up and rig.bridge.pid != pid, 20.0)
+        over.set()
+        engine.join(20.0)
+
+    assert not [end for end in ends if isinstance(end, Stopped)]
+
+
 def test_asks_that_wait_for_a_life_that_never_comes_end_with_the_venue():
     with apart() as rig:
         rig.await_up()
