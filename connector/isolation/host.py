@@ -163,8 +163,11 @@ class VenueHost(SupervisedActor):
     def on_start(self) -> None:
         ref = self.actor_ref
         self._memory.on_wish = lambda wish: post(ref, wish)
+        ended = self._bridge.ended
         for feed in self._memory.mirrors():
-            feed.on_disconnected("the venue's process is being started")
+            feed.on_disconnected(
+                f"the venue's process ended: {ended}" if ended else "the venue's process is being started"
+            )
         process = launch()
         self._life = life = _Life(process, self._clock.monotonic_s())
         self._bridge.begin(life, process.pid)
