@@ -58,7 +58,7 @@ class Account:
     def wrong(self) -> dict[str, int]:
         return dict(+kill_nine.compare(kill_nine.known_of(self.venue), self.ledger()))
 
-    def await_equal(self, within_s: float = 30.0) -> None:
+    def await_equal(self, within_s: float = 60.0) -> None:
         """Wait until the account is beyond doubt and as the ledger says; then judge everything that was ever told."""
 
         def is_equal() -> bool:
