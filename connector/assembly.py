@@ -7,16 +7,24 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from connector.clock import Clock, ClockOffset
 from connector.domain.credentials import Credentials
-from connector.drivers.contract import Driver
+from connector.drivers.contract import Driver, Hosts
 from connector.drivers.registry import find_driver
 from connector.errors import SettingsError, Unsupported
+from connector.isolation.bridge import Bridge
+from connector.isolation.handle import IsolatedVenueHandle
+from connector.isolation.host import IsolatedExchangeActor
+from connector.isolation.mirror import MirrorMemory
+from connector.isolation.setup import Setup
 from connector.settings import ConnectorSettings, VenueSettings
+from connector.store.contract import Store
 from connector.store.memory import MemoryStore
-from connector.supervision import ChildSpec, OnLimit, SupervisorSpec
+from connector.store.sqlite import SqliteStore
+from connector.supervision import ChildSpec, OnLimit, StableRef, SupervisorSpec
 from connector.telemetry import Counters, OncePerKind, logger, register_secret
 from connector.telemetry.redaction import SHORTEST
 from connector.throttle import ConnectBudget, Ledger
@@ -27,13 +35,14 @@ from connector.transport.http import HttpClient
 from connector.transport.recording import record_http
 from connector.transport.select import links_for
 from connector.venue.exchange import ExchangeActor
+from connector.venue.handle import VenueHandle
 from connector.venue.http_workers import HttpWorkers
 from connector.venue.memory import VenueMemory, hosts_of
 from connector.venue.rest import HttpPort
 from connector.venue.trading import Trading
 from connector.venue.wall import WallWatch
 
-__all__ = ["Assembly", "Parts", "assemble", "with_drivers"]
+__all__ = ["Assembly", "Parts", "assemble", "handle_for", "with_drivers"]
 
 
 @dataclass(frozen=True)
@@ -154,16 +163,12 @@ def assemble(settings: ConnectorSettings, clock: Clock, parts: Parts) -> Assembl
     shared: dict[object, _Budgets] = {}
     wall = WallWatch(clock)
     memories = {venue.name: _remember(venue, clock, wall, parts, shared) for venue in settings.venues}
+    _check_shares(memories.values())
     children = tuple(
         ChildSpec(
             id=name,
-            factory=ExchangeActor,
-            args=(
-                memory,
-                parts.links(memory.settings),
-                (parts.private_links or parts.links)(memory.settings),
-                parts.open_http(memory),
-            ),
+            factory=IsolatedExchangeActor if isinstance(memory, MirrorMemory) else ExchangeActor,
+            args=_parts_for(memory, settings, parts),
             kwargs={
                 "busy_limit_s": settings.busy_limit_s,
                 "restart": settings.restart,
@@ -179,16 +184,53 @@ def assemble(settings: ConnectorSettings, clock: Clock, parts: Parts) -> Assembl
     return Assembly(root, memories)
 
 
+def _parts_for(memory: VenueMemory, settings: ConnectorSettings, parts: Parts) -> tuple[Any, ...]:
+    """What the exchange actor of a venue is made with."""
+    if isinstance(memory, MirrorMemory):
+        return memory, Setup(settings, memory.settings, memory.driver, memory.clock.time_ns())
+    venue = memory.settings
+    return memory, parts.links(venue), (parts.private_links or parts.links)(venue), parts.open_http(memory)
+
+
+def handle_for(memory: VenueMemory, find: Callable[[str], StableRef]) -> VenueHandle:
+    """What an engine holds of a venue."""
+    return IsolatedVenueHandle(memory, find) if isinstance(memory, MirrorMemory) else VenueHandle(memory, find)
+
+
+def _check_shares(memories: Iterable[VenueMemory]) -> None:
+    """Venues of one pool that run in different processes count their requests apart, so their shares have to add up.
+
+    Raises:
+        SettingsError: together they may use more than the exchange allows an address.
+    """
+    pools: dict[object, list[VenueMemory]] = {}
+    for memory in memories:
+        pools.setdefault(_pool_of(memory.settings, memory.driver, memory.hosts), []).append(memory)
+    for pool in pools.values():
+        here = [memory.settings.budget_share for memory in pool if not isinstance(memory, MirrorMemory)]
+        apart = [memory.settings.budget_share for memory in pool if isinstance(memory, MirrorMemory)]
+        if apart and sum(apart) + max(here, default=0.0) > 1.0:
+            names = ", ".join(memory.name for memory in pool)
+            raise SettingsError(
+                f"{names} share the request limits of one exchange and run in different processes, which count apart. Give "
+                "them budget_share values that add up to 1 at most."
+            )
+
+
+def _pool_of(venue: VenueSettings, driver: Driver, hosts: Hosts) -> object:
+    return (driver.pool, venue.environment) if driver.pool and venue.rest_url is None else hosts
+
+
 def _remember(
     venue: VenueSettings, clock: Clock, wall: WallWatch, parts: Parts, shared: dict[object, _Budgets]
 ) -> VenueMemory:
     driver = parts.driver(venue.exchange)
     hosts = hosts_of(venue, driver)
     budgets = shared.setdefault(hosts, _budgets(venue, driver, clock, parts))
-    pool = (driver.pool, venue.environment) if driver.pool and venue.rest_url is None else hosts
-    ledger = shared.setdefault(pool, budgets).ledger
+    ledger = shared.setdefault(_pool_of(venue, driver, hosts), budgets).ledger
     ledger.apply_limits(limit for limit in driver.limits if limit.name not in ledger.names())
-    memory = VenueMemory(
+    isolated = venue.isolation == "process"
+    memory = (MirrorMemory if isolated else VenueMemory)(
         venue,
         driver,
         hosts,
@@ -201,6 +243,8 @@ def _remember(
         alarms=OncePerKind(venue.name),
         wall=wall,
     )
+    if isinstance(memory, MirrorMemory):
+        memory.bridge = Bridge(venue.name)
     if venue.credentials is not None:
         memory.trading = _trade(memory, venue.credentials)
     return memory
@@ -230,15 +274,33 @@ def _trade(memory: VenueMemory, credentials: Credentials) -> Trading:
             f"{settings.name}: credentials are given, but {driver.name} carries market data only in this version."
         )
     _hide(credentials)
+    isolated = settings.isolation == "process"
+    store, owned = (MemoryStore(), True) if isolated else _open_store(settings.store)
     return Trading(
         memory,
         language.auth(credentials),
         language,
         driver.session if memory.hosts.session else None,
         driver.events,
-        MemoryStore() if settings.store is None else settings.store,
-        settings.risk_hooks,
+        store,
+        () if isolated else settings.risk_hooks,  # asked where orders are: over there, as is the store
+        owns_store=owned,
     )
+
+
+def _open_store(wanted: Store | str | Path | Callable[[], Store] | None) -> tuple[Store, bool]:
+    """A venue's store, and whether it was opened here.
+
+    Raises:
+        StoreFailed: the file cannot be used.
+    """
+    if wanted is None:
+        return MemoryStore(), True
+    if isinstance(wanted, str | Path):
+        return SqliteStore(wanted), True
+    if callable(wanted):
+        return wanted(), True
+    return wanted, False
 
 
 def _hide(credentials: Credentials) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any
 
-from connector.assembly import Assembly, Parts, assemble, real_parts, with_drivers
+from connector.assembly import Assembly, Parts, assemble, handle_for, real_parts, with_drivers
 from connector.clock import Clock, SystemClock
 from connector.domain.queries import Query
 from connector.domain.symbols import Symbol
@@ -19,6 +19,7 @@ from connector.drivers.contract import Driver
 from connector.errors import NotConnected, SettingsError
 from connector.settings import ConnectorSettings, VenueSettings
 from connector.supervision import StableRef, StopReport, Tree, start_tree
+from connector.telemetry.diagnostics import Diagnostics, look_at_process
 from connector.venue.delivery import Subscription
 from connector.venue.handle import VenueHandle, VenueSnapshot
 
@@ -59,10 +60,16 @@ class Connector:
         self._clock = clock or SystemClock()
         self._runtime, self._on_event = runtime, on_event
         self._parts = with_drivers(parts or real_parts(self._clock), drivers)
+        isolated = [venue.name for venue in venues.venues if venue.isolation == "process"]
+        if isolated and (parts is not None or runtime is not None or clock is not None):
+            raise SettingsError(
+                f'{", ".join(isolated)}: isolation="process" takes no clock, parts or runtime: what is handed to this Connector '
+                "cannot follow into another process."
+            )
         self._assembly: Assembly = assemble(venues, self._clock, self._parts)
         self._tree: Tree | None = None
         self._report: StopReport | None = None
-        self._handles = {name: VenueHandle(memory, self._ref) for name, memory in self._assembly.memories.items()}
+        self._handles = {name: handle_for(memory, self._ref) for name, memory in self._assembly.memories.items()}
 
     # ------------------------------------------------------------ life
 
@@ -95,7 +102,7 @@ class Connector:
             self._report = self.tree.stop(timeout_s if timeout_s is not None else self.settings.stop_within_s)
             for memory in self._assembly.memories.values():
                 if memory.trading is not None:
-                    memory.trading.events.close()
+                    memory.trading.close()
             self._parts.close()
         return self._report
 
@@ -146,8 +153,12 @@ class Connector:
         """Every venue at a glance. Never blocks on the network."""
         return {name: handle.snapshot() for name, handle in self._handles.items()}
 
+    def diagnostics(self) -> Diagnostics:
+        """This process, how its threads share the interpreter, and where each venue runs. Never blocks."""
+        return look_at_process({name: handle.diagnostics() for name, handle in self._handles.items()})
+
     def render(self) -> str:
-        """The live tree as text."""
+        """The live tree as text; of a venue in a process of its own, see `diagnostics`."""
         return self.tree.render()
 
     def __repr__(self) -> str:

@@ -46,9 +46,10 @@ HOMES = {
         "simulator/",
         "testing/",
         "supervision/runtime.py",
+        "isolation/launch.py",  # the process of a venue
         "telemetry/logging.py",  # the log's writer: a sink that blocks must block nobody
     ),
-    "socket": ("transport/", "simulator/", "testing/"),
+    "socket": ("transport/", "simulator/", "testing/", "isolation/line.py"),
     "environment": (),
 }
 

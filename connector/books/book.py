@@ -220,6 +220,15 @@ class Book:
         """The venue may have asks above the last one here."""
         return self._ceiling != _HIGHEST
 
+    @property
+    def reach(self) -> tuple[int, int]:
+        """The lowest bid and the highest ask that are kept, in units of 1e-18; to be given to `confine` of a copy."""
+        return self._floor, self._ceiling
+
+    def confine(self, reach: tuple[int, int]) -> None:
+        """Keep to the range of the book that the levels were copied from."""
+        self._floor, self._ceiling = reach
+
     def depth(self) -> tuple[int, int]:
         """Levels of bids and asks."""
         return len(self._bids.keys), len(self._asks.keys)

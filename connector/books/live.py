@@ -128,6 +128,18 @@ class LiveBook:
         self._changed.notify_all()
         return BookNotValid(f"{self._sync.symbol}.{self._sync.venue}", self._sync.state.value, self._sync.reason)
 
+    def whole(self) -> tuple[OrderBook, tuple[int, int]]:
+        """Every level there is, and the range they cover: all that a copy needs to follow by deltas.
+
+        Raises:
+            BookNotValid: the book may differ from the venue's.
+        """
+        with self._lock:
+            try:
+                return self._sync.snapshot(None), self._sync.require().reach
+            except WireFormatError as unreadable:
+                raise self._spoilt(unreadable) from unreadable
+
     def wait_valid(self, timeout_s: float) -> None:
         """Wait until the book is VALID.
 
@@ -155,6 +167,12 @@ class LiveBook:
 
     def on_snapshot(self, snapshot: OrderBook, attempt: int | None = None) -> tuple[Action, ...]:
         return self._do(lambda: self._sync.on_snapshot(snapshot, attempt))
+
+    def confine(self, reach: tuple[int, int]) -> None:
+        """Keep to the range of the book this one is a copy of; after `on_snapshot` brought its levels."""
+        with self._lock:
+            if self._sync.state is BookState.VALID:
+                self._sync.require().confine(reach)
 
     def on_snapshot_failed(self, attempt: int, retry_after_s: float | None = None) -> tuple[Action, ...]:
         return self._do(lambda: self._sync.on_snapshot_failed(attempt, retry_after_s))

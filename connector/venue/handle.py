@@ -6,6 +6,7 @@ by this class.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from decimal import Decimal
@@ -51,6 +52,7 @@ from connector.domain.topics import Topic, TopicKind
 from connector.errors import BookNotValid, InvalidRequest, NotConnected, Unsupported
 from connector.orders.lifecycle import Event
 from connector.supervision import StableProxy, StableRef
+from connector.telemetry.diagnostics import VenueDiagnostics
 from connector.venue.account_side import (
     CompareAccount,
     ExplainOrder,
@@ -574,6 +576,10 @@ class VenueHandle:
             budget=repr(memory.ledger),
             health=memory.health.snapshot(),
         )
+
+    def diagnostics(self) -> VenueDiagnostics:
+        """Where this venue runs. Never blocks."""
+        return VenueDiagnostics("thread", os.getpid())
 
     def __repr__(self) -> str:
         return f"<VenueHandle {self._memory!r}>"

@@ -197,6 +197,20 @@ class OrderEvents:
             return tuple(self._positions_told.values())
 
     @property
+    def open_told(self) -> tuple[str, ...]:
+        """Client ids of orders whose state told last is not final."""
+        with self._lock:
+            return tuple(name for name, order in self._orders_told.items() if not order.status.is_final)
+
+    def know(self, fills: Iterable[Fill], orders: Iterable[Order]) -> None:
+        """What is older than this process: as if it had been told."""
+        with self._lock:
+            for fill in fills:
+                _remember(self._fills_told, (fill.symbol, fill.trade_id), None)
+            for order in orders:
+                _remember(self._orders_told, order.client_id, _state_of(order))
+
+    @property
     def waiting(self) -> int:
         """Events written down and not handed to everybody yet."""
         return len(self._outbox)
@@ -213,7 +227,7 @@ class OrderEvents:
                         continue
                     _remember(self._fills_told, key, None)
                 elif isinstance(event, Order):
-                    state = replace(event, received_ns=0, event_time_ns=None, recovered=False)
+                    state = _state_of(event)
                     if self._orders_told.pop(event.client_id, None) == state:
                         self._orders_told[event.client_id] = state
                         continue
@@ -255,6 +269,11 @@ class OrderEvents:
 
     def __repr__(self) -> str:
         return f"<OrderEvents {self._name} listeners={len(self._listeners)} waiting={len(self._outbox)}>"
+
+
+def _state_of(order: Order) -> Order:
+    """The order without what differs between two tellings of the same."""
+    return replace(order, received_ns=0, event_time_ns=None, recovered=False)
 
 
 def _remember(told: dict[Any, Any], key: Any, value: Any) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 from connector.domain.credentials import Credentials
 from connector.drivers.contract import Environment
@@ -43,7 +44,11 @@ class VenueSettings:
         credentials: of one account; without them there is market data only.
         risk_hooks: asked about every order, in this order, before it is journalled; see `connector.orders.risk`.
         store: where intents, orders and fills are kept, one store per account; in memory by default, which forgets at the end
-            of the process.
+            of the process. A store; or the path of an SQLite file, or a function without arguments that makes one: opened by the
+            connector, and closed when it stops.
+        isolation: "process" runs the whole venue in a process of its own, behind the same references and subscriptions: what
+            burns CPU in the engine then delays no pong, book or order. An account needs a store that outlives that process,
+            given as a path or an importable function; see docs/guides/isolation.md.
     """
 
     exchange: str
@@ -72,7 +77,8 @@ class VenueSettings:
     reconnect: BackoffPolicy = field(default_factory=BackoffPolicy)
     credentials: Credentials | None = field(default=None, compare=False)
     risk_hooks: tuple[RiskHook, ...] = field(default=(), compare=False)
-    store: Store | None = field(default=None, compare=False, repr=False)
+    store: Store | str | Path | Callable[[], Store] | None = field(default=None, compare=False, repr=False)
+    isolation: Literal["thread", "process"] = "thread"
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -96,6 +102,10 @@ class VenueSettings:
             raise SettingsError(f"rest_workers is {self.rest_workers}; expected 1 or more.")
         if self.credentials is None and (self.risk_hooks or self.store is not None):
             raise SettingsError("risk_hooks and store are of an account; give its credentials too.")
+        if self.isolation not in ("thread", "process"):
+            raise SettingsError(f"isolation is {self.isolation!r}; expected 'thread' or 'process'.")
+        if self.isolation == "process" and self.credentials is not None:
+            self._check_isolated_store()
         for name in ("request_timeout_s", "connect_timeout_s", "upgrade_timeout_s", "idle_timeout_s", "clock_sync_s"):
             if not 0.0 < getattr(self, name) < float("inf"):
                 raise SettingsError(f"{name} is {getattr(self, name)}; expected a positive number of seconds.")
@@ -103,4 +113,17 @@ class VenueSettings:
             raise SettingsError(
                 f"ping_every_s is {self.ping_every_s}; expected less than idle_timeout_s ({self.idle_timeout_s}), "
                 "or None to send no pings."
+            )
+
+    def _check_isolated_store(self) -> None:
+        if self.store is None:
+            raise SettingsError(
+                f'{self.name}: isolation="process" with credentials needs a durable store: a crash of that process would forget '
+                'orders that are on their way, in memory. Give store="orders.db"; or store=MemoryStore (the class, not a store) '
+                "to have each life begin without knowing any order."
+            )
+        if not isinstance(self.store, str | Path) and not callable(self.store):
+            raise SettingsError(
+                f'{self.name}: with isolation="process" the store is opened in that process; give the path of its file, or an '
+                f"importable function that makes one, not a {type(self.store).__name__} that is open here."
             )

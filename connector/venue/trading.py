@@ -37,6 +37,7 @@ class Trading:
         view: what hooks are shown; replaced by the state actor, read by the order actor.
         killed: True while the kill switch is on: nothing new is placed.
         doubt: why the account has to be compared with the venue; "" when nothing is known to be missing.
+        owns_store: `close` closes the store.
         on_clock_doubt: set by the REST actor: measures the venue's clock again.
     """
 
@@ -49,6 +50,8 @@ class Trading:
         events_language: PrivateLanguage | None,
         store: Store,
         hooks: Sequence[RiskHook],
+        *,
+        owns_store: bool = False,
     ) -> None:
         self.memory = memory
         self.language, self.session_language, self.events_language = language, session_language, events_language
@@ -60,9 +63,15 @@ class Trading:
         self.killed = False
         self.doubt = ""
         self.on_clock_doubt: Callable[[], None] = lambda: None
-        self._auth = auth
+        self._auth, self._owns_store = auth, owns_store
         self._lock = threading.Lock()  # guards _last_ms; arithmetic only
         self._last_ms = 0
+
+    def close(self) -> None:
+        """The connector has stopped: nothing more will be told or stored."""
+        self.events.close()
+        if self._owns_store:
+            self.store.close()
 
     @property
     def is_followed(self) -> bool:

@@ -24,6 +24,7 @@ PARTS = {
     "links against the bare libraries": ("transport_floor.py", ["--json"], ["--json", "--scale", "0.2"]),
     "socket to callback": ("pipeline.py", [], ["--scale", "0.2"]),
     "orders against requests": ("orders.py", [], ["--scale", "0.2"]),
+    "a venue in a process of its own": ("isolation.py", [], ["--scale", "0.3"]),
 }
 
 
