@@ -19,8 +19,6 @@ CANARY = "cAnArY/pLaNtEd+in-every-account=0f1e2d3c"
 SHORTEST = 12
 """Shorter ones are words that stand in many texts."""
 
-PRODUCTS = ("binance", "binance-usdm", "binance-coinm", "bybit", "bybit-linear", "bybit-inverse")
-
 _seen: dict[str, None] = {CANARY: None}
 
 
@@ -44,16 +42,6 @@ def _plant() -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     _plant()
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Workers take whole files, since their fixtures are dear; of a file that runs on every product, one product at a time."""
-    for item in items:
-        params = getattr(item, "callspec", None)
-        products = [str(value) for value in params.params.values()] if params is not None else []
-        product = next((text for text in products if text in PRODUCTS), "")
-        item.add_marker(pytest.mark.xdist_group(f"{item.path}{product}"))
 
 
 def secrets_in(text: str) -> list[str]:
