@@ -35,7 +35,7 @@ check: setup  ## ruff, mypy --strict, import contracts, supervision statements
 	$(PY) tests/tools/statements.py
 
 unit: setup  ## tests alone: random order, warnings are errors
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 3 --dist loadfile
 
 test: check unit  ## everything a change has to pass
 
