@@ -39,7 +39,8 @@ from connector.domain.account import FundingPayment, Position
 from connector.domain.commands import CancelOrder, OrderOutcome, PlaceOrder
 from connector.domain.credentials import Credentials
 from connector.domain.orders import Fill, Order, OrderStatus, OrderType
-from connector.drivers.contract import Driver
+from connector.domain.wire import BudgetLimit
+from connector.drivers.contract import Driver, VenueInfo
 from connector.drivers.registry import find_driver
 from connector.orders.rounding import round_price
 from connector.store import SqliteStore
@@ -79,9 +80,27 @@ def short_rules(product: Product = BINANCE) -> Driver:
     return replace(driver, trading=trading, session=hurried(driver.session), positions=hurried(driver.positions))
 
 
+class _Roomy:
+    """A driver's REST whose exchange tells limits that are never reached; hundreds of comparisons a minute are no customer's."""
+
+    def __init__(self, rest: Any) -> None:
+        self._rest = rest
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._rest, name)
+
+    def read(self, query: Any, response: Any, instruments: Any) -> Any:
+        told = self._rest.read(query, response, instruments)
+        return replace(told, limits=_without_end(told.limits)) if isinstance(told, VenueInfo) else told
+
+
+def _without_end(limits: tuple[BudgetLimit, ...]) -> tuple[BudgetLimit, ...]:
+    return tuple(replace(limit, points=10_000_000) for limit in limits)
+
+
 def roomy(driver: Driver) -> Driver:
-    """The driver with room for hundreds of starts a minute, also before it has read the limits of the exchange."""
-    return replace(driver, limits=tuple(replace(limit, points=10_000_000) for limit in driver.limits))
+    """The driver with room for hundreds of starts a minute, before it has read the limits of the exchange and after."""
+    return replace(driver, limits=_without_end(driver.limits), rest=_Roomy(driver.rest))
 
 
 def _fill_name(symbol: Symbol, trade_id: str, side: Side) -> str:
