@@ -36,6 +36,7 @@ TOKENS = [
         "NaN",
         "Infinity",
         '"ETHUSDT"',
+        '"ETHUSD"',
         '"BTCUSDT"',
         '"trade"',
         '"weird"',
