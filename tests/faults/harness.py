@@ -458,6 +458,14 @@ class BookJudge:
     def await_valid(self, within_s: float = 10.0) -> float:
         return eventually(lambda: self.live.state is BookState.VALID, within_s, lambda: repr(self.live))
 
+    def await_joined(self, within_s: float = 10.0) -> None:
+        """Wait until the book is valid and its stream went on from its snapshot.
+
+        Before that an update may be lost or late and nothing wrong: the snapshot was newer and has it already.
+        """
+        so_far = len(self.updates)
+        eventually(lambda: len(self.updates) >= so_far + 3 and self.live.state is BookState.VALID, within_s)
+
     def compare(self) -> list[str]:
         """Judge what was collected since the last call; returns everything wrong so far."""
         product, depth = self.rig.product, self._depth

@@ -19,7 +19,7 @@ def test_a_broken_sequence_is_never_handed_out_and_mended_within_two_seconds(fau
     """F30, I4."""
     with running(events_per_s=800.0, simulator=ROOMY) as rig:
         book = BookJudge(rig)
-        rig.await_flow(book.subscription)
+        book.await_joined()
         book.compare()
         voided = rig.counter("book.invalidated")
         rig.sim.faults.deltas("BTCUSDT", **{fault: 1})
@@ -37,7 +37,7 @@ def test_while_a_book_is_not_right_nobody_is_given_one():
     """F30, I4: the subscriber is told before anything else, readers get an error that says why."""
     with running(events_per_s=800.0) as rig:
         book = BookJudge(rig)
-        rig.await_flow(book.subscription)
+        book.await_joined()
         rig.sim.faults.rest_error(status=503, path="depth")
         rig.sim.faults.deltas("BTCUSDT", lost=1)
         eventually(lambda: book.live.state is not BookState.VALID)

@@ -113,6 +113,7 @@ def test_broken_sequences_are_never_handed_out_and_mended_within_two_seconds(pro
         trades, book = TradeJudge(rig), BookJudge(rig)
         rig.await_flow(trades.subscription, book.subscription)
         for fault in ("doubled", "lost", "reordered"):
+            book.await_joined()
             voided, so_far = rig.counter("book.invalidated"), len(book.updates)
             rig.sim.faults.deltas(product.symbols[product.main], **{fault: 1})
             if fault == "doubled":
@@ -133,6 +134,7 @@ def test_requests_that_fail_delay_nothing_but_themselves(product):
     with running(product=product, events_per_s=RATE, simulator=product.roomy) as rig:
         trades, book = TradeJudge(rig), BookJudge(rig)
         rig.await_flow(trades.subscription, book.subscription)
+        book.await_joined()
         faults, lost = rig.sim.faults, rig.counter("stream.connections_lost")
         faults.rest_error(status=503)
         faults.rest_delay(0.2)

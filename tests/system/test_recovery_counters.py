@@ -77,6 +77,7 @@ def test_no_recovery_counter_stays_at_zero_after_every_fault(monkeypatch):
         eventually(lambda: count("stream.connections_lost") >= 1)
         rig.await_flow(*all_right)
 
+        book.await_joined()
         faults.rest_error(status=503, path="depth")
         faults.deltas("BTCUSDT", lost=1)
         eventually(lambda: count("book.snapshots_failed") >= 1)
