@@ -3,6 +3,10 @@
 Whatever a test writes to stdout, stderr or the log, and the text of its report, is searched when the test is over; one that
 shows a secret fails, and with it the run. What is searched for: the canary, and every secret of some length that was handed to
 `Credentials` so far in this process: as they are, percent-encoded, in base64. On the thread of the tests, in every worker.
+
+Tests with real sockets, processes and a real clock share two cores with other workers, and their deadlines are ours, not the
+machine's. Such a test that failed is played once more; the run's last lines name and count it ("1 rerun"). Everything else has
+one try.
 """
 
 from __future__ import annotations
@@ -10,12 +14,14 @@ from __future__ import annotations
 import base64
 import functools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
 CANARY = "cAnArY/pLaNtEd+in-every-account=0f1e2d3c"
+WITH_A_REAL_CLOCK = {"e2e", "examples", "isolation", "system", "transport"}
 SHORTEST = 12
 """Shorter ones are words that stand in many texts."""
 
@@ -42,6 +48,12 @@ def _plant() -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     _plant()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.relative_to(Path(__file__).parent).parts[0] in WITH_A_REAL_CLOCK:
+            item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 def secrets_in(text: str) -> list[str]:
