@@ -15,6 +15,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -60,7 +61,8 @@ class MemoryExchange:
         exchange, faults, ledger: as of a `Simulator`.
         links: what clients open WebSocket connections with.
         paused: the flow stands still; pings and requests go on.
-        refused: connections refused, requests refused, upgrades answered with something else.
+        refusing: new connections are refused.
+        accounts: the truth about each account, by name.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class MemoryExchange:
         )
         self.links = MemoryLinks(runtime.clock, call_later=self.later, on_message=self._on_message)
         self.links.on_connect, self.links.on_end = self._on_connect, self._on_end
+        self.accounts = _Accounts(self.ledger)
         self.paused = False
         self.refusing = False
         self._refusals = 0
@@ -210,6 +213,25 @@ class MemoryExchange:
             f"<MemoryExchange {exchange.settings.dialect} {exchange.source.status()} connections={len(self._wires)} "
             f"requests={exchange.records.request_count} violations={exchange.records.violation_count}>"
         )
+
+
+class _Accounts:
+    """`accounts["main"].orders()` and so on, as of a `Simulator`."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def __getitem__(self, who: str) -> _Account:
+        return _Account(self._ledger, who)
+
+
+class _Account:
+    def __init__(self, ledger: Ledger, who: str) -> None:
+        self.orders = partial(ledger.orders, who)
+        self.order = partial(ledger.order, who)
+        self.fills = partial(ledger.fills, who)
+        self.balances = partial(ledger.balances, who)
+        self.positions = partial(ledger.positions, who)
 
 
 class _Front:
