@@ -25,6 +25,7 @@ from connector.domain.orders import Fill, Order, OrderStatus, OrderType, TimeInF
 from connector.drivers.registry import find_driver
 from connector.errors import ConnectorError
 from connector.orders.rounding import round_price
+from connector.simulator.history import Past
 from connector.simulator import AccountSettings, Live, SimulatorSettings
 from connector.store.memory import MemoryStore
 from connector.supervision.events import EventKind, TreeEvent
@@ -48,6 +49,8 @@ STOP_S = 5.0
 EVENTS_PER_S = 6.0
 UNANSWERED_S = 25.0
 """What a silent topic may take beyond its suspicion: two questions of ten seconds that get no answer, and a while to settle."""
+PASTS: dict[Any, Any] = {}
+"""What was traded before a life began, by listing: the same for all seeds."""
 FINAL = {"filled", "canceled", "rejected", "expired"}
 ASKED_FOR = ("on purpose",)
 """How the words of faults inside begin or end; whatever else ends an actor is one of ours."""
@@ -92,7 +95,10 @@ class _Rig:
 
 
 class _Books(BookJudge):
-    """Compares at once: here the ledger stands still while it is read."""
+    """Compares at once: here the ledger stands still while it is read. A consumer that waited would be taken off."""
+
+    def _instrument(self) -> Any:
+        return self.rig.memory.instruments.require(Symbol.parse(self.symbol))
 
     def _take(self, update: Any) -> None:
         super()._take(update)
@@ -151,12 +157,15 @@ class Life:
         self.world = World(plan.seed, {product.exchange: settings})
         self.runtime = self.world.runtime
         self.far = self.world.far[product.exchange]
+        for market in self.far.exchange.markets.values():  # inventing a past takes longer than a life, and no seed needs its own
+            market.past = PASTS.setdefault(market.listing, Past(market.listing, 0, self.runtime.time_ns() // 1_000_000))
         self.far.exchange.clock.skew_ns = plan.skew_ms * 1_000_000
         self.store = self.world.mishaps.store(MemoryStore())
         self.sequences: dict[tuple[str, int], int] = {}
         driver = find_driver(product.exchange)
         self._driver = noting_sequences(driver, self.sequences) if product.opaque else driver
         self.told = Told(self)
+        self._note_withheld()
         self.chance = self.world.random("orders")
         self.happened: Counter[str] = Counter()
         try:
@@ -212,9 +221,27 @@ class Life:
         self.venue = self.rig.venue
         self.trades = TradeJudge(self.rig)
         self.others = TradeJudge(self.rig, self.plan.product.other)
+        self.trades.not_sent, self.others.not_sent = self.not_sent[self.trades.symbol], self.not_sent[self.others.symbol]
         self.books = [_Books(self.rig, every=3), _Books(self.rig, self.plan.product.other, every=3)]
         if self.plan.trading:
             self.venue.orders_stream(self.told.hear)
+
+    def _note_withheld(self) -> None:
+        """Trades the venue never told anybody: where ids say nothing, nobody can know of them."""
+        product, hub = self.plan.product, self.far.exchange.hub
+        self.not_sent: dict[str, set[int]] = {text: set() for text in product.symbols}
+        texts = {product.topic(product.trade_topic, text): text for text in product.symbols}
+        publish = hub.publish
+
+        def noting(topic: Any, ident: int, render: Any) -> None:
+            withheld = topic.record.withheld
+            publish(topic, ident, render)
+            text = texts.get(topic.name)
+            if text is not None and topic.record.withheld > withheld:
+                trades = self.far.exchange.markets[product.symbols[text]].trades
+                self.not_sent[text].update(each.agg_id for each in trades[-20:] if each.time_us == trades[-1].time_us)
+
+        hub.publish = noting  # type: ignore[method-assign]
 
     def _actor(self, name: str) -> Any:
         return getattr(self.venue, name)
@@ -256,8 +283,9 @@ class Life:
     def _amend(self, client_id: str) -> AmendOrder:
         product = self.plan.product
         symbol = self._symbol_of(client_id)
-        size = product.sized(self.chance.randint(1, 20) * product.least(symbol))
-        return AmendOrder(symbol=symbol, client_id=client_id, **size)
+        return AmendOrder(
+            symbol=symbol, client_id=client_id, quantity=self.chance.randint(1, 20) * product.least(symbol)
+        )
 
     def _order(self) -> PlaceOrder:
         product, chance = self.plan.product, self.chance
@@ -388,7 +416,8 @@ class Life:
             asked = [self.venue.open_orders(), self.venue.balances()]
             if self.plan.product.settle:
                 asked.append(self.venue.positions())
-            asks = [fresh.reason for _, fresh in asked if fresh.stale]
+            if self.plan.session:  # without one the account is compared, not followed, and says at any time that it may be behind
+                asks = [fresh.reason for _, fresh in asked if fresh.stale]
             unknown = [order.client_id for order in asked[0][0] if order.status is OrderStatus.UNKNOWN]
             asks += [f"unknown: {unknown}"] if unknown else []
             wrong = +kill_nine.compare(

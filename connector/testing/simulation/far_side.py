@@ -316,7 +316,11 @@ class _Wire:
     # what faults do
 
     def reset(self) -> None:
-        """End the connection with a TCP reset."""
+        """End the connection with a TCP reset. The exchange hears of it like everybody else: not in the middle of a sentence."""
+        self.over = True
+        self._far.later(0.0, self._is_reset)
+
+    def _is_reset(self) -> None:
         self._far.forget(self)
         self._far.links.server.cut(self.link)
 

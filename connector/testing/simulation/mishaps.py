@@ -68,6 +68,7 @@ class Mishaps:
         self.happened = 0
         self.store_fails = False
         self._armed: list[_Armed] = []
+        self._waiting: list[tuple[Any, Any]] = []
 
     def arm(self, path: str, where: Where, calls: int, error: str) -> None:
         """Let the call number `calls` (from 1) that the actor at `path` makes to a port, in that part of its life, raise.
@@ -81,6 +82,9 @@ class Mishaps:
     def disarm(self) -> None:
         """Nothing more goes wrong."""
         self._armed.clear()
+        for actor, original in self._waiting:
+            actor.on_receive = original
+        self._waiting.clear()
         self.store_fails = False
 
     def point(self) -> None:
@@ -143,6 +147,7 @@ class Mishaps:
 
         def once(message: Any) -> Any:
             actor.on_receive = original
+            self._waiting.remove(waiting)
             if not after:
                 act(actor)
             answer = original(message)
@@ -150,6 +155,8 @@ class Mishaps:
                 act(actor)
             return answer
 
+        waiting = (actor, original)
+        self._waiting.append(waiting)
         actor.on_receive = once
         return True
 

@@ -4,7 +4,7 @@ A script is a tuple of `Fault` values, plain enough to be written into a test. W
 connection) is not a name but a number, `pick`: it chooses among what is there when the fault begins, so that a script says
 nothing about an exchange, and means the same when other faults are left out. Every fault can be undone, so that after `Storm.end`
 nothing is wrong any more: what lasts has an end of its own, and `end` ends all of it. Faults that forbid an end within a minute
-(a revoked key, a ban of two minutes) are not drawn here.
+(a revoked key, a ban of two minutes, a subscription the venue calls invalid) are no kinds of it.
 """
 
 from __future__ import annotations
@@ -413,7 +413,6 @@ KINDS: dict[str, Kind] = {
     "malformed": Kind(_malformed, lambda chance: {"what": chance.choice(_MALFORMED)}),
     "acks lost": Kind(_until_undone("drop_ack"), lambda chance: {"count": chance.choice((1, 3, None))}, (1.0, 20.0)),
     "acks late": Kind(_figure("delay_ack", 0.0), _seconds(0.2, 12.0), (1.0, 20.0)),
-    "subscription refused": Kind(_at_once("reject_subscribe"), lambda chance: {"count": chance.choice((1, 2))}),
     "REST errors": Kind(
         _until_undone("rest_error"), lambda chance: {"status": chance.choice((500, 502, 503, 504))}, (1.0, 40.0)
     ),
