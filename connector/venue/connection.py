@@ -61,6 +61,9 @@ class Connection:
         self._clock, self._alarms, self._is_current, self._post = clock, alarms, is_current, post
 
     def on_open(self, link: Link) -> None:
+        if not self._is_current():  # its actor ended, perhaps before it could keep the link
+            link.shutdown()
+            return
         self.link = link
         self._post(LinkOpened(self))
 
