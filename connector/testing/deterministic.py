@@ -237,7 +237,10 @@ class DeterministicRuntime:
         task = runnable[0] if len(runnable) == 1 else self._choose.choice(runnable)
         self._note(f"{self.monotonic_s():.6f} {task.name}")
         self._running.append(task)
-        waiting, here.incarnation = here.incarnation, None  # on a thread of its own, it would not be inside who waits here
+        waiting, here.incarnation = (
+            here.incarnation,
+            None,
+        )  # on a thread of its own, it would not be inside who waits here
         try:
             alive = task.loop.step()
         finally:

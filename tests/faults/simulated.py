@@ -157,7 +157,9 @@ class Life:
         self.world = World(plan.seed, {product.exchange: settings})
         self.runtime = self.world.runtime
         self.far = self.world.far[product.exchange]
-        for market in self.far.exchange.markets.values():  # inventing a past takes longer than a life, and no seed needs its own
+        for (
+            market
+        ) in self.far.exchange.markets.values():  # inventing a past takes longer than a life, and no seed needs its own
             market.past = PASTS.setdefault(market.listing, Past(market.listing, 0, self.runtime.time_ns() // 1_000_000))
         self.far.exchange.clock.skew_ns = plan.skew_ms * 1_000_000
         self.store = self.world.mishaps.store(MemoryStore())
@@ -221,7 +223,10 @@ class Life:
         self.venue = self.rig.venue
         self.trades = TradeJudge(self.rig)
         self.others = TradeJudge(self.rig, self.plan.product.other)
-        self.trades.not_sent, self.others.not_sent = self.not_sent[self.trades.symbol], self.not_sent[self.others.symbol]
+        self.trades.not_sent, self.others.not_sent = (
+            self.not_sent[self.trades.symbol],
+            self.not_sent[self.others.symbol],
+        )
         self.books = [_Books(self.rig, every=3), _Books(self.rig, self.plan.product.other, every=3)]
         if self.plan.trading:
             self.venue.orders_stream(self.told.hear)
@@ -386,7 +391,9 @@ class Life:
             if book.live.state is not BookState.VALID:
                 wrong.append(f"{book.live!r}")
         wanted = sorted(name for name, feed in self.rig.memory.feed_table().items() if feed.consumers)
-        carried = sorted(name for connection in self.far.exchange.hub.connections for name in connection.topics if name in wanted)
+        carried = sorted(
+            name for connection in self.far.exchange.hub.connections for name in connection.topics if name in wanted
+        )
         if wanted != carried:
             wrong.append(f"I8: wanted {wanted}, the venue has {carried}")
         if self.plan.trading:
@@ -416,7 +423,9 @@ class Life:
             asked = [self.venue.open_orders(), self.venue.balances()]
             if self.plan.product.settle:
                 asked.append(self.venue.positions())
-            if self.plan.session:  # without one the account is compared, not followed, and says at any time that it may be behind
+            if (
+                self.plan.session
+            ):  # without one the account is compared, not followed, and says at any time that it may be behind
                 asks = [fresh.reason for _, fresh in asked if fresh.stale]
             unknown = [order.client_id for order in asked[0][0] if order.status is OrderStatus.UNKNOWN]
             asks += [f"unknown: {unknown}"] if unknown else []
@@ -450,7 +459,10 @@ class Life:
         for judge in (self.trades, self.others):
             faults = judge.faults()
             for text in faults:
-                if text != "no trade came at all" or self.far.exchange.markets[self.plan.product.symbols[judge.symbol]].trades:
+                if (
+                    text != "no trade came at all"
+                    or self.far.exchange.markets[self.plan.product.symbols[judge.symbol]].trades
+                ):
                     self.note("I5", f"{judge.symbol}: {text}")
 
     def _judge_limits(self) -> None:

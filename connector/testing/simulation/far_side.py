@@ -79,9 +79,7 @@ class MemoryExchange:
         self.front = _Front(self.rng)
         self.faults = Faults(self)
         exchange = self.exchange
-        self.ledger = Ledger(
-            self.on_loop, exchange.records, exchange.source, exchange.account, exchange.desk.clearing
-        )
+        self.ledger = Ledger(self.on_loop, exchange.records, exchange.source, exchange.account, exchange.desk.clearing)
         self.links = MemoryLinks(runtime.clock, call_later=self.later, on_message=self._on_message)
         self.links.on_connect, self.links.on_end = self._on_connect, self._on_end
         self.accounts = _Accounts(self.ledger)
@@ -168,9 +166,7 @@ class MemoryExchange:
         if refusal is not None:
             if refusal.status:
                 after = refusal.headers.get("Retry-After")
-                self.links.server.refuse(
-                    refusal.status, link, retry_after_s=None if after is None else float(after)
-                )
+                self.links.server.refuse(refusal.status, link, retry_after_s=None if after is None else float(after))
             return
         wire = self._wires[link] = _Wire(self, link)
         self.front.wires[wire] = None
@@ -459,7 +455,9 @@ class MemoryPort:
             call.end(call.failure("the client was closed"))
 
     def __repr__(self) -> str:
-        return f"<MemoryPort {len(self._calls)} under way {len(self._waiting)} waiting{' closed' if self._closed else ''}>"
+        return (
+            f"<MemoryPort {len(self._calls)} under way {len(self._waiting)} waiting{' closed' if self._closed else ''}>"
+        )
 
 
 class _Call:
@@ -555,7 +553,9 @@ class _Call:
         if served.cut_at is not None and served.cut_at < len(served.body) + 200:  # the head counts too
             self.reset()
             return
-        self._far.later(self._far.delay_s(len(served.body)), lambda: self._pass(lambda: self._reach(served), inbound=False))
+        self._far.later(
+            self._far.delay_s(len(served.body)), lambda: self._pass(lambda: self._reach(served), inbound=False)
+        )
 
     def _reach(self, served: Served) -> None:
         headers = {name.lower(): value for name, value in served.headers.items()}

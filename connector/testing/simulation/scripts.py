@@ -388,7 +388,9 @@ KINDS: dict[str, Kind] = {
     ),
     "half-open one": Kind(_half_open_one, lambda chance: {"direction": chance.choice(("both", "in", "out"))}, (1, 40)),
     "swizzle": Kind(_swizzle, lasts_s=(4.0, 30.0)),
-    "late": Kind(_delay, lambda chance: {"s": chance.choice((0.0, 0.2, 1.5)), "jitter_s": chance.random()}, (1.0, 30.0)),
+    "late": Kind(
+        _delay, lambda chance: {"s": chance.choice((0.0, 0.2, 1.5)), "jitter_s": chance.random()}, (1.0, 30.0)
+    ),
     "slow": Kind(_bandwidth, lambda chance: {"bytes_per_s": chance.choice((2_000, 10_000))}, (1.0, 20.0)),
     "connections refused": Kind(_refuse_connect, lasts_s=(1.0, 40.0)),
     "outage": Kind(_outage, lasts_s=(1.0, 40.0)),
@@ -399,7 +401,9 @@ KINDS: dict[str, Kind] = {
     ),
     "upgrade hangs": Kind(_until_undone("hang_upgrade"), lasts_s=(1.0, 30.0)),
     "closed on open": Kind(_until_undone("close_on_open"), lasts_s=(1.0, 20.0)),
-    "closed": Kind(_at_once("close"), lambda chance: {"code": chance.choice((1000, 1001, 1006, 1008, 1011, 1012, 3000))}),
+    "closed": Kind(
+        _at_once("close"), lambda chance: {"code": chance.choice((1000, 1001, 1006, 1008, 1011, 1012, 3000))}
+    ),
     "shutdown announced": Kind(_at_once("server_shutdown")),
     "topic silent": Kind(_silence, lasts_s=(5.0, 60.0)),
     "all silent": Kind(_silence_all, lasts_s=(5.0, 40.0)),
@@ -474,7 +478,9 @@ KINDS: dict[str, Kind] = {
 """Every kind of fault by its name."""
 
 
-def draw(chance: random.Random, *, lasts_s: float, most: int = 8, orders: bool = True, without: Sequence[str] = ()) -> Script:
+def draw(
+    chance: random.Random, *, lasts_s: float, most: int = 8, orders: bool = True, without: Sequence[str] = ()
+) -> Script:
     """Some faults over so many seconds, the earliest first. `orders`: there is an account to hurt.
 
     Of ten scripts about nine have two kinds of faults or more.
