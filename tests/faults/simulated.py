@@ -154,7 +154,7 @@ class Life:
             accounts=accounts,
             keep=50_000,
         )
-        self.world = World(plan.seed, {product.exchange: settings})
+        self.world = World(plan.seed, {product.exchange: settings}, tick_s=0.1)
         self.runtime = self.world.runtime
         self.far = self.world.far[product.exchange]
         for (
@@ -327,7 +327,7 @@ class Life:
     # ------------------------------------------------------------ phase one: nothing wrong is seen
 
     def note(self, kind: str, text: str) -> None:
-        self.problems.setdefault(kind, []).append(f"{self.runtime.monotonic_s() - 1_000.0:.3f}s {text}"[:600])
+        self.problems.setdefault(kind, []).append(f"{self.runtime.monotonic_s() - 1_000.0:.3f}s {text}"[:1200])
 
     def _watch(self) -> None:
         """At every step of half a second, whatever is going on."""
@@ -343,17 +343,26 @@ class Life:
         subscription, now_s = judge.subscription, self.runtime.monotonic_s()
         if subscription.state is not TopicState.LIVE or not judge.seen:
             return
-        feed = self.rig.memory.feed_table().get(subscription_name(self.rig, judge))
-        market = self.far.exchange.markets[self.plan.product.symbols[judge.symbol]]
-        if feed is None or feed.last_new_s is None or not market.trades:
+        feed = self.rig.memory.feed_table().get(str(self.rig.memory.name_of(subscription.topic)))
+        if feed is None:
             return
         bound_s = self.rig.memory.settings.liveness.suspect_after_s(feed.rate.mean_interval_s) + UNANSWERED_S
-        if now_s - feed.last_new_s <= bound_s:
-            return
-        newest = market.trades[-1]
-        older_s = (self.far.exchange.clock.now_us() - newest.time_us) / 1e6
-        if older_s < bound_s / 2:
-            self.note("I6", f"{subscription} is LIVE, and its last value came {now_s - feed.last_new_s:.1f} s ago")
+        if late := self._undelivered(judge, bound_s):
+            self.note("I6", f"{subscription} is LIVE, and {late} trades older than {bound_s:.1f} s did not come")
+
+    def _undelivered(self, judge: TradeJudge, older_s: float) -> int:
+        """Trades of that age, newer than the last one that came."""
+        market = self.far.exchange.markets[self.plan.product.symbols[judge.symbol]]
+        if not judge.seen or not market.trades:
+            return 0
+        last, before_us = judge.seen[-1], self.far.exchange.clock.now_us() - int(older_s * 1e6)
+        number = last.sequence if self.plan.product.opaque else getattr(last, "trade_id", None)
+        by_agg = self.plan.product.opaque or number is None
+        number = last.agg_id if number is None else number
+        return sum(
+            trade.time_us < before_us and (trade.agg_id if by_agg else trade.trade_id) > number
+            for trade in market.trades[-200:]
+        )
 
     # ------------------------------------------------------------ phase two: everything is right again
 
@@ -370,13 +379,12 @@ class Life:
             elif right_since_s is None:
                 right_since_s = now_s
             elif now_s - right_since_s >= 1.0:
-                self.lively_s = right_since_s - began_s
-                break
-        else:
-            for text in wrong:
-                self.note("liveness", text)
-        if self.plan.trading:
-            self._prove_trading()
+                wrong = self._prove_trading() if self.plan.trading else []
+                if not wrong:
+                    self.lively_s = right_since_s - began_s
+                    break
+        for text in wrong:
+            self.note("liveness", text)
         self._judge_topics()
         self._judge_limits()
 
@@ -385,7 +393,7 @@ class Life:
         for judge in (self.trades, self.others):
             if judge.subscription.state is not TopicState.LIVE:
                 wrong.append(f"{judge.subscription}: {judge.subscription.freshness().reason}")
-            elif (late := self._not_delivered(judge)) > 0:
+            elif late := self._undelivered(judge, 0.5):
                 wrong.append(f"{judge.subscription}: {late} trades later")
         for book in self.books:
             if book.live.state is not BookState.VALID:
@@ -399,23 +407,6 @@ class Life:
         if self.plan.trading:
             wrong += self._account_not_right()
         return wrong
-
-    def _not_delivered(self, judge: TradeJudge) -> int:
-        """Trades that are half a second old and were not delivered."""
-        market = self.far.exchange.markets[self.plan.product.symbols[judge.symbol]]
-        if not judge.seen or not market.trades:
-            return 0
-        before_us = self.far.exchange.clock.now_us() - 500_000
-        last = judge.seen[-1]
-        number = last.sequence if self.plan.product.opaque else getattr(last, "trade_id", None)
-        if number is None:
-            number = last.agg_id
-        by_agg = self.plan.product.opaque or not hasattr(last, "trade_id")
-        return sum(
-            1
-            for trade in market.trades[-50:]
-            if trade.time_us < before_us and (trade.agg_id if by_agg else trade.trade_id) > number
-        )
 
     def _account_not_right(self) -> list[str]:
         asks = []
@@ -436,24 +427,26 @@ class Life:
             return [*asks, repr(untold)]
         return asks + ([f"{dict(wrong)}"] if wrong else [])
 
-    def _prove_trading(self) -> None:
-        """A new order is taken, now that all is well."""
+    def _prove_trading(self) -> list[str]:
+        """A new order is taken, now that all is well; or why not."""
         product, text = self.plan.product, self.plan.product.main
         market = self.far.exchange.markets[product.symbols[text]]
         last = Decimal(market.price * market.listing.tick_e8) / 10**8
         tick = self.rig.memory.instruments.require(product.symbol).price_tick
         price = round_price(last * Decimal("0.98"), tick, Side.BUY)
         order = PlaceOrder(symbol=product.symbol, side=Side.BUY, type=OrderType.LIMIT, price=price, **product.sized())
-        outcome = self.venue.orders.ask(order, block=False, timeout=30.0)
-        self.runtime.run_while(lambda: not outcome._done, 10.0)
+        ask = self.venue.orders.ask(order, block=False, timeout=30.0)
+        self.asks.append((order, ask))
+        self.runtime.run_while(lambda: not ask._done, 10.0)
         try:
-            told = outcome.get(timeout=0.0)
+            told = ask.get(timeout=0.0)
         except Exception as lost:
-            self.note("liveness", f"a new order got no answer: {lost!r}")
-            return
-        if told.kind is not OutcomeKind.ACCEPTED:
-            self.note("liveness", f"a new order was not taken: {told}")
-        self.asks.append((order, outcome))
+            return [f"a new order got no answer: {lost!r}"]
+        return (
+            []
+            if told.kind is OutcomeKind.ACCEPTED
+            else [f"a new order was not taken: {told.kind} {told.reason} {told}"]
+        )
 
     def _judge_topics(self) -> None:
         for judge in (self.trades, self.others):
@@ -519,11 +512,6 @@ class Life:
                 self.note("I1", f"{kind}: {count}")
         if SECRET in repr((self.done, self.told.notes)):
             self.note("I10", "the secret is in what was told")
-
-
-def subscription_name(rig: Any, judge: TradeJudge) -> str:
-    """The venue's name of the topic a judge listens to."""
-    return str(rig.memory.name_of(judge.subscription.topic))
 
 
 def _asked_for(cause: BaseException) -> bool:
