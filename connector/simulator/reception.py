@@ -1,4 +1,4 @@
-"""What happens at the door of a simulated exchange, without a socket: requests, upgrades, frames that come, connections to care for.
+"""What happens at the door of a simulated exchange, without a socket: requests, upgrades, frames from clients, signs of life.
 
 Whoever owns the sockets (`server` on asyncio, `connector.testing.simulation` in memory) brings what came and does what comes
 back. Faults that concern one request or one upgrade are decided here, so that both serve the same exchange. Nothing here waits:

@@ -8,6 +8,8 @@ means here. `live(seed)` is a life as plain figures, for a sweep in many process
 
 from __future__ import annotations
 
+import gc
+import mmap
 import random
 import sys
 import time
@@ -17,16 +19,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from connector import BookNotValid, Side, Symbol
+from connector import Side, Symbol
 from connector.domain import BookState
 from connector.domain.commands import AmendOrder, CancelOrder, OutcomeKind, PlaceOrder
 from connector.domain.credentials import Credentials
 from connector.domain.orders import Fill, Order, OrderStatus, OrderType, TimeInForce
 from connector.drivers.registry import find_driver
-from connector.errors import ConnectorError
 from connector.orders.rounding import round_price
-from connector.simulator.history import Past
 from connector.simulator import AccountSettings, Live, SimulatorSettings
+from connector.simulator.history import Past
 from connector.store.memory import MemoryStore
 from connector.supervision.events import EventKind, TreeEvent
 from connector.testing.killing import Killed
@@ -40,7 +41,7 @@ import kill_nine
 from harness import BookJudge, TradeJudge, noting_sequences
 from products import BINANCE, PRODUCTS, Product
 
-__all__ = ["LIVELY_S", "Life", "Plan", "live"]
+__all__ = ["LIVELY_S", "Life", "Plan", "live", "soak"]
 
 LIVELY_S = 60.0
 KEY, SECRET = "simulatedkey0001", "canary simulated secret"
@@ -51,9 +52,6 @@ UNANSWERED_S = 25.0
 """What a silent topic may take beyond its suspicion: two questions of ten seconds that get no answer, and a while to settle."""
 PASTS: dict[Any, Any] = {}
 """What was traded before a life began, by listing: the same for all seeds."""
-FINAL = {"filled", "canceled", "rejected", "expired"}
-ASKED_FOR = ("on purpose",)
-"""How the words of faults inside begin or end; whatever else ends an actor is one of ours."""
 
 
 class Plan:
@@ -70,6 +68,7 @@ class Plan:
         self.two_lives = chance.random() < 0.25
         self.skew_ms = chance.randrange(-20_000, 20_000) if chance.random() < 0.3 else 0
         self.order_every_s = chance.choice((0.4, 1.0, 3.0))
+        self.tick_s = 0.1
         drawn = draw(random.Random(f"{seed}:faults"), lasts_s=self.storm_s, orders=self.trading)
         self.script = drawn if script is None else script
 
@@ -142,6 +141,7 @@ class Life:
         self.problems: dict[str, list[str]] = {}
         self.events: deque[TreeEvent] = deque(maxlen=50_000)
         self.lively_s: float | None = None
+        self.is_over = False  # no orders any more
         self.asks: list[tuple[Any, Any]] = []
         self.done: list[tuple[Any, Any]] = []
         product = plan.product
@@ -154,7 +154,7 @@ class Life:
             accounts=accounts,
             keep=50_000,
         )
-        self.world = World(plan.seed, {product.exchange: settings}, tick_s=0.1)
+        self.world = World(plan.seed, {product.exchange: settings}, tick_s=plan.tick_s)
         self.runtime = self.world.runtime
         self.far = self.world.far[product.exchange]
         for (
@@ -212,6 +212,7 @@ class Life:
         ends_s = 1_000.0 + plan.begins_s + plan.storm_s
         self._advance_watching(max(1.0, ends_s - runtime.monotonic_s()))
         self.storm.end()
+        self.is_over = True
         self._heal()
         self._stop()
         self._judge_outcomes()
@@ -260,7 +261,7 @@ class Life:
     # ------------------------------------------------------------ orders
 
     def _trade(self) -> None:
-        if self.storm._over or self.connector is None:
+        if self.is_over:
             return
         self.runtime.call_later(self.plan.order_every_s * (0.5 + self.chance.random()), self._trade, background=True)
         if self.rig.memory.instruments is None:
@@ -340,7 +341,7 @@ class Life:
             self._is_stale_marked(judge)
 
     def _is_stale_marked(self, judge: TradeJudge) -> None:
-        subscription, now_s = judge.subscription, self.runtime.monotonic_s()
+        subscription = judge.subscription
         if subscription.state is not TopicState.LIVE or not judge.seen:
             return
         feed = self.rig.memory.feed_table().get(str(self.rig.memory.name_of(subscription.topic)))
@@ -395,9 +396,7 @@ class Life:
                 wrong.append(f"{judge.subscription}: {judge.subscription.freshness().reason}")
             elif late := self._undelivered(judge, 0.5):
                 wrong.append(f"{judge.subscription}: {late} trades later")
-        for book in self.books:
-            if book.live.state is not BookState.VALID:
-                wrong.append(f"{book.live!r}")
+        wrong += [f"{book.live!r}" for book in self.books if book.live.state is not BookState.VALID]
         wanted = sorted(name for name, feed in self.rig.memory.feed_table().items() if feed.consumers)
         carried = sorted(
             name for connection in self.far.exchange.hub.connections for name in connection.topics if name in wanted
@@ -514,6 +513,81 @@ class Life:
             self.note("I10", "the secret is in what was told")
 
 
+class Soak(Life):
+    """A life that lasts for days: a storm about every four hours, and everything right again after each."""
+
+    def __init__(self, plan: Plan, days: float, tell: Callable[[str], object]) -> None:
+        self._days, self._say = days, tell
+        self.storms = 0
+        self.memory_mb: list[float] = []
+        super().__init__(plan)
+
+    def _live(self) -> None:
+        runtime, chance = self.runtime, self.world.random("storms")
+        self._begin()
+        runtime.advance(5.0)
+        self.far.paused = True
+        runtime.call_later(1.0, self._trade, background=True)
+        runtime.call_later(1.0, self._happen, background=True)
+        until_s = runtime.monotonic_s() + self._days * 86_400.0
+        while runtime.monotonic_s() < until_s:
+            runtime.advance(min(chance.uniform(0.5, 7.5) * 3_600.0, until_s - runtime.monotonic_s()))
+            self._weather(draw(chance, lasts_s=30.0, most=4))
+        self.is_over = True
+        self._stop()
+        self._judge_outcomes()
+
+    def _happen(self) -> None:
+        """Between storms the market is a quiet one."""
+        self.far.exchange.source.step(1)
+        self.runtime.call_later(60.0 * self.chance.random(), self._happen, background=True)
+
+    def _weather(self, script: Script) -> None:
+        self.storm = Storm(self.far, self.world.mishaps, self._actor, ACCOUNT)
+        self.far.paused = False
+        self.storm.play(script)
+        self._advance_watching(30.0)
+        self.storm.end()
+        self._heal()
+        self.far.paused = True
+        self.storms += 1
+        for judge in (self.trades, self.others):  # judged; what follows has to follow the last one
+            del judge.seen[:-1]
+            judge.gaps.clear()
+        for book in self.books:
+            book.updates.clear()
+        gc.collect()
+        self.memory_mb.append(_memory_mb())
+        if self.storms % 20 == 0:
+            days = (self.runtime.monotonic_s() - 1_000.0) / 86_400.0
+            self._say(
+                f"{days:.1f} days, {self.storms} storms, {self.memory_mb[-1]:.0f} MB, wrong: {list(self.problems)}"
+            )
+
+
+def soak(days: float, tell: Callable[[str], object] = print) -> dict[str, Any]:
+    """A month, or as long as is asked for, as plain figures."""
+    plan = Plan(1, BINANCE, ())
+    plan.trading = plan.session = True
+    plan.two_lives, plan.skew_ms, plan.order_every_s, plan.tick_s = False, 0, 600.0, 1.0
+    began_s = time.process_time()
+    life = Soak(plan, days, tell)
+    half = life.memory_mb[len(life.memory_mb) // 2 :]
+    return {
+        "days": life.simulated_s / 86_400.0,
+        "storms": life.storms,
+        "problems": [(kind, text) for kind, texts in life.problems.items() for text in texts],
+        "speed": life.simulated_s / (time.process_time() - began_s),
+        "grown_mb": half[-1] - half[0],
+    }
+
+
+def _memory_mb() -> float:
+    """What this process has in memory now; 0 where the system does not tell."""
+    listing = Path("/proc/self/statm")
+    return int(listing.read_text().split()[1]) * mmap.PAGESIZE / 2**20 if listing.exists() else 0.0
+
+
 def _asked_for(cause: BaseException) -> bool:
     return isinstance(cause, Killed) or "on purpose" in str(cause)
 
@@ -540,6 +614,3 @@ def live(seed: int, product: str = "", script: Script | None = None) -> dict[str
         "steps": life.runtime.steps,
         "cpu_s": time.process_time() - began_s,
     }
-
-
-_ = (BookNotValid, Callable, ConnectorError, BINANCE, FINAL, ASKED_FOR)

@@ -1,7 +1,8 @@
 """A whole venue in one thread, from the engine's calls to the exchange's ledger: one seed, one trace, any mix of faults.
 
-`World` holds simulated exchanges, a network, a clock and a Connector made of the shipped actors, unchanged. `Storm` plays a script
-of faults in it, `draw` makes one from a seed, `shrink` leaves out what a failure does not need. Needs the extra `simulator`.
+`World` holds simulated exchanges, a network, a clock and a Connector made of the shipped actors, unchanged. `Storm` plays a
+script of faults in it, `draw` makes one from a seed, `shrink` leaves out what a failure does not need. Needs the extra
+`simulator`.
 """
 
 from connector.testing.simulation.far_side import MemoryExchange

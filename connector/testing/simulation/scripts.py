@@ -340,8 +340,10 @@ def _store_fails(storm: Storm, fault: Fault) -> Undo:
 
 Chance = random.Random
 _CALLS = ("orders", "orders", "queries", "all")
-_MALFORMED = ("cut", "not_json", "empty", "nan_text", "unknown_event", "unknown_field", "missing_field", "changed_type")
-_MALFORMED += ("null", "number", "bad_utf8", "reserved_bits", "fragmented", "huge_integer")
+_MALFORMED = (
+    *("cut", "not_json", "empty", "nan_text", "unknown_event", "unknown_field", "missing_field", "changed_type"),
+    *("null", "number", "bad_utf8", "reserved_bits", "fragmented", "huge_integer"),
+)
 
 
 def _some(chance: Chance) -> dict[str, Any]:
