@@ -154,14 +154,13 @@ class Life:
             accounts=accounts,
             keep=50_000,
         )
-        self.world = World(plan.seed, {product.exchange: settings}, tick_s=plan.tick_s)
+        self.world = World(plan.seed, {product.exchange: settings}, tick_s=plan.tick_s, ahead_s=plan.skew_ms / 1_000)
         self.runtime = self.world.runtime
         self.far = self.world.far[product.exchange]
         for (
             market
         ) in self.far.exchange.markets.values():  # inventing a past takes longer than a life, and no seed needs its own
             market.past = PASTS.setdefault(market.listing, Past(market.listing, 0, self.runtime.time_ns() // 1_000_000))
-        self.far.exchange.clock.skew_ns = plan.skew_ms * 1_000_000
         self.store = self.world.mishaps.store(MemoryStore())
         self.sequences: dict[tuple[str, int], int] = {}
         driver = find_driver(product.exchange)

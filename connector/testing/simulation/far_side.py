@@ -56,6 +56,7 @@ class MemoryExchange:
         settings: as of a `Simulator`; its clock is replaced by the runtime's.
         tick_s: how often the flow moves and timed streams are told.
         latency_s: the least and most time a message takes one way, drawn anew for each.
+        ahead_s: how far the exchange's clock is ahead of ours; below zero it is behind.
 
     Attributes:
         exchange, faults, ledger: as of a `Simulator`.
@@ -72,9 +73,11 @@ class MemoryExchange:
         *,
         tick_s: float = 0.05,
         latency_s: tuple[float, float] = (0.002, 0.02),
+        ahead_s: float = 0.0,
     ) -> None:
         self.runtime = runtime
-        self.exchange = Exchange(replace(settings, clock=runtime.clock.time_ns))
+        time_ns, ahead_ns = runtime.clock.time_ns, round(ahead_s * 1e9)
+        self.exchange = Exchange(replace(settings, clock=lambda: time_ns() + ahead_ns))
         self.rng = random.Random(f"{settings.seed}:network")
         self.front = _Front(self.rng)
         self.faults = Faults(self)

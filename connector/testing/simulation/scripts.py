@@ -120,9 +120,7 @@ class Storm:
             self._undo(number)
         self.mishaps.disarm()
         self.far.paused = False
-        skew_ns = self.far.exchange.clock.skew_ns
         self.far.faults.clear()
-        self.far.exchange.clock.skew_ns = skew_ns  # clocks that differ are no fault that ends
 
     # ---------------------------------------------------------------- what there is
 

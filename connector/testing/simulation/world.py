@@ -37,7 +37,7 @@ class World:
     Args:
         seed: decides everything.
         exchanges: name of a venue -> its exchange. The seed of each is drawn from this world's.
-        tick_s, latency_s: of every exchange, see `MemoryExchange`.
+        tick_s, latency_s, ahead_s: of every exchange, see `MemoryExchange`.
 
     Attributes:
         far: the exchanges, by name of the venue.
@@ -51,6 +51,7 @@ class World:
         *,
         tick_s: float = 0.05,
         latency_s: tuple[float, float] = (0.002, 0.02),
+        ahead_s: float = 0.0,
     ) -> None:
         self.seed = seed
         self.runtime = DeterministicRuntime(seed, max_steps=STEPS_AT_MOST, keep_trace=TRACE_KEPT)
@@ -62,6 +63,7 @@ class World:
                 replace(settings, seed=self.random(name).randrange(2**31)),
                 tick_s=tick_s,
                 latency_s=latency_s,
+                ahead_s=ahead_s,
             )
             for name, settings in exchanges.items()
         }
