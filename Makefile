@@ -6,7 +6,7 @@ PY     := $(BIN)/python
 SOURCES := $(shell find connector -name '*.py' -o -name py.typed 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check unit bench docs e2e-test clean faults kills orders across storm
+.PHONY: help setup demo test check unit bench docs e2e-test clean faults kills orders across storm sim
 
 help:  ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -51,6 +51,9 @@ e2e-test: setup  ## the whole client against the simulator, over real sockets; t
 
 faults: setup  ## the long fault run: hundreds of kills, cuts, silences, lives: build/faults.json
 	$(PY) tests/faults/run.py $(FAULTS_ARGS)
+
+sim: setup  ## deterministic simulation: SEED=n plays one life again, RUNS=n sweeps in parallel: build/sim.json
+	$(PY) tests/faults/sim.py $(if $(SEED),--seed $(SEED),--runs $(or $(RUNS),1000)) $(SIM_ARGS)
 
 kills: setup  ## kill -9 of trading processes, KILLS=500 of them, then the ledger: build/kills.json
 	$(PY) tests/faults/kill_nine.py --kills $(or $(KILLS),500) $(KILLS_ARGS)

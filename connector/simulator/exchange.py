@@ -176,7 +176,7 @@ class Exchange:
             for entry in (settings.listings() if live else ())
         }
         self.dialect: Dialect = load_dialect(settings.dialect)(self)
-        self.hub = Hub(self.records, self.dialect.parse_stream)
+        self.hub = Hub(self.records, self.dialect.parse_stream, self.now_s)
         self.desk = ContractDesk(self.markets, self.clock.now_us, self.dialect.publish, self.dialect.tell)
         for entry in settings.accounts:
             self.add_account(entry)
@@ -227,6 +227,10 @@ class Exchange:
         if account is None:
             raise LookupError(f"there is no account {who!r}; there are {', '.join(self.desk.accounts) or 'none'}")
         return account
+
+    def now_s(self) -> float:
+        """Seconds on the loop's clock, whichever that is by now."""
+        return self.loop_s()
 
     def call_fault(self, name: str) -> CallFault | None:
         """What goes wrong with the next call of that name, if anything."""

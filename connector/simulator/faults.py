@@ -8,7 +8,7 @@ that lasts. The same names work on the command line (`--fault 'cut@5'`) and over
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -16,7 +16,7 @@ from connector.simulator.dialect import Restarting
 from connector.simulator.exchange import Exchange, RestError, UpgradeRefusal, Use
 from connector.simulator.hub import Topic, control_frame, text_frame
 from connector.simulator.order_faults import OrderFaults
-from connector.simulator.wire import Front
+from connector.simulator.wire import Shape
 
 __all__ = ["MALFORMED_KINDS", "Faults"]
 
@@ -24,11 +24,31 @@ T = TypeVar("T")
 Scope = Literal["ws", "rest", "all"]
 
 
+class Cable(Protocol):
+    """One connection below HTTP, as faults see it; see `wire.Wire`."""
+
+    def reset(self) -> None: ...
+    def reset_after(self, count: int) -> None: ...
+    def hold(self, *, inbound: bool = True, outbound: bool = True) -> None: ...
+    def release(self) -> None: ...
+
+
+class Cables(Protocol):
+    """Every connection of one server; see `wire.Front`."""
+
+    shape: Shape
+    hold_new: bool
+
+    def select(self, scope: str) -> Sequence[Cable]: ...
+
+
 class Server(Protocol):
     """What faults need of the server around the exchange."""
 
-    exchange: Exchange
-    front: Front
+    @property
+    def exchange(self) -> Exchange: ...
+    @property
+    def front(self) -> Cables: ...
 
     def on_loop(self, action: Callable[[], T]) -> T: ...
     def refuse_connections(self, for_s: float | None) -> None: ...
@@ -67,7 +87,7 @@ class Faults(OrderFaults):
         def act() -> int:
             wires = self._server.front.select(scope)
             if stream is not None:
-                chosen = {conn.wire for conn in self._exchange.hub.connections if stream in conn.topics}
+                chosen: set[object] = {conn.wire for conn in self._exchange.hub.connections if stream in conn.topics}
                 wires = [wire for wire in wires if wire in chosen]
             for wire in wires:
                 wire.reset() if at_byte is None else wire.reset_after(at_byte)

@@ -7,17 +7,13 @@ has something to tell" and the bytes. Runs on the simulator's loop thread only.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable
-from typing import Any
-
-from aiohttp import web
+from typing import Any, Protocol
 
 from connector.simulator.ledger import ConnectionRecord, Records, StreamRecord
 from connector.simulator.limits import SlidingCount
-from connector.simulator.wire import Wire
 
-__all__ = ["Connection", "Hub", "Render", "Topic", "control_frame", "text_frame"]
+__all__ = ["Connection", "Hub", "Outlet", "Render", "Topic", "control_frame", "text_frame"]
 
 Render = Callable[[bool], bytes]
 """Make the payload of an event; True asks for microseconds."""
@@ -40,11 +36,25 @@ def control_frame(opcode: int, payload: bytes = b"") -> bytes:
     return bytes((0x80 | opcode, len(payload))) + payload
 
 
+class Outlet(Protocol):
+    """Where the bytes for one client go."""
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that wait for the peer."""
+
+    def send(self, data: bytes) -> None:
+        """Whole frames, as they go over the wire."""
+
+    def reset(self) -> None:
+        """End the connection without a word."""
+
+
 class Connection:
     """One WebSocket client."""
 
-    def __init__(self, record: ConnectionRecord, wire: Wire, ws: web.WebSocketResponse, opened_s: float) -> None:
-        self.record, self.wire, self.ws = record, wire, ws
+    def __init__(self, record: ConnectionRecord, wire: Outlet, opened_s: float) -> None:
+        self.record, self.wire = record, wire
         self.combined = self.micros = False
         self.topics: dict[str, Topic] = {}
         self.opened_s = self.last_ping_s = opened_s
@@ -143,9 +153,10 @@ class Topic:
 class Hub:
     """All topics and all connections."""
 
-    def __init__(self, records: Records, parse: Callable[[str], Any]) -> None:
+    def __init__(self, records: Records, parse: Callable[[str], Any], now_s: Callable[[], float]) -> None:
         self._records = records
         self._parse = parse
+        self._now_s = now_s
         self.topics: dict[str, Topic] = {}
         self.connections: dict[Connection, None] = {}
         self._dirty: dict[Connection, None] = {}
@@ -199,7 +210,7 @@ class Hub:
 
     def _changed(self, connection: Connection) -> None:
         connection.record.subscriptions = list(connection.topics)
-        self.changed_s = asyncio.get_running_loop().time()
+        self.changed_s = self._now_s()
 
     def publish(self, topic: Topic, ident: int, render: Render) -> None:
         """Tell every subscriber one event with the given number."""

@@ -394,10 +394,19 @@ class Ledger:
         Raises:
             LookupError: there is none.
         """
-        found = [order for order in self.orders(who) if order.client_id == client_id]
-        if not found:
-            raise LookupError(f"account {who} has no order {client_id!r}")
-        return max(found, key=lambda order: (order.created_us, order.order_id))
+
+        def newest() -> OrderRecord:
+            found = [
+                order
+                for orders in self._account(who).orders.values()
+                for order in orders.values()
+                if order.client_id == client_id
+            ]
+            if not found:
+                raise LookupError(f"account {who} has no order {client_id!r}")
+            return _order_record(max(found, key=lambda order: (order.created_us, order.order_id)))
+
+        return self._on_loop(newest)
 
     def fills(self, who: str) -> list[FillRecord]:
         """Every trade of an account, oldest first per symbol."""

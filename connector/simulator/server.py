@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import msgspec
 from aiohttp import WSMsgType, web
@@ -27,21 +27,20 @@ from connector.simulator.desk import Refused
 from connector.simulator.dialect import Request
 from connector.simulator.exchange import Exchange
 from connector.simulator.faults import Faults
-from connector.simulator.hub import Connection, control_frame
+from connector.simulator.hub import Connection
 from connector.simulator.instruments import e8
 from connector.simulator.ledger import (
     BalanceRecord,
-    ConnectionRecord,
     EventRecord,
     FillRecord,
     IncomeRecord,
     Ledger,
     OrderRecord,
     PositionRecord,
-    RequestRecord,
 )
 from connector.simulator.margin import Holding
 from connector.simulator.market import Market
+from connector.simulator.reception import Served, admit, care, care_every_s, hear, leave, serve, welcome
 from connector.simulator.settings import AccountSettings, SimulatorSettings
 from connector.simulator.wire import Front, Wire
 
@@ -155,6 +154,7 @@ class Simulator:
         self._listen_again: asyncio.TimerHandle | None = None
         self._factory: Callable[[], Wire] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._sockets: dict[Connection, web.WebSocketResponse] = {}
 
     # life
 
@@ -599,31 +599,10 @@ class Simulator:
             hub.flush()
 
     async def _care(self) -> None:
-        """Ping, and let go of connections that do not answer, are too old or too slow."""
-        loop, settings, records = asyncio.get_running_loop(), self.settings, self.exchange.records
-        pause = min(1.0, settings.ping_every_s / 4, settings.pong_within_s / 4, settings.max_age_s / 4)
+        pause = care_every_s(self.exchange)
         while True:
             await asyncio.sleep(pause)
-            now = loop.time()
-            for connection in list(self.exchange.hub.connections):
-                if connection.closing:
-                    continue
-                if connection.stirred:
-                    connection.stirred, connection.stirred_s = False, now
-                unanswered = connection.unanswered_s
-                if connection.idle_s is not None and now - connection.stirred_s > connection.idle_s:
-                    records.violation(self.exchange.clock.now_ns(), "idle", f"connection {connection.record.number}")
-                    self._close(connection, 1000, "")
-                elif unanswered is not None and now - unanswered > settings.pong_within_s:
-                    records.violation(self.exchange.clock.now_ns(), "pong", f"connection {connection.record.number}")
-                    self._close(connection, 1008, "Pong timeout")
-                elif connection.ages and now - connection.opened_s > settings.max_age_s:
-                    self._close(connection, 1001, "Connection has reached its maximum age")
-                elif connection.wire.backlog > settings.max_backlog_bytes:
-                    records.violation(self.exchange.clock.now_ns(), "backlog", f"connection {connection.record.number}")
-                    connection.wire.reset()
-                elif connection.pinged and now - connection.last_ping_s >= settings.ping_every_s:
-                    connection.ping(now, str(self.exchange.clock.now_ms()).encode())
+            care(self.exchange)
 
     def _close(self, connection: Connection, code: int, reason: str) -> None:
         if not connection.closing:
@@ -632,8 +611,12 @@ class Simulator:
             self._spawn(self._close_soon(connection, code, reason))
 
     async def _close_soon(self, connection: Connection, code: int, reason: str) -> None:
-        await connection.ws.close(code=code, message=reason.encode()[:120])
-        connection.wire.close()
+        ws, wire = self._sockets.get(connection), connection.wire
+        if ws is None:
+            return  # it left meanwhile
+        await ws.close(code=code, message=reason.encode()[:120])
+        assert isinstance(wire, Wire)
+        wire.close()
 
     # requests
 
@@ -646,11 +629,6 @@ class Simulator:
         return await self._rest(request, path)
 
     async def _rest(self, request: web.Request, path: str) -> web.Response:
-        exchange, loop = self.exchange, asyncio.get_running_loop()
-        plan = exchange.plan
-        if plan.rest_delay_s:
-            await asyncio.sleep(plan.rest_delay_s)
-        weight = used = 0
         try:
             sent = await request.read() if request.can_read_body else b""
         except (
@@ -658,51 +636,31 @@ class Simulator:
             web.RequestPayloadError,
         ):  # the client is gone: nothing was asked, nobody hears an answer
             return web.Response(status=400)
-        asked = Request(
-            method=request.method,
-            path=path,
-            query=request.rel_url.raw_query_string,
-            headers={name.lower(): value for name, value in request.headers.items()},
-            address=request.remote or "",
-            body=sent.decode(errors="replace"),
+        steps = serve(
+            self.exchange,
+            Request(
+                method=request.method,
+                path=path,
+                query=request.rel_url.raw_query_string,
+                headers={name.lower(): value for name, value in request.headers.items()},
+                address=request.remote or "",
+                body=sent.decode(errors="replace"),
+            ),
         )
-        name = exchange.dialect.call_name(asked)
-        fault = exchange.call_fault(name) if name else None
-        if fault is not None and fault.at == "request":
-            if fault.lost:
-                return await self._vanish(request, silent=fault.silent)
-            if fault.late_s is not None:
-                await asyncio.sleep(exchange.real_s(exchange.rng.uniform(*fault.late_s)))
-        for error in plan.rest_errors:
-            if (error.path is None or error.path in path) and error.use.take(loop.time()):
-                status, headers = error.status, dict(error.headers)
-                body = exchange.dialect.error(status) if error.body is None else error.body
+        while True:
+            try:
+                wait_s = next(steps)
+            except StopIteration as over:
+                served: Served = over.value
                 break
-        else:
-            if fault is None or fault.done:
-                answer = exchange.dialect.answer(asked)
-                status, headers, body = answer.status, answer.headers, answer.body
-                weight, used = answer.weight, answer.used_weight
-            if fault is not None and fault.status:
-                status, headers = fault.status, {}
-                body = exchange.dialect.error(fault.status, fault.code)
-        for use, at_byte in plan.rest_cuts:
-            if use.take(loop.time()):
-                _wire(request).reset_after(at_byte)
-                break
-        records = exchange.records
-        records.request_count += 1
-        query = request.rel_url.raw_query_string
-        records.requests.append(
-            RequestRecord(exchange.clock.now_ns(), request.method, path, query, weight, used, status)
+            await asyncio.sleep(wait_s)
+        if served.lost:
+            return await self._vanish(request, silent=served.silent)
+        if served.cut_at is not None:
+            _wire(request).reset_after(served.cut_at)
+        return web.Response(
+            status=served.status, body=served.body, headers=served.headers, content_type=served.content_type
         )
-        if fault is not None and fault.at == "answer":
-            if fault.lost:
-                return await self._vanish(request, silent=fault.silent)
-            if fault.late_s is not None:
-                await asyncio.sleep(exchange.real_s(exchange.rng.uniform(*fault.late_s)))
-        content_type = "text/html" if body[:1] == b"<" else "application/json"
-        return web.Response(status=status, body=body, headers=headers, content_type=content_type)
 
     async def _vanish(self, request: web.Request, *, silent: bool) -> web.Response:
         """Give no answer: reset the connection, or say nothing until the client leaves."""
@@ -715,74 +673,46 @@ class Simulator:
     # connections
 
     async def _socket(self, request: web.Request) -> web.StreamResponse:
-        exchange, loop = self.exchange, asyncio.get_running_loop()
-        path = request.rel_url.raw_path
-        if not exchange.dialect.socket_path(path):
-            return web.Response(status=404, body=exchange.dialect.error(404), content_type="application/json")
-        wire = _wire(request)
-        refusal = exchange.dialect.refuse_connect(request.remote or "")
+        exchange, path = self.exchange, request.rel_url.raw_path
+        wire, address = _wire(request), request.remote or ""
+        refusal = admit(exchange, path, address)
         if refusal is not None:
-            return web.Response(
-                status=refusal.status, body=refusal.body, headers=refusal.headers, content_type=refusal.content_type
-            )
-        for upgrade in exchange.plan.upgrades:
-            if upgrade.use.take(loop.time()):
-                if upgrade.status is not None:
-                    body = exchange.dialect.error(upgrade.status)
-                    return web.Response(status=upgrade.status, body=body, headers=upgrade.headers)
-                while request.transport is not None and not request.transport.is_closing():  # noqa: ASYNC110
-                    await asyncio.sleep(0.05)
-                return web.Response(status=500)
+            if refusal.status:
+                return web.Response(
+                    status=refusal.status, body=refusal.body, headers=refusal.headers, content_type=refusal.content_type
+                )
+            while request.transport is not None and not request.transport.is_closing():  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+            return web.Response(status=500)
         ws = web.WebSocketResponse(autoping=False, timeout=1.0, max_msg_size=4 * 1024 * 1024, compress=False)
         try:
             await ws.prepare(request)
         except ConnectionError:  # it went away while it was being let in
             return ws
         wire.upgraded = True
-        records = exchange.records
-        records.connection_count += 1
-        record = ConnectionRecord(records.connection_count, exchange.clock.now_ns(), request.rel_url.raw_path_qs)
-        records.connections.append(record)
-        connection = Connection(record, wire, ws, loop.time())
-        connection.address = request.remote or ""
-        exchange.hub.connections[connection] = None
+        connection = welcome(exchange, wire, address, path, request.rel_url.raw_query_string)
+        self._sockets[connection] = ws
         try:
-            exchange.dialect.open(connection, path, request.rel_url.raw_query_string)
-            if exchange.plan.close_on_open is not None and exchange.plan.close_on_open.take(loop.time()):
-                self._close(connection, 1001, "")
-            await self._listen_to(connection)
+            await self._listen_to(connection, ws)
         finally:
-            exchange.hub.remove(connection)
-            connection.closing = True
-            record.closed_ns = exchange.clock.now_ns()
-            record.close_code = ws.close_code or 1006
+            leave(exchange, connection, ws.close_code or 1006)
+            del self._sockets[connection]
         return ws
 
-    async def _listen_to(self, connection: Connection) -> None:
-        loop, exchange, record = asyncio.get_running_loop(), self.exchange, connection.record
+    async def _listen_to(self, connection: Connection, ws: web.WebSocketResponse) -> None:
+        kinds: dict[WSMsgType, Literal["text", "ping", "pong"]] = {
+            WSMsgType.TEXT: "text",
+            WSMsgType.BINARY: "text",
+            WSMsgType.PING: "ping",
+            WSMsgType.PONG: "pong",
+        }
         while True:
-            message = await connection.ws.receive()
-            if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PING, WSMsgType.PONG):
+            message = await ws.receive()
+            kind = kinds.get(message.type)
+            if kind is None:
                 return
-            if connection.closing:
-                continue
-            record.frames_in += 1
-            connection.stirred = True
-            if connection.metered and connection.messages.add(loop.time()) > self.settings.ws_messages_per_s:
-                exchange.records.violation(exchange.clock.now_ns(), "messages", f"connection {record.number}")
-                if self.settings.enforce_limits:
-                    self._close(connection, 1008, "Too many requests")
-                    continue
-            if message.type is WSMsgType.PING:
-                record.pings += 1
-                connection.send_now(control_frame(10, bytes(message.data)))
-            elif message.type is WSMsgType.PONG:
-                record.pongs += 1
-                connection.pong(bytes(message.data))
-            else:
-                text = message.data if isinstance(message.data, str) else bytes(message.data).decode(errors="replace")
-                exchange.records.control.append((record.number, text))
-                exchange.dialect.text(connection, text)
+            data = message.data
+            hear(self.exchange, connection, kind, data.encode() if isinstance(data, str) else bytes(data))
 
     # control from outside
 

@@ -25,10 +25,11 @@ import hashlib
 import heapq
 import itertools
 import random
+from collections import deque
 from collections.abc import Callable, Generator
 from typing import Any
 
-from connector.supervision.futures import Reply
+from connector.supervision.futures import Reply, here
 from connector.supervision.runtime import Loop
 from connector.testing.clocks import FakeClock
 
@@ -121,13 +122,23 @@ class DeterministicRuntime:
         seed: decides every choice among runnable tasks and every random number.
         clock: the fake clock; a new one by default.
         max_steps: a run that takes more steps without returning is taken for an endless loop.
+        keep_trace: how many of the newest steps `trace` holds; None holds all. `trace_hash` is of all of them, always.
     """
 
-    def __init__(self, seed: int = 0, *, clock: FakeClock | None = None, max_steps: int = 1_000_000) -> None:
+    def __init__(
+        self,
+        seed: int = 0,
+        *,
+        clock: FakeClock | None = None,
+        max_steps: int = 1_000_000,
+        keep_trace: int | None = None,
+    ) -> None:
         self.clock = FakeClock() if clock is None else clock
         self.monotonic_s, self.time_ns = self.clock.monotonic_s, self.clock.time_ns
         self.seed = seed
-        self.trace: list[str] = []
+        self.trace: deque[str] = deque(maxlen=keep_trace)
+        self.steps = 0
+        self._fingerprint = hashlib.sha256()
         self._choose = random.Random(seed)
         self.random = random.Random(seed + 1).random  # apart, so that a drawn number does not change the schedule
         self._tasks: list[_Task] = []
@@ -146,12 +157,21 @@ class DeterministicRuntime:
         self.make_reply: Callable[[], Reply] = _Reply
 
     def __repr__(self) -> str:
-        return f"<DeterministicRuntime seed={self.seed} {self.clock!r} {len(self.trace)} steps>"
+        return f"<DeterministicRuntime seed={self.seed} {self.clock!r} {self.steps} steps>"
+
+    def latest(self, count: int) -> list[str]:
+        """The newest steps."""
+        return list(self.trace)[-count:]
 
     @property
     def trace_hash(self) -> str:
         """A short fingerprint of every step so far."""
-        return hashlib.sha256("\n".join(self.trace).encode()).hexdigest()[:16]
+        return self._fingerprint.copy().hexdigest()[:16]
+
+    def _note(self, step: str) -> None:
+        self._fingerprint.update(f"\n{step}".encode() if self.steps else step.encode())
+        self.steps += 1
+        self.trace.append(step)
 
     # ------------------------------------------------------------------ the port
     def make_flag(self) -> _Flag:
@@ -180,7 +200,7 @@ class DeterministicRuntime:
         while self._step():
             steps += 1
             if steps > self._max_steps:
-                raise Deadlock(f"still not idle after {steps} steps; the last: {self.trace[-3:]}")
+                raise Deadlock(f"still not idle after {steps} steps; the last: {self.latest(3)}")
         return steps
 
     def advance(self, seconds: float) -> None:
@@ -198,7 +218,7 @@ class DeterministicRuntime:
         while condition():
             steps += 1
             if steps > self._max_steps:
-                raise Deadlock(f"still waiting after {steps} steps; the last: {self.trace[-3:]}")
+                raise Deadlock(f"still waiting after {steps} steps; the last: {self.latest(3)}")
             if self._step():
                 continue
             if not self._fire_next(until_s):
@@ -215,11 +235,16 @@ class DeterministicRuntime:
         if not runnable:
             return False
         task = runnable[0] if len(runnable) == 1 else self._choose.choice(runnable)
-        self.trace.append(f"{self.monotonic_s():.6f} {task.name}")
+        self._note(f"{self.monotonic_s():.6f} {task.name}")
         self._running.append(task)
+        waiting, here.incarnation = (
+            here.incarnation,
+            None,
+        )  # on a thread of its own, it would not be inside who waits here
         try:
             alive = task.loop.step()
         finally:
+            here.incarnation = waiting
             self._running.remove(task)
         if not alive:
             task.over = True
@@ -231,7 +256,7 @@ class DeterministicRuntime:
         while self._timers and self._timers[0][2].cancelled:
             heapq.heappop(self._timers)
         if until_s is None and all(timer.background or timer.cancelled for _, _, timer in self._timers):
-            raise Deadlock(f"nothing can happen any more; alive: {self.threads}; last steps: {self.trace[-5:]}")
+            raise Deadlock(f"nothing can happen any more; alive: {self.threads}; last steps: {self.latest(5)}")
         if not self._timers or (until_s is not None and self._timers[0][0] > until_s):
             assert until_s is not None
             self.clock.advance_to(until_s)
@@ -239,6 +264,10 @@ class DeterministicRuntime:
         due_s, number, timer = heapq.heappop(self._timers)
         self.clock.advance_to(due_s)
         if not timer.background:
-            self.trace.append(f"{due_s:.6f} timer {number}")
-        timer.callback()
+            self._note(f"{due_s:.6f} timer {number}")
+        waiting, here.incarnation = here.incarnation, None  # timers have a thread of their own
+        try:
+            timer.callback()
+        finally:
+            here.incarnation = waiting
         return True

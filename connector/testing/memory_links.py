@@ -37,6 +37,7 @@ class MemoryLinks:
         on_connect: what the far side does about a new link, as `server.accept`; None leaves it to the test. May be set
             later.
         on_message: called with every message a link sends, after it was noted in `MemoryLink.sent`.
+        on_end: called when a link has ended, by whichever side, after its `on_closed` was asked for. May be set later.
 
     Attributes:
         opened: every link so far, oldest first.
@@ -52,10 +53,11 @@ class MemoryLinks:
         call_later: CallLater | None = None,
         on_connect: Callable[[MemoryLink], None] | None = None,
         on_message: Callable[[MemoryLink, bytes], None] | None = None,
+        on_end: Callable[[MemoryLink], None] | None = None,
     ) -> None:
         self.opened: list[MemoryLink] = []
         self.server = MemoryServer(self)
-        self.on_connect, self.on_message = on_connect, on_message
+        self.on_connect, self.on_message, self.on_end = on_connect, on_message, on_end
         self._clock, self._call_later = clock, call_later
 
     def open(self, settings: LinkSettings, handler: LinkHandler) -> MemoryLink:
@@ -146,11 +148,12 @@ class MemoryLink:
     Attributes:
         sent: messages the far side got, oldest first.
         is_silent: the far side neither answers nor takes anything.
+        is_mute: the far side takes what is sent, and no pong and no answer to a close frame comes back.
     """
 
     def __init__(self, links: MemoryLinks, settings: LinkSettings, handler: LinkHandler) -> None:
         self.sent: list[bytes] = []
-        self.is_silent = False
+        self.is_silent = self.is_mute = False
         self._links, self._settings, self._handler = links, settings, handler
         self._clock = links._clock
         self._phase = LinkPhase.CONNECTING
@@ -195,7 +198,7 @@ class MemoryLink:
         elif self._phase is LinkPhase.OPEN:
             self._by_us, self._close_code = True, code
             self._enter(LinkPhase.CLOSING)
-            if not self.is_silent:
+            if not (self.is_silent or self.is_mute):
                 self._links._soon(lambda: self._end("closed by us", code=code))
 
     def shutdown(self) -> None:
@@ -249,6 +252,8 @@ class MemoryLink:
         closed = self._ended
         self._callbacks.append(lambda: self._handler.on_closed(self, closed))
         self._run_callbacks()
+        if self._links.on_end is not None:
+            self._links.on_end(self)
 
     # ---------------------------------------------------------------- callbacks, one after the other
 
@@ -286,7 +291,8 @@ class MemoryLink:
     def _hear_pongs(self) -> None:
         """Our pings, and the answers of a far side that is not silent, up to now."""
         every_s, heard_s = self._settings.ping_every_s, self._last_received_s
-        if self._phase is LinkPhase.OPEN and not self.is_silent and every_s is not None and heard_s is not None:
+        answered = not (self.is_silent or self.is_mute)
+        if self._phase is LinkPhase.OPEN and answered and every_s is not None and heard_s is not None:
             pings = (self._clock.monotonic_s() - self._since_s) // every_s
             self._last_received_s = max(heard_s, self._since_s + pings * every_s)
 

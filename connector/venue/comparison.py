@@ -404,7 +404,7 @@ class Comparison:
             events = (*events, *model.take_funding(funding).events)
             model.funding.read_ns = self._venue_ns
         strange = {fill.symbol for fill in corrections.stray_fills}
-        for symbol in self._read - strange:
+        for symbol in sorted(self._read - strange, key=str):
             model.fills_read(symbol, self.started_ns - self._late_ns)
             self._note_place(symbol)
         model.touch_missing()

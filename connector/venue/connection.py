@@ -72,6 +72,9 @@ class Connection:
         self._routes = routes
 
     def on_open(self, link: Link) -> None:
+        if not self._is_current():  # its actor ended, perhaps before it could keep the link
+            link.shutdown()
+            return
         self.link = link
         self._post(LinkOpened(self))
 

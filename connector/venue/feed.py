@@ -16,6 +16,7 @@ predecessor's last value, duplicates dropped.
 from __future__ import annotations
 
 import threading
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
@@ -36,6 +37,8 @@ __all__ = ["Backfill", "Feed", "Source"]
 
 HELD_AT_MOST = 10_000
 """Values that wait for a backfill or a change of owner; more than that ends the wait and the gap is told as it is."""
+REMEMBERED = 512
+"""Values that are known again when they come twice, where their keys do not tell."""
 COUNT_RESTART_S = 5.0
 """A venue whose ids keep rising below our last one for so long has started counting again."""
 
@@ -101,6 +104,7 @@ class Feed:
         self._clock, self._ask, self._counters, self._alarms, self._backfill = clock, ask, counters, alarms, backfill
         self._key = self.rule.key
         self._last_key: int | None = None
+        self._recent: dict[Hashable, tuple[int, int]] = {}  # the newest values that have names: key, and when they came
         self._at_key: set[Hashable] = set()  # values of the last key, where those have to be told apart
         self._before_hole: frozenset[Hashable] = frozenset()  # those before the hole being filled
         self._interrupted = ""  # by what the stream may have been without us since the last value
@@ -234,6 +238,7 @@ class Feed:
         """Nobody wants the topic any more: what comes later does not follow what came before."""
         with self._exclusively():
             self._owner = self._successor = self.last = self._last_key = self._held = self._recovery = None
+            self._recent.clear()
             self._set_state(TopicState.WANTED, reason)
 
     def prepare(self, successor: Source) -> None:
@@ -345,11 +350,34 @@ class Feed:
             and last_key is not None
             and key <= last_key
             and not self._is_other_of(key, value)
-            and not self._count_restarted(key, value, now_s)
+            and (self._is_repeated_or_late(key, value) or not self._count_restarted(key, value, now_s))
         ):
             self.duplicates += 1
             return
         self._on_new(value, key, now_s)
+
+    def _is_repeated_or_late(self, key: int, value: Any) -> bool:
+        """Of a lower key, where values have names: whether it was here before, or comes too late for its place, which is told."""
+        distinct, recent = self.rule.distinct, self._recent
+        if distinct is None or not recent:
+            return False
+        if distinct(value) in recent:
+            return True
+        places = sorted(recent.values())
+        at = bisect_left(places, (key, 0))
+        if at == 0:
+            return False  # longer ago than we remember: it may have been here, or the venue counts anew
+        reason = "it came behind later ones"
+        self._report(Gap(self.venue, str(self.topic), places[at - 1][1], places[-1][1], reason, missing=1))
+        return True
+
+    def _remember(self, key: int, value: Any) -> None:
+        """Of values that have names: the newest of them, each with its key and when it came."""
+        assert self.rule.distinct is not None
+        recent = self._recent
+        recent[self.rule.distinct(value)] = (key, value.received_ns)
+        if len(recent) > REMEMBERED:
+            del recent[next(iter(recent))]
 
     def _is_other_of(self, key: int, value: Any) -> bool:
         """Whether a value of the last key is one that was not here yet."""
@@ -377,6 +405,8 @@ class Feed:
             if key != self._last_key:
                 self._at_key = set()
             self._at_key.add(rule.distinct(value))
+            if key is not None:
+                self._remember(key, value)
         self._last_key, self.last, self.last_new_s = key, value, now_s
         self._other_accepted += 1
         self._stray = None
@@ -485,6 +515,8 @@ class Feed:
                 continue
             if missing.first <= place <= missing.last and not (isinstance(value, Candle) and not value.closed):
                 filled += 1
+                if self.rule.distinct is not None:
+                    self._remember(place, value)
                 self._deliver(msgspec.structs.replace(value, recovered=True))
         self.recovered_values += filled
         self._counters.add("feed.recovered", filled)

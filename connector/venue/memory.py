@@ -76,7 +76,7 @@ class VenueMemory:
         self._lock = threading.Lock()  # guards the three below; nothing is called while it is held
         self._feeds: dict[str, Feed] = {}
         self._by_topic: dict[Topic, str] = {}
-        self._links: set[Link] = set()
+        self._links: dict[Link, None] = {}  # in the order they were opened
 
     # ------------------------------------------------------------ feeds (writers: engine threads, under the lock)
 
@@ -150,16 +150,16 @@ class VenueMemory:
 
     def keep_link(self, link: Link) -> None:
         with self._lock:
-            self._links.add(link)
+            self._links[link] = None
 
     def drop_link(self, link: Link) -> None:
         with self._lock:
-            self._links.discard(link)
+            self._links.pop(link, None)
 
     def end_links(self) -> None:
         """Shut down every link there is, so that no reader of an earlier incarnation goes on. Any thread."""
         with self._lock:
-            links, self._links = self._links, set()
+            links, self._links = self._links, {}
         for link in links:
             link.shutdown()
 

@@ -1328,8 +1328,13 @@ class OrderCommandActor(SupervisedActor):
             and record.newest is None
             and not record.fills
             and record.verdict is None
-            and record.client_id not in self._by_client_id
+            and not self._is_placing(record.client_id)
         )
+
+    def _is_placing(self, client_id: str) -> bool:
+        """Whether the place itself is under way here; a cancel or amend of the order proves nothing about it."""
+        numbers = self._by_client_id.get(client_id, ())
+        return any(self._opens[number].kind is CommandKind.PLACE for number in numbers)
 
     def __repr__(self) -> str:
         unknown = sum(1 for order in self._opens.values() if order.pending is not None and order.pending.lost)

@@ -242,6 +242,9 @@ class SessionConnection:
         self._to_stream, self._to_state = to_stream, to_state
 
     def on_open(self, link: Link) -> None:
+        if not self._is_current():  # its actor ended, perhaps before it could keep the link
+            link.shutdown()
+            return
         self.link = link
         self._to_stream(SessionOpened(self))
 

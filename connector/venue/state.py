@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from connector.domain.instruments import Instrument
+from connector.domain.instruments import Instrument, InstrumentStatus
 from connector.domain.market import Freshness
 from connector.domain.queries import InstrumentsQuery
 from connector.domain.symbols import Symbol
@@ -24,6 +24,10 @@ from connector.venue.memory import VenueMemory
 from connector.venue.messages import Answer, Fetch, InstrumentsChanged, post
 
 __all__ = ["GetInstrument", "GetInstruments", "StateQueryActor"]
+
+
+RETURN_EVERY_S = 30.0
+"""How often the instrument list is read while a symbol somebody listens to does not trade."""
 
 
 class GetInstrument(msgspec.Struct, frozen=True):
@@ -140,7 +144,15 @@ class StateQueryActor(SupervisedActor):
         self.context.sibling("stream").tell(InstrumentsChanged())
         if self._account is not None:
             self._account.on_instruments()
-        self.context.call_later(self._memory.settings.instruments_every_s, _Refresh())
+        self.context.call_later(self._next_list_s(), _Refresh())
+
+    def _next_list_s(self) -> float:
+        """Until the list is read again: soon while a symbol somebody listens to does not trade; no event tells of its return."""
+        instruments, usual_s = self._memory.instruments, self._memory.settings.instruments_every_s
+        assert instruments is not None
+        wanted = {feed.topic.symbol for feed in self._memory.feeds() if feed.consumers}
+        waits = any(each in instruments and instruments[each].status is not InstrumentStatus.TRADING for each in wanted)
+        return min(usual_s, RETURN_EVERY_S) if waits else usual_s
 
     def _again_after_failure(self, why: str) -> None:
         self._answered = self._number

@@ -331,7 +331,7 @@ class WebSocketActor(SupervisedActor):
         slot, carrier = found
         carrier.opened_s = carrier.heartbeat_s = self._clock.monotonic_s()
         table = self._memory.feed_table()
-        for name in slot.names:
+        for name in sorted(slot.names):
             if carrier is slot.successor:
                 table[name].prepare(carrier.connection)
             else:
@@ -366,7 +366,7 @@ class WebSocketActor(SupervisedActor):
         assert carrier is not None
         now_s = self._clock.monotonic_s()
         table = self._memory.feed_table()
-        for name in slot.names:
+        for name in sorted(slot.names):
             self._silence.forget(name)
             table[name].on_disconnected(slot.last_end)
         lived_s = None if carrier.opened_s is None else now_s - carrier.opened_s
@@ -408,7 +408,7 @@ class WebSocketActor(SupervisedActor):
         old, slot.current, slot.successor, slot.ending = slot.current, slot.successor, None, ""
         assert slot.current is not None
         table = self._memory.feed_table()
-        for name in slot.names:
+        for name in sorted(slot.names):
             table[name].adopt(slot.current.connection)
         if old is not None and old.connection.link is not None:
             old.connection.link.close(1000, "replaced")
@@ -552,7 +552,7 @@ class WebSocketActor(SupervisedActor):
         carrier = slot.current
         if carrier is None or carrier.opened_s is None or slot.successor is not None:
             return
-        for name in tuple(carrier.subscriptions.confirmed):
+        for name in sorted(carrier.subscriptions.confirmed):
             feed = table[name]
             feed.rate.advance(feed.accepted, now_s)
             verdict = self._silence.examine(name, feed, carrier.opened_s, now_s)

@@ -93,7 +93,7 @@ class SubscriptionSet:
 
     def unproven(self) -> tuple[str, ...]:
         """Names asked for and not answered yet, or answered by a word that proves nothing; data may prove them first."""
-        return (*self._asked, *(self.confirmed - self.proven))
+        return (*sorted(self._asked), *sorted(self.confirmed - self.proven))
 
     @property
     def room(self) -> int:

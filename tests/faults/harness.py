@@ -307,6 +307,8 @@ class TradeJudge:
         self.gaps: list[Gap] = []
         self.states: list[TopicStatus] = []
         self.arrived_s: deque[float] = deque(maxlen=1_000_000)
+        self.not_sent: set[int] = set()
+        """Numbers of trades the venue told nobody of, by a fault; of opaque ids only."""
         self.not_fetched = 0
         """Trades of the ledger that never came, told by gaps, as of the last `faults`; of opaque ids only."""
         self.subscription = rig.connector.subscribe(
@@ -416,7 +418,8 @@ class TradeJudge:
         absent = sorted(true[text].agg_id for text in true.keys() - {trade.trade_id for trade in seen})
         self.not_fetched = len(absent)
         told = [self._between(gap, seen) for gap in self.gaps]
-        untold = [each for each in absent if not any(first <= each <= last for first, last in told)]
+        missed = [each for each in absent if each not in self.not_sent]
+        untold = [each for each in missed if not any(first <= each <= last for first, last in told)]
         if untold:
             found.append(f"{len(untold)} of {len(absent)} missing trades never reported, e.g. {untold[:5]} of {told}")
         return found
@@ -466,11 +469,14 @@ class BookJudge:
         so_far = len(self.updates)
         eventually(lambda: len(self.updates) >= so_far + 3 and self.live.state is BookState.VALID, within_s)
 
+    def _instrument(self) -> Any:
+        return self.rig.venue.instrument(self.symbol)
+
     def compare(self) -> list[str]:
         """Judge what was collected since the last call; returns everything wrong so far."""
         product, depth = self.rig.product, self._depth
         name = product.symbols.get(self.symbol, self.symbol.replace("/", ""))
-        instrument = self.rig.venue.instrument(self.symbol) if self.waiting else None
+        instrument = self._instrument() if self.waiting else None
         while self.waiting:
             copy = self.waiting.popleft()
             at = self.rig.sequences[self.symbol, copy.update_id] if product.opaque else copy.update_id

@@ -208,6 +208,37 @@ def test_ids_that_say_nothing_show_a_hole_only_where_the_stream_was_interrupted(
     assert (gap.missing, gap.filled, gap.first_missing, gap.reason) == (None, 1, None, "connection lost")
 
 
+def test_value_that_comes_behind_a_later_one_is_told_where_ids_say_nothing(opaque):
+    for at, number in ((10, 1), (20, 5), (30, 7), (40, 9), (50, 6)):
+        opaque.feed.on_frame(opaque.source, str(number).encode(), at, 0.0)
+
+    *values, gap = opaque.values()
+    assert values == ["1", "5", "7", "9"]
+    assert (gap.began_ns, gap.ended_ns, gap.missing, gap.filled) == (20, 40, 1, 0)
+
+
+def test_message_of_several_values_that_is_repeated_for_long_brings_none_of_them_again(opaque):
+    opaque.frames(3, 4, 5)
+    for _ in range(30):
+        opaque.clock.advance(0.5)
+        opaque.frames(3, 4, 5)
+
+    assert opaque.values() == ["3", "4", "5"]
+    assert opaque.feed.duplicates == 90
+
+
+def test_value_that_was_fetched_and_then_comes_by_the_stream_is_no_late_one(opaque):
+    opaque.frames(1, 5)
+    opaque.feed.on_disconnected("the cable")
+    opaque.feed.own(opaque.source)
+    opaque.frames(9)
+    opaque.feed.recovered(opaque.wishes[0].token, (sequenced(7),))
+    opaque.frames(7, 10)
+
+    assert [value for value in opaque.values() if not isinstance(value, Gap)] == ["1", "5", "-7", "9", "10"]
+    assert opaque.feed.gaps == 1
+
+
 @pytest.mark.parametrize("by", ["on_renewal", "shown_newer"])
 def test_silence_that_hid_values_interrupts_a_stream_whose_ids_say_nothing(opaque, by):
     opaque.frames(1)

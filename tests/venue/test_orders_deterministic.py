@@ -13,6 +13,7 @@ from far_side import BTC, FarSide, Judge, Run, connect, differences
 from connector import Side
 from connector.domain.commands import CancelOrder, OutcomeKind, PlaceOrder
 from connector.domain.orders import Fill, OrderStatus, OrderType, TimeInForce
+from connector.store import MemoryStore
 from connector.testing.deterministic import DeterministicRuntime
 
 SEEDS = range(int(os.environ.get("SEEDS", "10")))
@@ -117,6 +118,23 @@ def test_a_cancel_of_an_order_that_never_was_ends_and_later_ones_are_not_sent():
     assert (placed.kind, cancelled.kind) == (OutcomeKind.UNKNOWN, OutcomeKind.UNKNOWN)
     assert "under_way=0" in under_way
     assert (again.kind, after) == (OutcomeKind.REFUSED, before)
+
+
+def test_order_found_in_the_journal_is_asked_for_though_the_engine_cancels_it_first():
+    far, store = Still("request lost"), MemoryStore()
+    with connect(far, far.chance, session=True, store=store) as connector:
+        far.runtime.advance(5.0)
+        connector.venue("binance").orders.ask(an_order(), block=False, timeout=300.0)
+        far.runtime.advance(1.0)
+    with connect(far, far.chance, session=True, store=store) as connector:
+        venue = connector.venue("binance")
+        far.runtime.run_while(lambda: venue.snapshot().instruments == 0, 10.0)
+        cancel = CancelOrder(symbol=BTC, client_id=store.open_orders()[0].client_id)
+        venue.orders.ask(cancel, block=False, timeout=300.0)
+        far.runtime.advance(60.0)
+        statuses = [order.status for order in venue.order_history()[0]]
+
+    assert statuses == [OrderStatus.REJECTED]
 
 
 @pytest.mark.parametrize("lasts_s", [40.0, 47.0, 63.0, 120.5])
