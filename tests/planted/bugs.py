@@ -1106,11 +1106,33 @@ ORDERS = (
             "                self._journal(order)\n"
             "        finally:"
         ),
+        ("tests/venue/test_journal.py",),
+    ),
+    Bug(
+        "cancel_journalled_after_the_first_byte",
+        "orders",
+        "A cancel or amend is journalled after it was sent",
+        "one is sent that the library says was refused, and after a crash nobody knows of it",
+        "connector/venue/orders.py",
         (
-            "tests/venue/test_health.py",
-            "tests/venue/test_orders_deterministic.py",
-            "tests/venue/test_account_deterministic.py",
+            "        self._journal(order)\n"
+            "        try:\n"
+            "            self._send(order)\n"
+            "        finally:\n"
+            "            self._begin_diary(order)\n"
+            "\n"
+            "    def _require_known"
         ),
+        (
+            "        try:\n"
+            "            self._send(order)\n"
+            "            self._journal(order)\n"
+            "        finally:\n"
+            "            self._begin_diary(order)\n"
+            "\n"
+            "    def _require_known"
+        ),
+        ("tests/venue/test_journal.py",),
     ),
     Bug(
         "answer_about_another_order_believed",
