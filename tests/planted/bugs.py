@@ -1152,11 +1152,7 @@ ORDERS = (
         "connector/venue/orders.py",
         "        left = [record for record in trading.store.open_orders() if self._is_left(record)]",
         "        left = [record for record in () if self._is_left(record)]",
-        (
-            "tests/venue/test_orders_deterministic.py",
-            "tests/venue/test_account_deterministic.py",
-            "tests/e2e/test_kill_nine.py",
-        ),
+        ("tests/venue/test_journal.py", "tests/e2e/test_kill_nine.py"),
     ),
     Bug(
         "orders_of_other_programs_touched",

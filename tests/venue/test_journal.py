@@ -1,4 +1,7 @@
-"""Nothing leaves that is not written down: order, cancel and amend are durable before their first byte, or not sent at all."""
+"""Nothing leaves that is not written down: order, cancel and amend are durable before their first byte, or not sent at all.
+
+And what is written down without an answer is asked about by whoever comes next, until the venue has spoken.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,11 @@ from far_side import BTC, FarSide, connect
 
 from connector import Side
 from connector.domain.commands import AmendOrder, CancelOrder, OutcomeKind, PlaceOrder
-from connector.domain.orders import OrderType
+from connector.domain.orders import OrderStatus, OrderType
 from connector.drivers.registry import find_driver
 from connector.store import IntentRecord, MemoryStore, StoreFailed
 from connector.testing.deterministic import DeterministicRuntime
+from connector.testing.killing import crash
 
 SPOT = find_driver("binance")
 
@@ -114,3 +118,18 @@ def test_an_intent_is_in_the_journal_before_its_first_byte_leaves(bench, number)
 
     assert bench.journal.left_then[written:] == [left]
     assert bench.left() > left
+
+
+def test_an_order_that_never_arrived_is_settled_though_the_actor_that_sent_it_is_gone(bench):
+    happens = bench.far.what_happens
+    bench.far.what_happens = lambda verb, session: "request lost"
+    outcome = bench.ask(order())
+    assert outcome.kind is OutcomeKind.UNKNOWN
+    crash(bench.connector.venue("binance").orders)
+    bench.far.what_happens = happens
+    bench.runtime.advance(60.0)
+
+    assert outcome.client_id not in bench.far.orders
+    record = bench.journal.order(outcome.client_id)
+    assert record.order.status is OrderStatus.REJECTED and record.verdict.never_arrived
+    assert bench.connector.venue("binance").snapshot().counters["orders.resumed"] == 1
