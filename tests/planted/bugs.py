@@ -1162,11 +1162,7 @@ ORDERS = (
         "connector/venue/orders.py",
         "        if record is None or record.intent is None or record.symbol != command.symbol:",
         "        if record is None or record.symbol != command.symbol:",
-        (
-            "tests/venue/test_orders_deterministic.py",
-            "tests/venue/test_account_deterministic.py",
-            "tests/venue/test_order_manners.py",
-        ),
+        ("tests/venue/test_journal.py",),
     ),
     Bug(
         "circuit_never_opens",

@@ -9,6 +9,7 @@ import random
 from dataclasses import replace
 from decimal import Decimal
 
+import msgspec
 import pytest
 from far_side import BTC, FarSide, connect
 
@@ -133,3 +134,18 @@ def test_an_order_that_never_arrived_is_settled_though_the_actor_that_sent_it_is
     record = bench.journal.order(outcome.client_id)
     assert record.order.status is OrderStatus.REJECTED and record.verdict.never_arrived
     assert bench.connector.venue("binance").snapshot().counters["orders.resumed"] == 1
+
+
+def test_an_order_without_an_intent_in_the_journal_is_never_touched(bench):
+    ours = bench.journal.order(resting(bench))
+    bench.far.another_program()
+    theirs = next(iter(bench.far.external))
+    order = msgspec.structs.replace(ours.order, client_id=theirs)
+    bench.journal.append([msgspec.structs.replace(ours, intent=None, order=order)])
+    left = bench.left()
+
+    outcome = bench.ask(CancelOrder(symbol=BTC, client_id=theirs))
+    bench.runtime.advance(5.0)
+
+    assert (outcome.kind, outcome.code) == (OutcomeKind.REFUSED, "InvalidRequest")
+    assert bench.left() == left and bench.far.touched == []
