@@ -60,12 +60,15 @@ _FILES = {
     "test_ports.py": "L1",
     "transport/test_memory_links.py": "L1",
     "transport/test_text_frames.py": "L1",
+    "venue/test_account.py": "L1",
     "venue/test_comparison.py": "L1",
     "venue/test_continuity.py": "L1",
     "venue/test_continuity_contracts.py": "L1",
     "venue/test_delivery.py": "L1",
     "venue/test_feed.py": "L1",
     "venue/test_liveness.py": "L1",
+    "venue/test_positions.py": "L1",
+    "venue/test_session_sends.py": "L1",
     "venue/test_subscriptions.py": "L1",
 }
 
@@ -1290,11 +1293,7 @@ STORE = (
             "            self._announce(events)\n"
             "        for event in events:"
         ),
-        (
-            "tests/venue/test_account.py",
-            "tests/venue/test_account_events.py",
-            "tests/venue/test_account_deterministic.py",
-        ),
+        ("tests/venue/test_account.py",),
     ),
     Bug(
         "no_fsync",
