@@ -5,12 +5,15 @@ they have to pass; then each mistake is planted, the tests named for it run unti
 back. What only stops a module from being imported is no mistake a test can take credit for: it counts as broken, not as caught.
 
 `--jobs 2` works in two copies side by side; names of mistakes or areas after the options pick some. `--list` shows the table.
-The working tree is never touched. The page in docs/reference is written by a run over all mistakes that caught them all.
+The record keeps the last verdict on every mistake, so a run that was broken off can be gone on with: `--resume` leaves out what
+was caught already. The working tree is never touched but for the record, and for the page in docs/reference, which is written
+when every mistake in the table was caught.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import queue
@@ -34,6 +37,7 @@ from bugs import BUGS, LEVELS, Bug, level_of
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "reference" / "planted-bugs.md"
+RECORD = ROOT / "build" / "planted.json"
 COPIED = (
     "connector",
     "tests",
@@ -54,14 +58,24 @@ _FAILED = re.compile(r"^(?:FAILED|ERROR) (tests/\S+?)(?:\[.*)?(?: - .*)?$", re.M
 
 
 class Verdict(NamedTuple):
-    """What came of one mistake: "caught", "survived" or "broken"."""
+    """What came of one mistake: "caught", "survived" or "broken".
+
+    Attributes:
+        digest: of the mistake and its tests as they were, see `digest_of`.
+    """
 
     bug: str
+    digest: str
     outcome: str
     test: str
     level: str
     seconds: float
     said: str = ""
+
+
+def digest_of(bug: Bug) -> str:
+    """A mistake that was changed since is another one."""
+    return hashlib.sha256(repr((bug.file, bug.old, bug.new, bug.tests)).encode()).hexdigest()[:16]
 
 
 class Ran(NamedTuple):
@@ -152,14 +166,14 @@ def judge(copy: Copy, bug: Bug) -> Verdict:
         copy.mend(bug)
     took_s = time.monotonic() - began_s
     if ran.code == 0:
-        return Verdict(bug.id, "survived", "", "", took_s)
+        return Verdict(bug.id, digest_of(bug), "survived", "", "", took_s)
     test = ran.failed
     if ran.code is None:
         test = test or bug.tests[0]
-        return Verdict(bug.id, "caught", test, level_of(test), took_s, "the tests did not end in time")
+        return Verdict(bug.id, digest_of(bug), "caught", test, level_of(test), took_s, "the tests did not end in time")
     if ran.code != 1 or "::" not in test:
-        return Verdict(bug.id, "broken", test, "", took_s, ran.said[-2_000:])
-    return Verdict(bug.id, "caught", test, level_of(test), took_s)
+        return Verdict(bug.id, digest_of(bug), "broken", test, "", took_s, ran.said[-2_000:])
+    return Verdict(bug.id, digest_of(bug), "caught", test, level_of(test), took_s)
 
 
 # ---------------------------------------------------------------- the run
@@ -180,13 +194,17 @@ def unbroken(copy: Copy, bugs: Sequence[Bug]) -> bool:
     return ran.code == 0
 
 
-def judge_all(copies: Sequence[Copy], bugs: Sequence[Bug]) -> list[Verdict]:
-    """Every mistake once, on as many threads as there are copies; said as it goes."""
+def judge_all(copies: Sequence[Copy], bugs: Sequence[Bug], known: dict[str, Verdict]) -> None:
+    """Every mistake once, on as many threads as there are copies; said and recorded as it goes.
+
+    Args:
+        known: the last verdict on every mistake by its name, brought up to date here.
+    """
     waiting: queue.SimpleQueue[Bug] = queue.SimpleQueue()
     for bug in bugs:
         waiting.put(bug)
-    verdicts: list[Verdict] = []
-    lock = threading.Lock()  # guards the list and what is shown
+    done = Counter[str]()
+    lock = threading.Lock()  # guards what is known, the record and what is shown
 
     def work(copy: Copy) -> None:
         while True:
@@ -196,10 +214,12 @@ def judge_all(copies: Sequence[Copy], bugs: Sequence[Bug]) -> list[Verdict]:
                 return
             verdict = judge(copy, bug)
             with lock:
-                verdicts.append(verdict)
+                known[bug.id] = verdict
+                done[verdict.outcome] += 1
+                keep(known)
                 word = {"caught": f"{verdict.level:<3}"}.get(verdict.outcome, verdict.outcome.upper())
                 print(
-                    f"{len(verdicts):>3}/{len(bugs)} {word} {bug.id:<52} {verdict.seconds:5.1f} s  "
+                    f"{done.total():>3}/{len(bugs)} {word} {bug.id:<52} {verdict.seconds:5.1f} s  "
                     f"{verdict.test.removeprefix('tests/')}{f' ({verdict.said})' if verdict.said else ''}",
                     flush=True,
                 )
@@ -209,35 +229,46 @@ def judge_all(copies: Sequence[Copy], bugs: Sequence[Bug]) -> list[Verdict]:
         thread.start()
     for thread in threads:
         thread.join()
-    order = {bug.id: place for place, bug in enumerate(bugs)}
-    return sorted(verdicts, key=lambda verdict: order[verdict.bug])
 
 
 # ---------------------------------------------------------------- what is written down
 
 
-def record(bugs: Sequence[Bug], verdicts: Sequence[Verdict]) -> dict[str, Any]:
+def recorded() -> dict[str, Verdict]:
+    """The last verdict on every mistake that is still what it was."""
+    try:
+        verdicts = [Verdict(**each) for each in json.loads(RECORD.read_text(encoding="utf-8"))["verdicts"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    now = {bug.id: digest_of(bug) for bug in BUGS}
+    return {verdict.bug: verdict for verdict in verdicts if now.get(verdict.bug) == verdict.digest}
+
+
+def keep(known: dict[str, Verdict]) -> None:
+    """Write the record."""
+    verdicts = [known[bug.id] for bug in BUGS if bug.id in known]
     caught = [verdict for verdict in verdicts if verdict.outcome == "caught"]
-    return {
-        "planted": len(bugs),
+    told: dict[str, Any] = {
+        "planted": len(BUGS),
+        "judged": len(verdicts),
         "caught": len(caught),
         "by_level": dict(sorted(Counter(verdict.level for verdict in caught).items())),
         "survived": [verdict.bug for verdict in verdicts if verdict.outcome == "survived"],
         "broken": [verdict.bug for verdict in verdicts if verdict.outcome == "broken"],
         "verdicts": [verdict._asdict() for verdict in verdicts],
     }
+    RECORD.parent.mkdir(exist_ok=True)
+    RECORD.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
 
 
-def page(bugs: Sequence[Bug], verdicts: Sequence[Verdict]) -> str:
-    """The table as a page; the same for the same verdicts."""
-    by_bug = {verdict.bug: verdict for verdict in verdicts}
-    caught = [verdict for verdict in verdicts if verdict.outcome == "caught"]
-    counts = Counter(verdict.level for verdict in caught)
+def page(known: dict[str, Verdict]) -> str:
+    """The table as a page, once all were caught; the same for the same verdicts."""
+    counts = Counter(known[bug.id].level for bug in BUGS)
     lines = [
         "# Planted bugs",
         "",
         "Tests that never fail prove nothing. `make planted` puts known mistakes into a copy of the library, one at a time, and",
-        f"runs the tests that should notice. In the last whole run {len(caught)} of {len(bugs)} were caught, each at the level",
+        f"runs the tests that should notice. When they were last run, {len(BUGS)} of {len(BUGS)} were caught, each at the level",
         "named. The mistakes are in `tests/planted/bugs.py`; `make test` checks that every one still applies. One that survives",
         "is a hole in the tests, and is closed by a test.",
         "",
@@ -245,10 +276,10 @@ def page(bugs: Sequence[Bug], verdicts: Sequence[Verdict]) -> str:
         "|---|---|---|",
         *(f"| {level} | {what} | {counts[level]} |" for level, what in LEVELS.items() if counts[level]),
     ]
-    for area in dict.fromkeys(bug.area for bug in bugs):
+    for area in dict.fromkeys(bug.area for bug in BUGS):
         lines += ["", f"## {area.capitalize()}", "", "| mistake | what it would cost | caught by |", "|---|---|---|"]
-        for bug in (bug for bug in bugs if bug.area == area):
-            verdict = by_bug[bug.id]
+        for bug in (bug for bug in BUGS if bug.area == area):
+            verdict = known[bug.id]
             path, _, test = verdict.test.partition("::")
             where = f"{verdict.level}: `{path.removeprefix('tests/')}`" + (f", {_words(test)}" if test else "")
             lines.append(f"| {bug.mistake} | {bug.harm} | {where} |")
@@ -264,6 +295,7 @@ def main() -> int:
     parser.add_argument("only", nargs="*", help="names of mistakes, or of areas; all when none is given")
     parser.add_argument("--jobs", type=int, default=1, help="copies to work in side by side")
     parser.add_argument("--list", action="store_true", help="show the table and run nothing")
+    parser.add_argument("--resume", action="store_true", help="leave out what the record says was caught")
     parser.add_argument("--unchecked", action="store_true", help="leave out the run on the unbroken copy")
     options = parser.parse_args()
     bugs = [bug for bug in BUGS if not options.only or bug.id in options.only or bug.area in options.only]
@@ -273,27 +305,29 @@ def main() -> int:
         for bug in bugs:
             print(f"{bug.id:<52} {bug.level} {bug.area}: {bug.mistake}")
         return 0
-    with tempfile.TemporaryDirectory(prefix="planted-") as folder:
-        copies = [Copy(Path(folder) / str(number)) for number in range(max(1, min(options.jobs, len(bugs))))]
-        if not copies[0].is_tested():
-            print("the tests would run on another copy of the package than the one mistakes are planted in")
-            return 2
-        if not options.unchecked and not unbroken(copies[0], bugs):
-            print("the tests do not pass before anything is planted; what they say of mistakes means nothing")
-            return 2
-        verdicts = judge_all(copies, bugs)
-    told = record(bugs, verdicts)
-    target = ROOT / "build" / "planted.json"
-    target.parent.mkdir(exist_ok=True)
-    target.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
-    for word in ("survived", "broken"):
-        for name in told[word]:
-            print(f"{word.upper()}: {name}")
-    levels = ", ".join(f"{level}: {count}" for level, count in told["by_level"].items())
-    print(f"caught {told['caught']} of {told['planted']} ({levels}); see {target.relative_to(ROOT)}")
-    if told["caught"] == len(BUGS):
-        PAGE.write_text(page(bugs, verdicts), encoding="utf-8")
-    return 0 if told["caught"] == told["planted"] else 1
+    known = recorded()
+    if options.resume:
+        bugs = [bug for bug in bugs if bug.id not in known or known[bug.id].outcome != "caught"]
+    if bugs:
+        with tempfile.TemporaryDirectory(prefix="planted-") as folder:
+            copies = [Copy(Path(folder) / str(number)) for number in range(max(1, min(options.jobs, len(bugs))))]
+            if not copies[0].is_tested():
+                print("the tests would run on another copy of the package than the one mistakes are planted in")
+                return 2
+            if not options.unchecked and not unbroken(copies[0], bugs):
+                print("the tests do not pass before anything is planted; what they say of mistakes means nothing")
+                return 2
+            judge_all(copies, bugs, known)
+    chosen = {name: known[name].outcome for name in (bug.id for bug in bugs) if name in known}
+    for name, outcome in chosen.items():
+        if outcome != "caught":
+            print(f"{outcome.upper()}: {name}")
+    caught = [verdict for verdict in known.values() if verdict.outcome == "caught"]
+    levels = ", ".join(f"{level}: {count}" for level, count in sorted(Counter(v.level for v in caught).items()))
+    print(f"caught {len(caught)} of the {len(BUGS)} in the table so far ({levels}); see {RECORD.relative_to(ROOT)}")
+    if len(caught) == len(BUGS):
+        PAGE.write_text(page(known), encoding="utf-8")
+    return 0 if all(outcome == "caught" for outcome in chosen.values()) else 1
 
 
 if __name__ == "__main__":
