@@ -511,7 +511,7 @@ STREAM = (
         "connector/venue/private.py",
         ("        if self._events:\n            self._to_state(PrivateUp(connection.number))"),
         ("        if self._events and self._number == 1:\n            self._to_state(PrivateUp(connection.number))"),
-        ("tests/venue/test_account_deterministic.py",),
+        ("tests/venue/test_order_manners.py",),
     ),
     Bug(
         "dead_key_tried_at_full_speed",
