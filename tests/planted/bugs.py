@@ -471,7 +471,7 @@ STREAM = (
         "connector/venue/stream.py",
         "            table[name].on_disconnected(slot.last_end)\n",
         "            table[name].quiet_s = now_s\n",
-        ("tests/venue/test_stream_manners.py", "tests/venue/test_deterministic_venue.py"),
+        ("tests/venue/test_stream_manners.py",),
     ),
     Bug(
         "one_missing_trade_unseen",
@@ -681,7 +681,7 @@ BOOKS = (
             "            return"
         ),
         "            return",
-        ("tests/venue/test_stream_manners.py", "tests/system/test_books.py"),
+        ("tests/venue/test_stream_manners.py",),
     ),
     Bug(
         "levels_beyond_a_cut_snapshot_kept",
@@ -1155,7 +1155,7 @@ ORDERS = (
         "connector/venue/orders.py",
         "        left = [record for record in trading.store.open_orders() if self._is_left(record)]",
         "        left = [record for record in () if self._is_left(record)]",
-        ("tests/venue/test_journal.py", "tests/e2e/test_kill_nine.py"),
+        ("tests/venue/test_journal.py",),
     ),
     Bug(
         "orders_of_other_programs_touched",
@@ -1577,7 +1577,7 @@ ISOLATION = (
         "connector/isolation/host.py",
         "        if silent_s > self._hung_after_s:",
         "        if silent_s > 3_600.0:",
-        ("tests/isolation/test_process.py",),
+        ("tests/isolation/test_process.py::test_a_process_that_stands_still_is_stale_then_killed_and_replaced",),
     ),
     Bug(
         "silent_process_counts_as_fresh",
@@ -1587,7 +1587,7 @@ ISOLATION = (
         "connector/isolation/host.py",
         ("            for feed in life.topics.values():\n                feed.falls_silent("),
         ("            for feed in ():\n                feed.falls_silent("),
-        ("tests/isolation/test_process.py",),
+        ("tests/isolation/test_process.py::test_a_process_that_stands_still_is_stale_then_killed_and_replaced",),
     ),
     Bug(
         "crash_of_a_process_leaves_data_live",
@@ -1597,7 +1597,9 @@ ISOLATION = (
         "connector/isolation/host.py",
         ('            feed.on_disconnected(f"the venue\'s process ended: {reason}")\n        life.process.end()'),
         ("            feed.epoch = self.context.epoch\n        life.process.end()"),
-        ("tests/isolation/test_mirrors.py", "tests/isolation/test_process.py"),
+        (
+            "tests/isolation/test_process.py::test_what_came_from_a_killed_process_is_stale_at_once_however_long_the_next_one_waits",
+        ),
     ),
     Bug(
         "values_dropped_between_processes_not_told",
@@ -1607,7 +1609,7 @@ ISOLATION = (
         "connector/isolation/outlet.py",
         ("        followed.lost += 1\n        return False"),
         "        return False",
-        ("tests/isolation/test_mirrors.py", "tests/isolation/test_process.py"),
+        ("tests/isolation/test_mirrors.py",),
     ),
 )
 
@@ -1780,7 +1782,7 @@ DRIVERS = (
         "connector/drivers/bybit/reports.py",
         "    received = paid.copy_negate() if paid else wire.ZERO",
         "    received = paid",
-        ("tests/drivers/test_bybit_positions.py", "tests/drivers/test_bybit_trading.py"),
+        ("tests/drivers/test_bybit_session.py",),
     ),
     Bug(
         "bybit_market_order_without_its_unit",
