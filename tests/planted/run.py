@@ -50,6 +50,13 @@ COPIED = (
     ".importlinter",
 )
 OPTIONS = ("-q", "-p", "no:cacheprovider", "-p", "no:randomly", "--hypothesis-seed=0", "--tb=line")
+PREFACE = """\
+# Planted bugs
+
+Tests that never fail prove nothing. `make planted` puts known mistakes into a copy of the library, one at a time, and runs the
+tests that should notice. When they were last run, {count} of {count} were caught, each at the level named. The mistakes are in
+`tests/planted/bugs.py`; `make test` checks that every one of them still applies. One that survives is a hole in the tests, and
+is closed by a test."""
 ONE_TEST_S = 45
 ONE_BUG_S = 300
 """A mistake may make tests hang: then the time ends them, which counts as noticed."""
@@ -265,12 +272,7 @@ def page(known: dict[str, Verdict]) -> str:
     """The table as a page, once all were caught; the same for the same verdicts."""
     counts = Counter(known[bug.id].level for bug in BUGS)
     lines = [
-        "# Planted bugs",
-        "",
-        "Tests that never fail prove nothing. `make planted` puts known mistakes into a copy of the library, one at a time, and",
-        f"runs the tests that should notice. When they were last run, {len(BUGS)} of {len(BUGS)} were caught, each at the level",
-        "named. The mistakes are in `tests/planted/bugs.py`; `make test` checks that every one still applies. One that survives",
-        "is a hole in the tests, and is closed by a test.",
+        *PREFACE.format(count=len(BUGS)).splitlines(),
         "",
         "| level | what runs | mistakes caught |",
         "|---|---|---|",
