@@ -73,6 +73,7 @@ class Target:
         name: driver, kind of reader, sample.
         sample: the bytes that are spoilt.
         value: the same as JSON; None where it is none.
+        longer: the sample with so many digits in one of its numbers that no float could keep them.
         read: bytes -> what they say.
         errors: what it may raise.
         judge: (bytes, what was read) -> what is wrong with it; "" when nothing is.
@@ -81,6 +82,7 @@ class Target:
     name: str
     sample: bytes
     value: Any
+    longer: tuple[bytes, ...]
     read: Callable[[bytes], object]
     errors: tuple[type[Exception], ...]
     judge: Callable[[bytes, object], str]
@@ -91,6 +93,8 @@ def mutated(target: Target | Pipe, rng: random.Random) -> bytes:
     chance = rng.random()
     if chance < 0.002:
         return rng.choice(GARBAGE)
+    if target.longer and chance < 0.03:
+        return rng.choice(target.longer)
     if target.value is None or chance < 0.1:
         return next(iter(spoiling.flipped(target.sample, rng.randrange(2**32), 1)))
     return spoilt(target.value, rng)
@@ -210,6 +214,10 @@ def _json(sample: bytes) -> Any:
     return value if isinstance(value, dict | list) and value else None
 
 
+def _longer(sample: bytes) -> tuple[bytes, ...]:
+    return tuple(text for _, _, text in spoiling.lengthened(sample))
+
+
 def checks_of(name: str) -> Checks:
     """The shared checks' ways to build and to read, for one driver."""
     checks = Checks()
@@ -224,7 +232,9 @@ def targets_of(name: str) -> list[Target]:
     found: list[Target] = []
 
     def add(kind: str, sample: bytes, read: Any, errors: tuple[type[Exception], ...], judge: Any) -> None:
-        found.append(Target(f"{name} {kind} #{len(found)}", sample, _json(sample), read, errors, judge))
+        found.append(
+            Target(f"{name} {kind} #{len(found)}", sample, _json(sample), _longer(sample), read, errors, judge)
+        )
 
     _add_streams(checks, table, add)
     _add_answers(checks, table, add)
@@ -340,7 +350,7 @@ class Pipe:
     """One topic's frames through its connection and feed, as a reader thread takes them: nothing may be raised there.
 
     Attributes:
-        name, sample, value: as of a Target.
+        name, sample, value, longer: as of a Target.
         told: alarms by kind.
     """
 
@@ -349,6 +359,7 @@ class Pipe:
     def __init__(self, name: str, driver: Driver, sample: StreamSample, table: InstrumentTable) -> None:
         self.name = f"{name} pipe {sample.topic.kind.value}"
         self.sample, self.value = sample.frames[-1], _json(sample.frames[-1])
+        self.longer = _longer(self.sample)
         self.told: Counter[str] = Counter()
         self.failures = 0
         alarms = OncePerKind(name, emit=lambda kind, detail: self.told.update((kind,)))

@@ -59,7 +59,7 @@ def test_no_spoilt_frame_ends_a_reader_thread_and_each_kind_of_trouble_is_told_o
 
 def test_a_reader_that_raises_or_invents_is_found():
     def target(read, judge):
-        return Target("invented", b"{}", None, read, (ValueError,), judge)
+        return Target("invented", b"{}", None, (), read, (ValueError,), judge)
 
     with pytest.raises(Found, match="KeyError"):
         try_one(target(lambda text: {}["gone"], lambda text, said: ""), b"{}")
