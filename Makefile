@@ -6,7 +6,7 @@ PY     := $(BIN)/python
 SOURCES := $(shell find connector -name '*.py' -o -name py.typed 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check unit bench docs e2e-test clean faults kills orders across storm sim
+.PHONY: help setup demo test check unit bench docs e2e-test clean faults kills orders across storm sim planted fuzz
 
 help:  ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -66,6 +66,12 @@ across: setup  ## ten minutes of consolidated books of each LAYOUT, equal to the
 
 storm: setup  ## one of two venues in a crash storm: what the other loses, and how late it gets
 	$(PY) tests/faults/two_venues.py
+
+planted: setup  ## known mistakes in a copy, one at a time: do the tests notice? JOBS=2 side by side: build/planted.json
+	$(PY) tests/planted/run.py --jobs $(or $(JOBS),1) $(PLANTED_ARGS)
+
+fuzz: setup  ## every reader of bytes, spoilt MUTATIONS=1000000 times: build/fuzz.json
+	$(PY) tests/fuzz/run.py --mutations $(or $(MUTATIONS),1000000) $(FUZZ_ARGS)
 
 clean:  ## remove everything the other targets made
 	rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -38,6 +38,16 @@ def test_quantity_is_absolute_and_zero_removes_in_any_scale():
     assert book.bids() == ((D(99), D(1)),)
 
 
+def test_prices_that_no_float_could_tell_apart_are_two_levels_in_their_order():
+    low, high = "61234.123456789012345", "61234.123456789012346"
+    assert float(low) == float(high)
+    book = Book(bids=[(low, "1")])
+    book.apply(changes([(high, "2"), ("0.1", "3"), ("0.100000000000000005", "4")]))
+    assert [str(price) for price, _ in book.bids()] == [high, low, "0.100000000000000005", "0.1"]
+    book.apply(changes([(high, "0")]))
+    assert book.best_bid == (D(low), D(1))
+
+
 def test_empty_sides_have_no_best_price():
     book = Book()
     assert book.best_bid is None and book.best_ask is None

@@ -137,4 +137,6 @@ def test_old_estimate_grows_its_error_and_then_goes_stale():
     assert late.error_ns - early.error_ns == 499 * S * 200 // 1_000_000
     assert offset.estimate(START + 601 * S) is None
     assert offset.is_stale(START + 601 * S)
+    assert offset.venue_time_ns(START + 599 * S) is not None
+    assert offset.venue_time_ns(START + 601 * S) is None, "nothing is signed by what was measured long ago"
     assert repr(offset).startswith("<ClockOffset +")

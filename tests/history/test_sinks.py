@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import csv
+import os
 from decimal import Decimal
 from importlib.util import find_spec
 
@@ -125,6 +126,27 @@ def kill(kind, sink, path, torn):
     (folder / ".part.new").write_bytes(b"PAR1" * torn)
     if torn % 2:  # renamed, and killed before the checkpoint was
         (folder / f"part-{sink._parts:06d}.parquet").write_bytes(b"PAR1" * torn)
+
+
+@both
+def test_rows_are_on_the_disk_before_a_checkpoint_promises_them(kind, tmp_path, monkeypatch):
+    """What the system was given and did not write yet is gone after a power cut; a promise of it would be a lie."""
+    sync, on_disk = os.fsync, {}
+
+    def noted(descriptor):
+        sync(descriptor)
+        found = os.fstat(descriptor)
+        on_disk[found.st_ino] = found.st_size
+
+    monkeypatch.setattr(os, "fsync", noted)
+    sink = sink_of(kind, tmp_path)
+    sink.commit(write_pages(sink, 0, 7, sink.open(TASK, SERIES.columns)), last=True)
+    sink.close()
+
+    files = [tmp_path / "candles.csv"] if kind == "csv" else list((tmp_path / "candles.parquet").glob("part-*.parquet"))
+    assert files
+    for file in files:
+        assert on_disk.get(file.stat().st_ino) == file.stat().st_size, f"{file.name} is promised and not on the disk"
 
 
 @both

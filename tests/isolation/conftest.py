@@ -21,6 +21,7 @@ from connector.throttle import BackoffPolicy
 
 sys.modules.setdefault("conftest_isolation", sys.modules[__name__])
 FAULTS = Path(__file__).parents[1] / "faults"
+QUICKLY = Backoff(reset_after_s=0.05)
 
 
 def shared(name: str, file: str) -> Any:
@@ -81,8 +82,13 @@ def is_running(pid: int) -> bool:
 
 
 @contextmanager
-def apart(simulator: dict[str, Any] | None = None, hung_s: float = 10.0, **venue: Any) -> Iterator[Apart]:
-    """A client and a simulator; the venue's process is restarted quickly, and counts as hung after `hung_s`."""
+def apart(
+    simulator: dict[str, Any] | None = None,
+    hung_s: float = 10.0,
+    restart: Backoff = QUICKLY,
+    **venue: Any,
+) -> Iterator[Apart]:
+    """A client and a simulator; the venue's process is restarted quickly by default, and counts as hung after `hung_s`."""
     events: deque[TreeEvent] = deque(maxlen=10_000)
     fields: dict[str, Any] = {"symbols": ("BTCUSDT", "ETHUSDT"), "seed": 7, "events_per_s": 300.0, **(simulator or {})}
     with Simulator(SimulatorSettings(**fields)) as sim:
@@ -96,7 +102,7 @@ def apart(simulator: dict[str, Any] | None = None, hung_s: float = 10.0, **venue
             **venue,
         )
         whole = ConnectorSettings(
-            (settings,), busy_limit_s=hung_s, restart=Backoff(reset_after_s=0.05), restart_limit=Intensity(1000, 60.0)
+            (settings,), busy_limit_s=hung_s, restart=restart, restart_limit=Intensity(1000, 60.0)
         )
         with Connector(whole, on_event=events.append) as connector:
             yield Apart(connector, {"binance": sim}, events)

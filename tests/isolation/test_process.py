@@ -17,7 +17,7 @@ from connector import BookNotValid, Symbol
 from connector.domain.queries import ServerTimeQuery
 from connector.errors import InvalidRequest, UnknownSymbol
 from connector.simulator import Simulator, SimulatorSettings
-from connector.supervision import Restarted, StableRef, Stopped, TreeEvent
+from connector.supervision import Backoff, Restarted, StableRef, Stopped, TreeEvent
 from connector.venue.delivery import TopicState
 from connector.venue.state import GetInstrument
 from connector.venue.stream import StreamStatus
@@ -95,6 +95,20 @@ def test_a_killed_process_is_replaced_and_no_value_is_doubled_or_lost_without_a_
         assert any(trade.recovered for trade in trades.seen)
         assert book.compare() == [] and book.compared > 0
         assert rig.venue.snapshot().counters["isolation.lives_ended"] == 2
+
+
+def test_what_came_from_a_killed_process_is_stale_at_once_however_long_the_next_one_waits():
+    with apart(restart=Backoff(base_s=30.0, max_s=30.0, jitter=0.0, first_at_once=False)) as rig:
+        trades, book = harness.TradeJudge(rig), harness.BookJudge(rig)
+        rig.await_flow(trades.subscription)
+        book.await_valid()
+        rig.signal(signal.SIGKILL)
+        eventually(lambda: trades.subscription.freshness().stale, 5.0)
+        with pytest.raises(BookNotValid, match="SIGKILL"):
+            rig.venue.book(BTC_USDT)
+
+        assert trades.subscription.state is not TopicState.LIVE
+        assert rig.bridge.lives == 1, "the next one has not begun"
 
 
 def test_a_process_that_stands_still_is_stale_then_killed_and_replaced():

@@ -124,6 +124,16 @@ def test_an_answer_without_a_version_does_not_undo_what_the_stream_said():
     assert record.order.filled == 1
 
 
+def test_of_two_reports_the_one_with_more_filled_is_the_newer_whatever_their_times():
+    """A trade and a question answered a moment earlier, stamped a moment later: what is filled is never unfilled."""
+    traded = report(S.PARTIALLY_FILLED, "1", event_time_ns=500, quote_filled=d(99))
+    asked = report(S.NEW, "0", event_time_ns=600)
+    for record in (after(traded, asked), after(asked, traded)):
+        assert (record.order.status_text, record.order.filled) == ("PARTIALLY_FILLED", 1)
+        assert record.order.average_price == 99
+        assert record.newest == traded
+
+
 def test_nothing_opens_a_cancelled_order_again():
     record = after(report(S.CANCELED, "0", 9), report(S.NEW, "0", 10), report(S.PARTIALLY_FILLED, "0", 11))
     assert record.order.status is S.CANCELED
@@ -275,6 +285,11 @@ def test_the_average_price_comes_from_the_venues_sum_while_fills_are_missing():
 
 def test_the_average_price_is_not_guessed_from_half_of_the_fills():
     assert after(fill(1, "1"), report(S.CANCELED, "1.5", 9)).order.average_price is None
+
+
+def test_several_fees_in_one_asset_are_added_up():
+    record = after(fill(1, fee=d("0.1")), fill(2, "0.5", fee=d("0.02")), fill(3, "0.5", fee=d("-0.003")))
+    assert record.fees == {"BNB": d("0.117")}
 
 
 def test_fees_are_summed_per_asset_and_those_in_base_reduce_what_was_received():

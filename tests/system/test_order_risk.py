@@ -1,5 +1,6 @@
 """Risk hooks see the orders that are on their way, not only those the account already shows."""
 
+import threading
 from decimal import Decimal
 
 from connector import Connector, Side, Symbol, VenueSettings
@@ -44,7 +45,34 @@ def test_a_burst_does_not_slip_past_a_rate_hook():
     assert kinds.count(OutcomeKind.REFUSED) == 3
 
 
-def test_a_hook_of_the_users_own_that_raises_or_hangs_lets_nothing_pass():
+def test_a_hook_that_does_not_answer_lets_nothing_pass_and_holds_up_no_later_order():
+    asked, released = [], threading.Event()
+
+    def waits_for_a_database(command, view):
+        asked.append(command)
+        if len(asked) == 1:
+            released.wait(30.0)
+
+    settings = SimulatorSettings(symbols=("BTCUSDT",), seed=3, events_per_s=50.0)
+    try:
+        with (
+            Simulator(settings) as simulator,
+            Connector([trading(simulator, waits_for_a_database)]) as connector,
+        ):
+            venue = connector.venue("binance")
+            assert venue.wait_ready(10)
+            first, second = (venue.orders.ask(order(), timeout=10.0) for _ in range(2))
+            hung = venue.snapshot().counters.get("orders.risk_hooks_hung", 0)
+            released.set()
+    finally:
+        released.set()
+
+    assert (first.kind, first.code) == (OutcomeKind.REFUSED, "waits_for_a_database")
+    assert "did not answer within" in first.reason
+    assert (second.kind, hung) == (OutcomeKind.ACCEPTED, 1)
+
+
+def test_a_hook_of_the_users_own_that_raises_or_refuses_lets_nothing_pass():
     def broken(command, view):
         raise ValueError("no idea")
 

@@ -60,7 +60,7 @@ class Line:
             except Exception as refused:
                 self.errors.append(refused)
 
-        thread = threading.Thread(target=reserve, name=name)
+        thread = threading.Thread(target=reserve, name=name, daemon=True)  # one that waits must not hold up the end
         self._threads.append(thread)
         thread.start()
         assert self._asleep.acquire(timeout=DEADLINE_S)

@@ -9,12 +9,12 @@ from connector.domain.commands import Evidence, PlaceOrder
 from connector.domain.facts import BalanceChange, BalanceReport, ListReport, OrderReport, StreamEnded
 from connector.domain.instruments import InstrumentTable
 from connector.domain.market import Side
-from connector.domain.orders import Fill, Order, OrderStatus, OrderType, TimeInForce
+from connector.domain.orders import Fill, FillKind, Order, OrderStatus, OrderType, TimeInForce
 from connector.domain.symbols import Symbol
 from connector.orders.lifecycle import IntentRecord, Verdict
 from connector.orders.reconcile import reconcile
 from connector.orders.risk import day_results
-from connector.store import MemoryStore, StoreFailed
+from connector.store import FillRecord, MemoryStore, StoreFailed
 from connector.telemetry import Counters, OncePerKind
 from connector.testing.clocks import FakeClock
 from connector.venue import account
@@ -439,6 +439,40 @@ def test_the_result_of_a_comparison_is_stored_announced_and_changes_nothing_the_
     assert kit.announced == list(events)
     assert kit.store.order("a") == kit.model.find("a")
     assert compare() == ()
+
+
+class WitnessStore(FailingStore):
+    """A store that notes which fills were announced when it was given them: after a crash they are told by nobody else."""
+
+    def __init__(self):
+        super().__init__()
+        self.told = list
+        self.untold = []
+
+    def append(self, records):
+        kept = [record.fill.trade_id for record in records if isinstance(record, FillRecord)]
+        self.untold += [trade_id for trade_id in kept if trade_id not in self.told()]
+        super().append(records)
+
+
+@pytest.mark.parametrize("way", ["stream", "fill alone", "comparison", "forced"])
+def test_a_fill_is_announced_before_it_is_stored_so_that_a_crash_in_between_hides_none(way):
+    kit = Kit(WitnessStore())
+    kit.store.told = kit.fills_told
+    kit.intend()
+    if way == "stream":
+        kit.model.take(report(S.PARTIALLY_FILLED, "1", 2, fill=fill(client_id="a")), "stream")
+    elif way == "fill alone":
+        kit.model.take(fill(client_id="a"), "query")
+    elif way == "comparison":
+        corrections = reconcile(kit.model.held((), [fill(client_id="a")]), (), {}, [fill(client_id="a")])
+        kit.model.correct(corrections, False)
+    else:
+        kit.model.take(fill(client_id="", kind=FillKind.LIQUIDATION), "stream")
+
+    assert kit.store.has_fill(BTC, "1", Side.BUY)
+    assert kit.fills_told() == ["1"]
+    assert kit.store.untold == []
 
 
 # ---------------------------------------------------------------- what hooks are shown

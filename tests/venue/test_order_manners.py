@@ -181,6 +181,25 @@ def test_events_and_orders_have_a_connection_each_and_both_are_up(bench):
     assert not bench.venue.balances()[1].stale
 
 
+def test_what_happened_while_nobody_listened_is_asked_for_as_soon_as_the_events_connection_is_back(bench):
+    placed = (bench.place() for _ in range(50))
+    name = next(each.client_id for each in placed if bench.far.orders.get(each.client_id, {}).get("status") == "NEW")
+    server, connects = bench.far.links.server, bench.far.links.on_connect
+    bench.far.links.on_connect = lambda link: server.fail(link) if "/private/" in link.settings.url else connects(link)
+    server.cut(next(link for link in bench.far.links.live if "/private/" in link.settings.url))
+    bench.runtime.advance(60.0)
+    bench.far.end(bench.far.orders[name], "CANCELED")
+    bench.far.links.on_connect = connects
+    while not bench.venue._memory.trading.is_followed:
+        bench.runtime.advance(0.1)
+    compared = bench.counter("account.questions")
+    bench.runtime.advance(6.0)
+
+    assert bench.counter("account.questions") > compared
+    assert bench.venue.order(name)[0].status is OrderStatus.CANCELED
+    assert not bench.venue.balances()[1].stale
+
+
 def test_a_receipt_of_which_no_event_comes_is_settled_by_a_question(bench):
     bench.far.stream = lambda event: None
     outcome = bench.place(20.0)

@@ -7,6 +7,7 @@ A driver of an invented venue, made of Binance spot's and a stream language of i
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from dataclasses import replace
 from decimal import Decimal
 from itertools import count
@@ -40,7 +41,8 @@ LIMITS = replace(
 class Streams:
     """Frames are {"topic", "seq", ...}; trades go over connections of group "tape", everything else over "books"."""
 
-    limits = LIMITS
+    def __init__(self, limits=LIMITS):
+        self.limits = limits
 
     def group(self, topic):
         return "tape" if topic.kind is TopicKind.TRADES else "books"
@@ -193,12 +195,12 @@ class Rest:
         )
 
 
-@pytest.fixture
-def bench():
+@contextmanager
+def venue(limits=LIMITS):
     runtime = DeterministicRuntime(7)
     far = FarSide(runtime)
     spot = find_driver("binance")
-    driver = replace(spot, streams=Streams(), book_rule=RULE, trade_ids="opaque", rest=Rest(spot.rest))
+    driver = replace(spot, streams=Streams(limits), book_rule=RULE, trade_ids="opaque", rest=Rest(spot.rest))
     parts = Parts(
         links=lambda settings: far.links,
         open_http=lambda memory: far.http,
@@ -211,6 +213,12 @@ def bench():
     with connector:
         runtime.advance(2.0)
         yield runtime, far, connector
+
+
+@pytest.fixture
+def bench():
+    with venue() as made:
+        yield made
 
 
 def taken(subscription):
@@ -393,6 +401,23 @@ def test_a_gap_drops_the_book_and_subscribes_again_until_a_snapshot_comes(bench)
     assert book.state is BookState.VALID
 
 
+def test_an_update_that_cannot_be_read_voids_the_book_until_a_fresh_snapshot(bench):
+    runtime, far, connector = bench
+    connector.subscribe("binance", "book", "BTC/USDT")
+    runtime.advance(2.0)
+    book = connector.venue("binance").live_book("BTC/USDT")
+    assert book.state is BookState.VALID
+    far.brings_snapshots = False
+    far.send("book:BTC", bad=True)
+    runtime.advance(0.05)
+    with pytest.raises(BookNotValid):
+        book.best()
+
+    far.brings_snapshots = True
+    runtime.advance(40.0)
+    assert book.state is BookState.VALID
+
+
 def test_a_list_of_several_pages_is_answered_whole(bench):
     _runtime, far, connector = bench
 
@@ -410,3 +435,58 @@ def test_a_snapshot_in_mid_stream_replaces_the_book_though_its_number_is_lower(b
     runtime.advance(0.5)
 
     assert connector.venue("binance").live_book("BTC/USDT").best().bid == 56
+
+
+# ---------------------------------------------------------------- connections
+
+
+def test_a_refused_upgrade_is_not_tried_again_before_the_time_the_venue_named(bench):
+    runtime, far, connector = bench
+    connector.subscribe("binance", "trades", "BTC/USDT")
+    runtime.advance(2.0)
+    far.links.on_connect = lambda link: far.links.server.refuse(503, link, retry_after_s=100.0)
+    far.links.server.cut(far.link_of("trades:BTC"))
+    runtime.advance(5.0)
+    refused = len(far.links.opened)
+    runtime.advance(90.0)
+    assert len(far.links.opened) == refused
+
+    runtime.advance(10.0)
+    assert len(far.links.opened) == refused + 1
+
+
+def test_no_more_connections_are_tried_than_the_venue_allows_however_many_are_lost():
+    with venue(replace(LIMITS, connects=25, connects_window_s=300.0)) as (runtime, far, connector):
+        trades = connector.subscribe("binance", "trades", "BTC/USDT")
+        runtime.advance(2.0)
+        far.links.on_connect = lambda link: far.links.server.refuse(503, link)
+        far.links.server.cut(far.link_of("trades:BTC"))
+        runtime.advance(250.0)
+        assert len(far.links.opened) == 5  # a fifth of what is allowed
+        assert counter(connector, "stream.connects_delayed") >= 1
+
+        far.links.on_connect = far.links.server.accept
+        runtime.advance(100.0)
+        far.send("trades:BTC", ids=["a"])
+        runtime.advance(1.0)
+        assert trades.state is TopicState.LIVE
+
+
+def test_an_old_connection_is_kept_until_the_new_one_carries_every_topic():
+    with venue(replace(LIMITS, max_age_s=100.0, rollover_before_s=40.0, ack_proves=True)) as (runtime, far, connector):
+        trades = connector.subscribe("binance", "trades", "BTC/USDT")
+        runtime.advance(2.0)
+        old = far.link_of("trades:BTC")
+        far.send("trades:BTC", ids=["a"])
+        hears = far.links.on_message
+        far.links.on_message = lambda link, text: hears(link, text) if link is old else None
+        runtime.advance(63.0)
+        new = far.links.opened[-1]
+        assert new is not old and old in far.links.live, "the new one is open, and nothing is confirmed on it"
+
+        far.links.on_message = hears
+        runtime.advance(10.0)
+        far.send("trades:BTC", ids=["b"])
+        runtime.advance(1.0)
+        assert old not in far.links.live and far.link_of("trades:BTC") in far.links.live
+        assert [trade.trade_id for trade in taken(trades)] == ["a", "b"]
