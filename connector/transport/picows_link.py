@@ -279,8 +279,11 @@ class PicowsLink(ThreadLink):
 
     def _loop_failed(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         problem = context.get("exception")
+        if isinstance(problem, type):  # asyncio tells of a connection that ends in the TLS handshake by the class alone
+            problem = problem()
         if isinstance(problem, OSError):
-            self._end(LinkEnded(f"the connection broke: {in_words(problem)}", cause=problem.with_traceback(None)))
+            during = " in the TLS handshake" if self._phase is LinkPhase.CONNECTING else ""
+            self._end(LinkEnded(f"the connection broke{during}: {in_words(problem)}", cause=problem.with_traceback(None)))
         else:
             self._end(LinkEnded(f"{type(problem).__name__} in the link's loop", cause=problem))
 

@@ -1209,6 +1209,20 @@ def test_a_tls_handshake_that_hangs_ends_at_the_connect_deadline(opened: Opened)
     assert closed.phase is LinkPhase.CONNECTING and 0.3 < took < 1.5
 
 
+def test_a_tls_handshake_that_is_cut_off_is_told_in_words_with_its_cause(opened: Opened) -> None:
+    """F10: the peer ends the connection half way through."""
+
+    def script(peer: Peer) -> None:
+        peer.read_some()
+        peer.send(b"\x16\x03\x03\x00\x7a" + b"\x02" * 20)  # a record that promises more
+
+    with Server(script) as server:
+        _, heard = opened(f"wss://127.0.0.1:{server.port}/")
+        closed = heard.wait_closed()
+    assert closed.phase is LinkPhase.CONNECTING and "TLS" in closed.reason
+    assert closed.cause is None or isinstance(closed.cause, BaseException)
+
+
 def test_sends_over_tls_from_four_threads_while_reading_stay_whole(
     opened: Opened, authority: trustme.CA, ca_file: str
 ) -> None:
