@@ -168,8 +168,16 @@ class Desk:
 
 
 @contextmanager
-def desk_at(product: Any = BINANCE, driver: Any = None, **changes: Any) -> Iterator[Desk]:
-    """A desk at a simulated exchange of its own, where nothing is traded but by it. `changes`: of the simulator's settings."""
+def desk_at(
+    product: Any = BINANCE,
+    driver: Any = None,
+    venue: Callable[[Simulator], dict[str, Any]] | None = None,
+    **changes: Any,
+) -> Iterator[Desk]:
+    """A desk at a simulated exchange of its own, where nothing is traded but by it.
+
+    `changes`: of the simulator's settings. `venue`: of the client's, for that simulator.
+    """
     driver = driver or kill_nine.short_rules(product)
     clock = SystemClock()
     account = AccountSettings("main", KEY, SECRET, balances=product.balances)
@@ -182,14 +190,14 @@ def desk_at(product: Any = BINANCE, driver: Any = None, **changes: Any) -> Itera
         **changes,
     }
     with Simulator(SimulatorSettings(**fields)) as sim:
-        settings = VenueSettings(
-            product.exchange,
-            rest_url=sim.rest_url,
-            stream_url=sim.ws_url,
-            session_url=sim.ws_url,
-            credentials=Credentials(KEY, secret=SECRET),
-            reconnect=BackoffPolicy(base_s=0.05, max_s=0.2, healthy_s=30.0),
-        )
+        chosen: dict[str, Any] = {
+            "rest_url": sim.rest_url,
+            "stream_url": sim.ws_url,
+            "session_url": sim.ws_url,
+            "credentials": Credentials(KEY, secret=SECRET),
+            "reconnect": BackoffPolicy(base_s=0.05, max_s=0.2, healthy_s=30.0),
+        }
+        settings = VenueSettings(product.exchange, **chosen | (venue(sim) if venue is not None else {}))
         parts = replace(real_parts(clock), driver=lambda _: kill_nine.roomy(driver))
         restart = {"restart": harness.QUICK_RESTART, "restart_limit": Intensity(100_000, 60.0)}
         connector = Connector(ConnectorSettings((settings,), **restart), clock=clock, parts=parts)

@@ -20,8 +20,11 @@ import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +93,24 @@ def played(chosen: Scenario, repeat: int) -> Row:
         plays=repeat,
         took_s=round(time.monotonic() - began_s, 2),
     )
+
+
+def played_in_lanes(numbers: Sequence[int], repeat: int, lanes: int) -> Iterator[Row]:
+    """Play scenarios (by their number) in processes of their own, so many at once; most of their time they wait."""
+    with ProcessPoolExecutor(lanes, get_context("spawn"), max_tasks_per_child=1) as pool:
+        waiting = {pool.submit(_play, number, repeat): number for number in numbers}
+        for done in as_completed(waiting):
+            try:
+                yield done.result()
+            except BrokenProcessPool as broken:
+                chosen = SCENARIOS[waiting[done]]
+                yield entry(
+                    chosen.row, chosen.place, bound=chosen.bound, ok=False, found=[repr(broken)], note="", plays=0
+                )
+
+
+def _play(number: int, repeat: int) -> Row:
+    return played(SCENARIOS[number], repeat)
 
 
 def held_by_tests(rows: Iterable[str], workers: int) -> Iterator[Row]:
@@ -209,7 +230,8 @@ def write(path: Path, rows: list[Row], *, whole: bool) -> bool:
     kept = [] if whole else faults.get("matrix", [])
     again = {(row["id"], row["place"]) for row in rows}
     matrix = [row for row in kept if (row["id"], row["place"]) not in again] + rows
-    matrix.sort(key=lambda row: row["id"])
+    places = {(each.row, each.place): number for number, each in enumerate(SCENARIOS)}
+    matrix.sort(key=lambda row: (row["id"], places.get((row["id"], row["place"]), len(places))))
     volume = faults.get("rows", [])
     ok = all(row["ok"] for row in [*volume, *matrix])
     unreachable = [{"id": fault, "what": FAULTS[fault], "reason": reason} for fault, reason in NOT_YET.items()]
@@ -224,6 +246,9 @@ def main() -> int:
     parser.add_argument("--row", action="append", choices=sorted(FAULTS), help="only this one; may be given again")
     parser.add_argument("--place", default="", help="only places whose name has this in it")
     parser.add_argument("--repeat", type=int, default=1, help="plays of each scenario; the worst counts")
+    parser.add_argument(
+        "--lanes", type=int, default=3, help="scenarios played at the same time, in processes of their own"
+    )
     parser.add_argument("--workers", type=int, default=2, help="for the rows that tests hold")
     parser.add_argument("--no-tests", action="store_true", help="leave out the rows that tests hold")
     parser.add_argument("--list", action="store_true", help="show the rows and places, play nothing")
@@ -234,29 +259,27 @@ def main() -> int:
         PAGE.write_text(page(read(options.out)), encoding="utf-8")
         return 0
     rows_wanted = set(options.row or FAULTS)
-    chosen = sorted(
-        (each for each in SCENARIOS if each.row in rows_wanted and options.place in each.place),
-        key=lambda each: each.row,
-    )
+    wanted = (each for each in enumerate(SCENARIOS) if each[1].row in rows_wanted and options.place in each[1].place)
+    chosen = [number for number, _ in sorted(wanted, key=lambda each: each[1].row)]
     resting = (
         []
         if options.no_tests or options.place
         else sorted(rows_wanted - {each.row for each in SCENARIOS} - set(NOT_YET))
     )
     if options.list:
-        for each in chosen:
+        for each in (SCENARIOS[number] for number in chosen):
             print(f"{each.row}  {each.place}: {each.bound}")
         for fault in resting:
             print(f"{fault}  tests: {', '.join(tests_of(fault)) or 'none'}")
         return 0
     rows: list[Row] = []
     began_s, show = time.monotonic(), _shower(len(chosen))
-    for each in chosen:
-        rows.append(played(each, options.repeat))
-        show(rows[-1])
+    for row in played_in_lanes(chosen, options.repeat, options.lanes):
+        rows.append(row)
+        show(row)
     for row in held_by_tests(resting, options.workers):
         rows.append(row)
-        show(rows[-1])
+        show(row)
     whole = options.row is None and not options.place and not options.no_tests
     held = write(options.out, rows, whole=whole)
     wrong = sum(not row["ok"] for row in rows)
