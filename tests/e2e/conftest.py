@@ -262,6 +262,14 @@ def contract_desk(whole_contract_desk: Desk) -> Iterator[Desk]:
 
 
 @pytest.fixture
+def desk_with() -> Iterator[Callable[..., Any]]:
+    """`with desk_with(store=...) as desk`: a desk of its own, with such settings of the venue."""
+    threads, _, actors = settled_base()
+    yield lambda **venue: desk_at(venue=lambda sim: venue)
+    eventually(lambda: settled_base()[0] <= threads and settled_base()[2] <= actors, 5.0, "something was left behind")
+
+
+@pytest.fixture
 def raised(desk: Desk) -> Callable[[str], int]:
     """`raised("orders.unknown")`: by how much a counter has risen in this test."""
     before = dict(desk.memory.counters.snapshot())

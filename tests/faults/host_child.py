@@ -58,6 +58,7 @@ class Engine:
             "valid": self.venue.live_book("BTC/USDT").state is BookState.VALID,
             "reason": self.trades.freshness().reason,
             "trades": len(ids),
+            "newest": max(ids, default=0),
             "lost": len(absent),
             "untold": len(absent - self.told),
             "doubled": len(ids) - len(set(ids)),

@@ -64,7 +64,7 @@ Row = dict[str, Any]
 def entry(fault: str, place: str, **more: Any) -> Row:
     """One line of the matrix; what is not given is not known."""
     promise, figure = PROMISES[fault]
-    empty = dict.fromkeys(("noticed_s", "back_s", "lost", "doubled", "false_alarms"))
+    empty: Row = {**dict.fromkeys(("noticed_s", "back_s", "lost", "doubled", "false_alarms")), "differs": ""}
     return {"id": fault, "what": FAULTS[fault], "place": place, "promise": promise, "figure": figure, **empty, **more}
 
 
@@ -88,6 +88,7 @@ def played(chosen: Scenario, repeat: int) -> Row:
         false_alarms=seen.false_alarms,
         bound=chosen.bound,
         ok=not found,
+        differs=chosen.differs,
         found=found,
         note=seen.note,
         plays=repeat,
@@ -167,7 +168,8 @@ def told(row: Row) -> str:
     times = [f"{name} {seconds(row[key])}" for name, key in (("noticed", "noticed_s"), ("back", "back_s")) if row[key]]
     counts = [f"{row[name]} {name.replace('_', ' ')}" for name in ("lost", "doubled", "false_alarms") if row[name]]
     text = ", ".join([*times, *counts, *([row["note"]] if row["note"] else [])])
-    line = f"{'ok  ' if row['ok'] else 'FAIL'} {row['id']} {row['place']}: {text or 'as promised'}"
+    word = "FAIL" if not row["ok"] else "diff" if row["differs"] else "ok  "
+    line = f"{word} {row['id']} {row['place']}: {text or 'as promised'}"
     return "\n".join([line, *(f"       {each}" for each in row["found"])])
 
 

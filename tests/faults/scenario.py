@@ -94,6 +94,7 @@ class Scenario:
         play: does it.
         noticed_s, back_s: bounds of the figures; None where the row names none.
         may_lose: values may be missing, as long as that is told.
+        differs: in what, and why, the figure measured here is another than the promised one; "" when it is the same.
     """
 
     row: str
@@ -102,6 +103,7 @@ class Scenario:
     noticed_s: float | None = None
     back_s: float | None = None
     may_lose: bool = False
+    differs: str = ""
 
     @property
     def bound(self) -> str:
@@ -119,12 +121,18 @@ SCENARIOS: list[Scenario] = []
 
 
 def scenario(
-    row: str, place: str, *, noticed_s: float | None = None, back_s: float | None = None, may_lose: bool = False
+    row: str,
+    place: str,
+    *,
+    noticed_s: float | None = None,
+    back_s: float | None = None,
+    may_lose: bool = False,
+    differs: str = "",
 ) -> Callable[[Callable[[], Seen]], Callable[[], Seen]]:
     """Put a function into the matrix, at a row and a place."""
 
     def enter(play: Callable[[], Seen]) -> Callable[[], Seen]:
-        SCENARIOS.append(Scenario(row, place, play, noticed_s, back_s, may_lose))
+        SCENARIOS.append(Scenario(row, place, play, noticed_s, back_s, may_lose, differs))
         return play
 
     return enter
