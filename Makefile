@@ -26,13 +26,14 @@ setup: $(VENV)/.package  ## create .venv and install the package into it (not ed
 demo: setup  ## simulator, real client, live tree, scripted storm; CAPTURE=file replays a recording
 	$(PY) examples/supervision_tree.py $(if $(CAPTURE),--capture $(CAPTURE)) $(DEMO_ARGS)
 
-check: setup  ## ruff, mypy --strict, import contracts, supervision statements
+check: setup  ## ruff, mypy --strict, import contracts, supervision statements, rows of faults without a test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy connector
 	cd tests/typing && ../../$(BIN)/mypy --strict --cache-dir ../../.mypy_cache/consumer consumer.py
 	$(BIN)/lint-imports
 	$(PY) tests/tools/statements.py
+	$(PY) tests/tools/faults.py
 
 unit: setup  ## tests alone: random order, warnings are errors
 	$(BIN)/pytest -n 3 --dist loadfile
@@ -49,8 +50,11 @@ docs: setup  ## build the documentation into site/
 e2e-test: setup  ## the whole client against the simulator, over real sockets; the testnet too where its keys are set
 	$(BIN)/pytest tests/system tests/e2e
 
-faults: setup  ## the long fault run: hundreds of kills, cuts, silences, lives: build/faults.json
-	$(PY) tests/faults/run.py $(FAULTS_ARGS)
+FAULTS_ARGS ?= --kills 6 --cuts 20 --silences 1 --probes 50 --cycles 30 --only kill --only connection --only quiet --only life
+
+faults: setup  ## kills and cuts at volume, then every row of the fault matrix (ROW=F03: that alone): build/faults.json
+	$(if $(ROW),,$(PY) tests/faults/run.py $(FAULTS_ARGS); volume=$$?;) \
+	$(PY) tests/faults/matrix.py $(addprefix --row ,$(ROW)) $(MATRIX_ARGS) && exit $${volume:-0}
 
 sim: setup  ## deterministic simulation: SEED=n plays one life again, RUNS=n sweeps in parallel: build/sim.json
 	$(PY) tests/faults/sim.py $(if $(SEED),--seed $(SEED),--runs $(or $(RUNS),1000)) $(SIM_ARGS)

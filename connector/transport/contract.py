@@ -156,7 +156,10 @@ class Link(Protocol):
 
 
 class Links(Protocol):
-    """Opens links of one kind. `open` returns at once; the handler learns how it went."""
+    """Opens links of one kind. `open` returns at once; the handler learns how it went.
+
+    It raises LinkError when the system gives no descriptor or no thread for another link; the handler hears nothing then.
+    """
 
     @property
     def kind(self) -> str: ...

@@ -266,9 +266,16 @@ class Dialer:
             if lookup is not None and now_s - lookup.started_s < _LOOKUP_GIVEN_UP_S:
                 return lookup
             lookup = self._lookups[host, port] = _Lookup(now_s)
-        threading.Thread(
+        thread = threading.Thread(
             target=self._run_lookup, args=(host, port, lookup), name=f"connector:lookup:{host}", daemon=True
-        ).start()
+        )
+        try:
+            thread.start()
+        except (
+            RuntimeError,
+            MemoryError,
+        ) as problem:  # nobody looks it up: whoever waits is told, the next one asks anew
+            self._end_lookup(host, port, lookup, f"no thread to look it up, {problem}")
         return lookup
 
     def _run_lookup(self, host: str, port: int, lookup: _Lookup) -> None:
@@ -279,10 +286,14 @@ class Dialer:
         except BaseException as problem:  # noqa: BLE001  whoever waits must learn of it, whatever it was
             lookup.failure = type(problem).__name__
         finally:
-            with self._lock:  # nothing is remembered: the next attempt asks anew
-                if self._lookups.get((host, port)) is lookup:
-                    del self._lookups[host, port]
-            lookup.done.set()
+            self._end_lookup(host, port, lookup)
+
+    def _end_lookup(self, host: str, port: int, lookup: _Lookup, failure: str = "") -> None:
+        with self._lock:  # nothing is remembered: the next attempt asks anew
+            if self._lookups.get((host, port)) is lookup:
+                del self._lookups[host, port]
+        lookup.failure = failure or lookup.failure
+        lookup.done.set()
 
 
 class _Tunnel:

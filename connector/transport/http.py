@@ -186,7 +186,13 @@ class HttpClient:
             LinkError: the request is safe and no whole answer came, retries included.
             WireFormatError: the request is safe and the answer is longer than allowed.
         """
-        worker = self._worker()
+        try:
+            worker = self._worker()
+        except OSError as problem:  # no descriptor for what the calling thread waits with
+            self._count("not_sent")
+            raise NotConnected(
+                f"{self.name}: {request.method} {request.path} was not sent: {in_words(problem)}"
+            ) from None
         worker.deadline_s = deadline_s if deadline_s is not None else self._clock.monotonic_s() + self._timeouts.total_s
         self._count("calls")
         if not request.safe:

@@ -72,6 +72,7 @@ class PicowsLinks:
 
         Raises:
             SettingsError: the settings cannot be used at all; no thread was started.
+            LinkError: the system gives no descriptor or no thread for it.
         """
         link = PicowsLink(settings, checked_endpoint(settings), handler, self._dialer, self._clock)
         link._begin()
@@ -279,8 +280,13 @@ class PicowsLink(ThreadLink):
 
     def _loop_failed(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         problem = context.get("exception")
+        if isinstance(problem, type):  # asyncio tells of a connection that ends in the TLS handshake by the class alone
+            problem = problem()
         if isinstance(problem, OSError):
-            self._end(LinkEnded(f"the connection broke: {in_words(problem)}", cause=problem.with_traceback(None)))
+            during = " in the TLS handshake" if self._phase is LinkPhase.CONNECTING else ""
+            self._end(
+                LinkEnded(f"the connection broke{during}: {in_words(problem)}", cause=problem.with_traceback(None))
+            )
         else:
             self._end(LinkEnded(f"{type(problem).__name__} in the link's loop", cause=problem))
 

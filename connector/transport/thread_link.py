@@ -18,7 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 from connector.clock import Clock
 from connector.errors import LinkError, SettingsError
 from connector.transport.contract import LinkClosed, LinkHandler, LinkPhase, LinkSettings
-from connector.transport.dial import Dialer, split_proxy
+from connector.transport.dial import Dialer, in_words, split_proxy
 from connector.transport.upgrade import retry_after_s
 from connector.transport.waiting import Waiter
 
@@ -121,7 +121,10 @@ class ThreadLink(abc.ABC):
     ) -> None:
         self._settings, self._endpoint, self._handler = settings, endpoint, handler
         self._dialer, self._clock = dialer, clock
-        self._waiter = Waiter()
+        try:
+            self._waiter = Waiter()
+        except OSError as problem:
+            raise LinkError(f"link {settings.name} cannot be opened: {in_words(problem)}") from problem
         self._lock = threading.Lock()  # protects the fields below and sending on the socket; never held while waiting
         self._phase = LinkPhase.CONNECTING
         self._sock: socket.socket | None = None
@@ -131,7 +134,16 @@ class ThreadLink(abc.ABC):
         self._thread = threading.Thread(target=self._run, name=f"connector:{settings.name}", daemon=True)
 
     def _begin(self) -> None:
-        self._thread.start()
+        """Start the link's thread.
+
+        Raises:
+            LinkError: the system gives none.
+        """
+        try:
+            self._thread.start()
+        except (RuntimeError, MemoryError) as problem:
+            self._waiter.close()
+            raise LinkError(f"link {self._settings.name} cannot be opened: no thread for it, {problem}") from problem
 
     # ---------------------------------------------------------------- asked from any thread
 
@@ -185,6 +197,8 @@ class ThreadLink(abc.ABC):
             ended = end
         except LinkError as problem:
             ended = LinkEnded(str(problem), cause=problem)
+        except OSError as problem:
+            ended = LinkEnded(f"the link's thread failed: {in_words(problem)}", cause=problem)
         except BaseException as problem:  # noqa: BLE001  the thread's edge: nothing may end a link without a word
             ended = LinkEnded(f"{type(problem).__name__} in the link's thread", cause=problem)
         self._tell(ended)

@@ -61,6 +61,7 @@ class WebSocketClientLinks:
 
         Raises:
             SettingsError: the settings cannot be used at all; no thread was started.
+            LinkError: the system gives no descriptor or no thread for it.
         """
         link = WebSocketClientLink(settings, checked_endpoint(settings), handler, self._dialer, self._clock)
         link._begin()

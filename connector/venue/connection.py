@@ -13,8 +13,9 @@ import msgspec
 
 from connector.clock import Clock
 from connector.drivers.contract import Control, Noise, StreamLanguage
+from connector.errors import LinkError
 from connector.telemetry import OncePerKind
-from connector.transport.contract import Link, LinkClosed
+from connector.transport.contract import Link, LinkClosed, LinkPhase
 from connector.venue.feed import Feed
 
 __all__ = ["Connection", "ControlSeen", "LinkEnded", "LinkOpened"]
@@ -127,6 +128,10 @@ class Connection:
 
     def on_closed(self, link: Link, closed: LinkClosed) -> None:
         self._post(LinkEnded(self, closed))
+
+    def on_not_opened(self, problem: LinkError) -> None:
+        """There is no link at all: for the actor the same as one that ended while connecting."""
+        self._post(LinkEnded(self, LinkClosed(LinkPhase.CONNECTING, None, str(problem), cause=problem)))
 
     def __repr__(self) -> str:
         phase = self.link.phase.value if self.link is not None else "connecting"

@@ -6,6 +6,7 @@ a request comes here. `close` ends them from any thread, also while they wait fo
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Callable
@@ -50,8 +51,21 @@ class HttpWorkers:
             done(_not_sent())
             return
         self._jobs.put((request, deadline_s, done))
-        if one_more:
+        if not one_more:
+            return
+        try:
             self._context.spawn(f"http-{number}", self._work)
+        except (RuntimeError, MemoryError) as problem:  # the system gives no thread: those there are do the work
+            self._without_one_more(problem)
+
+    def _without_one_more(self, problem: Exception) -> None:
+        with self._lock:
+            self._threads -= 1
+            nobody = self._threads == 0
+        with contextlib.suppress(queue.Empty):
+            job = self._jobs.get_nowait() if nobody else None
+            if job is not None:
+                job[2](NotConnected(f"the request was not sent: no thread for it, {problem}."))
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:

@@ -17,7 +17,15 @@ import pykka
 
 from connector.domain.wire import HttpResponse
 from connector.drivers.trading import PrivateLanguage, SessionRequest, TradeLanguage
-from connector.errors import AuthenticationFailed, ConnectorError, NotConnected, OutcomeUnknown, RateLimited, RetryLater
+from connector.errors import (
+    AuthenticationFailed,
+    ConnectorError,
+    LinkError,
+    NotConnected,
+    OutcomeUnknown,
+    RateLimited,
+    RetryLater,
+)
 from connector.supervision import ActorContext
 from connector.throttle import Backoff, Priority
 from connector.transport.contract import Links, LinkSettings
@@ -225,20 +233,24 @@ class PrivateSide:
         connection.key = key
         settings = self._memory.settings
         kind = "private" if self._events else "orders"
-        link = self._links.open(
-            LinkSettings(
-                url=self._language.url(self._memory.hosts, key),
-                name=f"{self._memory.name}/stream/{kind}-{self._number}",
-                proxy=settings.proxy,
-                tls=settings.tls,
-                idle_timeout_s=settings.idle_timeout_s,
-                ping_every_s=settings.ping_every_s,
-                connect_timeout_s=settings.connect_timeout_s,
-                upgrade_timeout_s=settings.upgrade_timeout_s,
-                max_message_bytes=settings.max_message_bytes,
-            ),
-            connection,
-        )
+        try:
+            link = self._links.open(
+                LinkSettings(
+                    url=self._language.url(self._memory.hosts, key),
+                    name=f"{self._memory.name}/stream/{kind}-{self._number}",
+                    proxy=settings.proxy,
+                    tls=settings.tls,
+                    idle_timeout_s=settings.idle_timeout_s,
+                    ping_every_s=settings.ping_every_s,
+                    connect_timeout_s=settings.connect_timeout_s,
+                    upgrade_timeout_s=settings.upgrade_timeout_s,
+                    max_message_bytes=settings.max_message_bytes,
+                ),
+                connection,
+            )
+        except LinkError as problem:  # no descriptor, no thread: what is open goes on, this one is tried again
+            connection.on_not_opened(problem)
+            return connection
         connection.link = link
         self._memory.keep_link(link)
         return connection

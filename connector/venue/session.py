@@ -22,7 +22,7 @@ from connector.domain.wire import HttpResponse
 from connector.drivers.trading import PrivateLanguage, SessionEnding, SessionEvents, SessionReply, SessionRequest
 from connector.errors import LinkError, NotConnected
 from connector.telemetry import Counters, OncePerKind
-from connector.transport.contract import Link, LinkClosed
+from connector.transport.contract import Link, LinkClosed, LinkPhase
 
 __all__ = [
     "AccountDoubt",
@@ -284,6 +284,10 @@ class SessionConnection:
     def on_closed(self, link: Link, closed: LinkClosed) -> None:
         self._session.lose(self, f"the private session ended: {closed.reason or 'no reason given'}")
         self._to_stream(SessionEnded(self, closed))
+
+    def on_not_opened(self, problem: LinkError) -> None:
+        """There is no link at all: for the actor the same as one that ended while connecting."""
+        self._to_stream(SessionEnded(self, LinkClosed(LinkPhase.CONNECTING, None, str(problem), cause=problem)))
 
     def __repr__(self) -> str:
         phase = self.link.phase.value if self.link is not None else "connecting"

@@ -20,7 +20,7 @@ import msgspec
 from connector.domain.instruments import InstrumentStatus
 from connector.domain.topics import Topic
 from connector.drivers.contract import Ack, ConnectionEnding, Refusal
-from connector.errors import ConnectorError, InvalidRequest, NotConnected, RateLimited, UnknownSymbol
+from connector.errors import ConnectorError, InvalidRequest, LinkError, NotConnected, RateLimited, UnknownSymbol
 from connector.supervision import SupervisedActor
 from connector.throttle import Backoff
 from connector.transport.contract import LinkClosed, Links, LinkSettings
@@ -280,20 +280,24 @@ class WebSocketActor(SupervisedActor):
         settings = self._memory.settings
         carrier = _Carrier(connection, SubscriptionSet(self._limits))
         carrier.subscriptions.want(slot.names)
-        link = self._links.open(
-            LinkSettings(
-                url=self._language.url(self._memory.hosts, slot.group),
-                name=f"{self._memory.name}/stream/{label}-{self._connection_number}",
-                proxy=settings.proxy,
-                tls=settings.tls,
-                idle_timeout_s=settings.idle_timeout_s,
-                ping_every_s=settings.ping_every_s,
-                connect_timeout_s=settings.connect_timeout_s,
-                upgrade_timeout_s=settings.upgrade_timeout_s,
-                max_message_bytes=settings.max_message_bytes,
-            ),
-            connection,
-        )
+        try:
+            link = self._links.open(
+                LinkSettings(
+                    url=self._language.url(self._memory.hosts, slot.group),
+                    name=f"{self._memory.name}/stream/{label}-{self._connection_number}",
+                    proxy=settings.proxy,
+                    tls=settings.tls,
+                    idle_timeout_s=settings.idle_timeout_s,
+                    ping_every_s=settings.ping_every_s,
+                    connect_timeout_s=settings.connect_timeout_s,
+                    upgrade_timeout_s=settings.upgrade_timeout_s,
+                    max_message_bytes=settings.max_message_bytes,
+                ),
+                connection,
+            )
+        except LinkError as problem:  # no descriptor, no thread: what is open goes on, this one is tried again
+            connection.on_not_opened(problem)
+            return carrier
         connection.link = link
         self._memory.keep_link(link)
         return carrier

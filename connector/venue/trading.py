@@ -1,7 +1,8 @@
 """What a venue's actors share about one account: how to sign, what time it is there, the session, the store, the view of risk.
 
 Data behind small locks, made once per venue; it starts nothing and sends nothing. The private key stays in the closures of
-`auth`. Timestamps given out by `now_ms` rise strictly, so no two requests of one key carry the same.
+`auth`. Timestamps given out by `now_ms` rise strictly, so no two requests of one key carry the same; only when the venue's clock
+turns out to be behind them do they start anew, because a venue refuses what is signed in its future.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from connector.venue.memory import VenueMemory
 
 __all__ = ["Trading"]
+
+AHEAD_MOST_MS = 500
+"""Requests signed within one millisecond carry the next ones; further ahead than this the time itself went back."""
 
 
 class Trading:
@@ -91,8 +95,10 @@ class Trading:
         if venue_ns is None:
             self.on_clock_doubt()
             raise NotConnected(f"the clock of {self.memory.name} is not known yet; nothing was signed or sent.")
+        venue_ms = venue_ns // 1_000_000
         with self._lock:
-            self._last_ms = max(self._last_ms + 1, venue_ns // 1_000_000)
+            behind = self._last_ms > venue_ms + AHEAD_MOST_MS  # the venue's clock, or what was known of it, went back
+            self._last_ms = venue_ms if behind else max(self._last_ms + 1, venue_ms)
             return self._last_ms
 
     def venue_ms(self) -> int | None:

@@ -168,8 +168,16 @@ class Desk:
 
 
 @contextmanager
-def desk_at(product: Any = BINANCE, driver: Any = None, **changes: Any) -> Iterator[Desk]:
-    """A desk at a simulated exchange of its own, where nothing is traded but by it. `changes`: of the simulator's settings."""
+def desk_at(
+    product: Any = BINANCE,
+    driver: Any = None,
+    venue: Callable[[Simulator], dict[str, Any]] | None = None,
+    **changes: Any,
+) -> Iterator[Desk]:
+    """A desk at a simulated exchange of its own, where nothing is traded but by it.
+
+    `changes`: of the simulator's settings. `venue`: of the client's, for that simulator.
+    """
     driver = driver or kill_nine.short_rules(product)
     clock = SystemClock()
     account = AccountSettings("main", KEY, SECRET, balances=product.balances)
@@ -182,14 +190,14 @@ def desk_at(product: Any = BINANCE, driver: Any = None, **changes: Any) -> Itera
         **changes,
     }
     with Simulator(SimulatorSettings(**fields)) as sim:
-        settings = VenueSettings(
-            product.exchange,
-            rest_url=sim.rest_url,
-            stream_url=sim.ws_url,
-            session_url=sim.ws_url,
-            credentials=Credentials(KEY, secret=SECRET),
-            reconnect=BackoffPolicy(base_s=0.05, max_s=0.2, healthy_s=30.0),
-        )
+        chosen: dict[str, Any] = {
+            "rest_url": sim.rest_url,
+            "stream_url": sim.ws_url,
+            "session_url": sim.ws_url,
+            "credentials": Credentials(KEY, secret=SECRET),
+            "reconnect": BackoffPolicy(base_s=0.05, max_s=0.2, healthy_s=30.0),
+        }
+        settings = VenueSettings(product.exchange, **chosen | (venue(sim) if venue is not None else {}))
         parts = replace(real_parts(clock), driver=lambda _: kill_nine.roomy(driver))
         restart = {"restart": harness.QUICK_RESTART, "restart_limit": Intensity(100_000, 60.0)}
         connector = Connector(ConnectorSettings((settings,), **restart), clock=clock, parts=parts)
@@ -251,6 +259,14 @@ def whole_contract_desk(request: pytest.FixtureRequest) -> Iterator[Desk]:
 def contract_desk(whole_contract_desk: Desk) -> Iterator[Desk]:
     """The desk of a product that has positions, ready as `desk` is."""
     yield from made_ready(whole_contract_desk)
+
+
+@pytest.fixture
+def desk_with() -> Iterator[Callable[..., Any]]:
+    """`with desk_with(store=...) as desk`: a desk of its own, with such settings of the venue."""
+    threads, _, actors = settled_base()
+    yield lambda **venue: desk_at(venue=lambda sim: venue)
+    eventually(lambda: settled_base()[0] <= threads and settled_base()[2] <= actors, 5.0, "something was left behind")
 
 
 @pytest.fixture

@@ -215,7 +215,7 @@ def test_while_the_session_is_down_orders_go_by_rest(desk):
 
 
 def test_events_whose_subscription_the_venue_ends_come_again(desk, raised):
-    """A listen key that expires, or a private connection that is closed: what happened meanwhile is found."""
+    """F61: a listen key that expires, or a private connection that is closed: what happened meanwhile is found."""
     placed = desk.place().client_id
     connects = raised("session.connects")
     assert desk.sim.faults.stream_terminated("main") >= 1

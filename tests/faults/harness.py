@@ -238,6 +238,10 @@ class Rig:
         )
 
 
+def _roots(name: str, sim: Simulator, urls: Callable[[str, Simulator], dict[str, str]] | None) -> dict[str, str]:
+    return {"rest_url": sim.rest_url, "stream_url": sim.ws_url, **(urls(name, sim) if urls is not None else {})}
+
+
 @contextmanager
 def running(
     *names: str,
@@ -250,11 +254,13 @@ def running(
     simulator: dict[str, Any] | None = None,
     prepare: Callable[[Simulator], object] | None = None,
     clock: SystemClock | None = None,
+    urls: Callable[[str, Simulator], dict[str, str]] | None = None,
     **venue: Any,
 ) -> Iterator[Rig]:
     """A client connected to one simulator per venue name (the product's own by default), with quick restarts and reconnects.
 
-    `prepare` may break each exchange before the client starts.
+    `prepare` may break each exchange before the client starts. `urls` leads a venue elsewhere: what it gives for a name replaces
+    the roots of that simulator.
     """
     names = names or (product.exchange,)
     sequences: dict[tuple[str, int], int] = {}
@@ -283,8 +289,7 @@ def running(
             if prepare is not None:
                 prepare(sims[name])
         venues = tuple(
-            VenueSettings(product.exchange, name=name, rest_url=sim.rest_url, stream_url=sim.ws_url, **venue)
-            for name, sim in sims.items()
+            VenueSettings(product.exchange, name=name, **_roots(name, sim, urls), **venue) for name, sim in sims.items()
         )
         client = Connector(ConnectorSettings(venues, **whole), clock=clock, parts=chosen, on_event=events.append)
         with client:

@@ -1,4 +1,4 @@
-"""The long fault run: the figures of the promise, measured against the simulator over real sockets, into build/faults.json.
+"""Faults at volume: the figures of the promise, measured against the simulator over real sockets, into build/faults.json.
 
 Exit status 0 exactly when every figure holds. `--kills 20 --cycles 40` and so on make it shorter; `--only kill` picks parts;
 `--product bybit-linear` takes another market, `--product all` one after the other.
@@ -280,7 +280,8 @@ def main() -> int:
                 print(f"{'ok  ' if each['ok'] else 'FAIL'} {told}", flush=True)
     ok = bool(rows) and all(each["ok"] for each in rows)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps({"ok": ok, "rows": rows}, indent=1) + "\n", encoding="utf-8")
+    beside = json.loads(options.out.read_text(encoding="utf-8")) if options.out.exists() else {}  # rows of the matrix
+    options.out.write_text(json.dumps({**beside, "ok": ok, "rows": rows}, indent=1) + "\n", encoding="utf-8")
     return 0 if ok else 1
 
 

@@ -73,6 +73,8 @@ def test_hooks_are_asked_in_order_and_the_first_refusal_ends_it():
 
 @pytest.mark.parametrize("failure", [ValueError("x"), KeyError("y"), ZeroDivisionError(), RecursionError()])
 def test_a_hook_that_fails_lets_nothing_pass(failure):
+    """F51."""
+
     def broken(command, seen):
         raise failure
 

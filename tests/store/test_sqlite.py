@@ -41,6 +41,7 @@ def test_what_was_appended_is_there_after_a_crash_without_a_close(path, tmp_path
 
 @pytest.mark.parametrize("cut", [1, 24, 500, 4_000])
 def test_a_torn_tail_is_cut_off_and_everything_before_it_is_kept(path, tmp_path, cut):
+    """F76."""
     store = SqliteStore(path)
     for number in range(20):
         store.append([sample_intent(f"a{number}", at_ns=number), FillRecord(sample_fill(f"a{number}", str(number)))])
@@ -130,6 +131,7 @@ def test_a_folder_that_is_not_there_is_refused_in_words(tmp_path):
 
 
 def test_a_full_disk_refuses_the_append_and_the_store_goes_on_when_there_is_room(path):
+    """F76."""
     store = SqliteStore(path)
     store.append([sample_intent("a")])
     database = store._database
@@ -151,6 +153,7 @@ def test_a_full_disk_refuses_the_append_and_the_store_goes_on_when_there_is_room
 
 
 def test_a_database_that_turns_read_only_refuses_the_append(path):
+    """F76."""
     store = SqliteStore(path)
     store._database.execute("PRAGMA query_only = ON")
     with pytest.raises(StoreFailed, match="nothing may be sent"):

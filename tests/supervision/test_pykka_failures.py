@@ -33,7 +33,7 @@ def test_broken_str_of_an_actor_ends_nothing_but_its_own_message(threads):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_after_a_fork_the_child_process_gets_clear_errors(threads):
-    """Statement 76."""
+    """Statement 76; F73."""
     tree = threads.tree(threads.child("a"))
     ref = tree.ref("/a")
     read, write = os.pipe()

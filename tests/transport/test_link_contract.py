@@ -39,6 +39,7 @@ from connector.errors import LinkError, NotConnected, SettingsError
 from connector.transport.contract import Link, LinkClosed, LinkPhase, Links, LinkSettings, TlsSettings
 from connector.transport.dial import Dialer
 from connector.transport.picows_link import PicowsLinks
+from connector.transport.waiting import Waiter
 from connector.transport.websocket_client_link import WebSocketClientLinks
 
 KINDS: dict[str, Callable[..., Links]] = {"websocket-client": WebSocketClientLinks, "picows": PicowsLinks}
@@ -1207,6 +1208,68 @@ def test_a_tls_handshake_that_hangs_ends_at_the_connect_deadline(opened: Opened)
         took = time.monotonic() - started
         stop.set()
     assert closed.phase is LinkPhase.CONNECTING and 0.3 < took < 1.5
+
+
+def test_a_tls_handshake_that_is_cut_off_is_told_in_words_with_its_cause(opened: Opened) -> None:
+    """F10: the peer ends the connection half way through."""
+
+    def script(peer: Peer) -> None:
+        peer.read_some()
+        peer.send(b"\x16\x03\x03\x00\x7a" + b"\x02" * 20)  # a record that promises more
+
+    with Server(script) as server:
+        _, heard = opened(f"wss://127.0.0.1:{server.port}/")
+        closed = heard.wait_closed()
+    assert closed.phase is LinkPhase.CONNECTING and "TLS" in closed.reason
+    assert closed.cause is None or isinstance(closed.cause, BaseException)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is set and lifted as Linux does")
+def test_a_link_the_system_has_no_descriptor_for_is_an_error_of_the_library(links: Links) -> None:
+    """F78: said to who opens it; the handler hears nothing, and nothing is left behind."""
+    import resource
+
+    heard, limits = Recorder(), resource.getrlimit(resource.RLIMIT_NOFILE)
+    threads = threading.active_count()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+    try:
+        with pytest.raises(LinkError, match="too many open files"):
+            links.open(LinkSettings(url="ws://127.0.0.1:1/", name="starved"), heard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert heard.calls == [] and threading.active_count() == threads
+
+
+def test_a_link_the_system_has_no_thread_for_is_an_error_of_the_library(links: Links, monkeypatch) -> None:
+    """F78."""
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    heard = Recorder()
+    with monkeypatch.context() as starved:
+        starved.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(LinkError, match="no thread for it"):
+            links.open(LinkSettings(url="ws://127.0.0.1:1/", name="starved"), heard)
+    assert heard.calls == []
+
+
+def test_a_name_nobody_could_be_found_to_look_up_is_looked_up_by_the_next_attempt(monkeypatch) -> None:
+    """F78, F09: the system refuses a thread once."""
+    start, refused = threading.Thread.start, []
+
+    def refuse_once(thread: threading.Thread) -> None:
+        if "lookup" in thread.name and not refused:
+            refused.append(thread.name)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse_once)
+    dialer, waiter = Dialer(SystemClock(), lambda *_, **__: []), Waiter()
+    for problem in ("no thread to look it up", "the lookup was empty"):
+        with pytest.raises(LinkError, match=problem):
+            dialer.dial("venue.test", 1, proxy=None, deadline_s=time.monotonic() + 5.0, waiter=waiter)
+    waiter.close()
 
 
 def test_sends_over_tls_from_four_threads_while_reading_stay_whole(

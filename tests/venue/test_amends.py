@@ -1,4 +1,5 @@
-"""Amends of quantity and price through the order actor: done when the venue reports all that was wanted, unknown until then."""
+"""Amends of quantity and price through the order actor (F43): done when the venue reports all that was wanted, and unknown
+until then."""
 
 import random
 from dataclasses import replace

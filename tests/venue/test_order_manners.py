@@ -230,6 +230,7 @@ def test_a_cancel_that_was_only_received_is_done_when_the_venue_says_so(bench):
 
 
 def test_a_key_is_renewed_at_half_its_life_for_as_long_as_the_connection_lives(bench):
+    """F61."""
     bench.runtime.advance(3 * RENEW_S + 60.0)
 
     assert [key for _, key in bench.far.renewed] == ["key1"] * 3
@@ -238,6 +239,7 @@ def test_a_key_is_renewed_at_half_its_life_for_as_long_as_the_connection_lives(b
 
 
 def test_a_key_that_is_gone_is_replaced_beside_the_old_connection_and_the_account_compared(bench):
+    """F61: somebody else deleted it."""
     compared = bench.counter("account.reconciliations")
     bench.far.dead_keys.add("key1")
     bench.runtime.advance(RENEW_S + 30.0)
@@ -250,6 +252,7 @@ def test_a_key_that_is_gone_is_replaced_beside_the_old_connection_and_the_accoun
 
 
 def test_a_key_whose_renewal_is_not_answered_is_renewed_again_soon_and_kept(bench):
+    """F61."""
     answer, failed = bench.far.key, []
 
     def fail_once(verb, query):
@@ -276,7 +279,7 @@ def test_an_order_connection_that_ends_makes_orders_go_by_rest_and_nobody_doubt_
 
 
 def test_a_key_that_expired_is_replaced_though_the_first_questions_for_another_fail(bench):
-    """The venue may leave the connection open, and nothing comes by it any more."""
+    """F61: the venue may leave the connection open, and nothing comes by it any more."""
     answer, ended = bench.far.key, bench.far.links.live
 
     def fail(verb, query):

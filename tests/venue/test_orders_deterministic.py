@@ -86,6 +86,7 @@ def an_order(**changes):
 
 @pytest.mark.parametrize("session", [False, True], ids=["by REST", "over the session"])
 def test_an_answer_about_another_order_is_not_believed(session):
+    """F49: two requests get each other's answers."""
     far = Still("", "answer of another")
     with connect(far, far.chance, session=session) as connector:
         venue = connector.venue("binance")
