@@ -6,7 +6,7 @@ PY     := $(BIN)/python
 SOURCES := $(shell find connector -name '*.py' -o -name py.typed 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check unit bench docs e2e-test clean faults kills orders across storm
+.PHONY: help setup demo test check unit bench docs e2e-test clean faults kills orders across storm soak
 
 help:  ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -63,6 +63,9 @@ across: setup  ## ten minutes of consolidated books of each LAYOUT, equal to the
 
 storm: setup  ## one of two venues in a crash storm: what the other loses, and how late it gets
 	$(PY) tests/faults/two_venues.py
+
+soak: setup  ## HOURS=1 of everything with random faults: nothing may grow, nothing be untrue: build/soak.json, build/soak.svg
+	$(PY) tests/faults/soak.py --hours $(or $(HOURS),1) $(SOAK_ARGS)
 
 clean:  ## remove everything the other targets made
 	rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
