@@ -189,10 +189,9 @@ class Tape:
         self._last = max(number, self._last)
 
     def untold(self) -> int:
-        """Times the ids jumped and no gap was told that covers it; of ids that are counted."""
-        return sum(
-            not any(first <= begin and end <= last for first, last in self.gaps) for begin, end in list(self.jumps)
-        )
+        """Trades whose ids were jumped over and which no gap tells of; of ids that are counted."""
+        told = {number for first, last in list(self.gaps) for number in range(first, last + 1)}
+        return sum(number not in told for first, last in list(self.jumps) for number in range(first, last + 1))
 
 
 class Engine:
