@@ -256,6 +256,7 @@ def watched(client: Client, rate: float) -> Iterator[Watched]:
 
     settings = SimulatorSettings(dialect=client.dialect, symbols=SYMBOLS, events_per_s=rate, seed=7)
     with Simulator(settings) as sim:
+        sim.faults.delay(0.02)  # pybit takes note of what it asked for after it asked; nothing is nearer than that
         one = Watched(client, sim)
         try:
             yield one
@@ -290,9 +291,10 @@ def mended(one: Watched, began_s: float, began_ms: float, ended_s: float, limit_
     }
 
 
-def reset(one: Watched, limit_s: float) -> Result:
-    """Three in a row, the slowest counts."""
-    slowest, each_s = {"back_s": -1.0}, []
+def reset(one: Watched, limit_s: float, apart_s: float) -> Result:
+    """Three, the slowest counts."""
+    slowest: Result = {"back_s": -1.0}
+    each_s: list[float] = []
     for number in range(3):
         began_s, began_ms = time.monotonic(), time.time() * 1000
         one.sim.faults.cut(at_byte=None if number != 1 else 10)
@@ -301,8 +303,17 @@ def reset(one: Watched, limit_s: float) -> Result:
             return result
         slowest = max(slowest, result, key=lambda each: each["back_s"])
         each_s.append(round(result["back_s"], 2))
-        threading.Event().wait(5.0)
+        if number < 2:
+            threading.Event().wait(apart_s)
     return slowest | {"each_s": each_s}
+
+
+def reset_settled(one: Watched, limit_s: float) -> Result:
+    return reset(one, limit_s, 35.0)
+
+
+def reset_in_a_row(one: Watched, limit_s: float) -> Result:
+    return reset(one, limit_s, 5.0)
 
 
 def half_open(one: Watched, limit_s: float) -> Result:
@@ -355,7 +366,8 @@ def all_silent(one: Watched, limit_s: float) -> Result:
 
 
 FAULTS: dict[str, tuple[str, Callable[[Watched, float], Result], float]] = {
-    "F01": ("connection reset, slowest of three", reset, 60.0),
+    "F01": ("connection reset, slowest of three, each 35 s after the last", reset_settled, 60.0),
+    "F01, in a row": ("connection reset, slowest of three, each 5 s after the last", reset_in_a_row, 60.0),
     "F03": ("half-open: not a byte any more", half_open, 150.0),
     "F05": ("connect refused for 20 s, from its end", refused, 120.0),
     "F08": ("502 at the upgrade for 10 s, from its end", bad_gateway, 120.0),
@@ -420,7 +432,7 @@ def main() -> int:
     parser.add_argument("--client", nargs=3, metavar=("NAME", "REST", "WEBSOCKET"), help="be one of the clients")
     parser.add_argument("--only", choices=sorted(FAULTS), action="append")
     parser.add_argument("--clients", default=",,".join(CLIENTS), help="names, with two commas between")
-    parser.add_argument("--rate", type=float, default=60.0, help="orders a second of each simulated market")
+    parser.add_argument("--rate", type=float, default=120.0, help="orders a second of each simulated market")
     parser.add_argument("--steady", type=float, default=STEADY_S, help="seconds of data before the fault")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "peers.json")
     options = parser.parse_args()
