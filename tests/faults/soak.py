@@ -43,6 +43,7 @@ from kill_nine import Ledger, Told, compare, in_file, known_of, may_cancel, some
 from products import PRODUCTS, Product
 
 import connector.venue.account
+import connector.venue.order_events
 from connector import BookNotValid, Connector, ConnectorError, Gap, Symbol, VenueSettings
 from connector.assembly import real_parts
 from connector.clock import SystemClock
@@ -57,8 +58,9 @@ from connector.venue.delivery import TopicState
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY, SECRET = "soakkey00001", "soak secret"
-KEPT_FINAL = 200
-"""Final orders an account keeps at hand, in place of 10,000: reached within the warm-up, so that what grows later is a leak."""
+KEPT_FINAL, REMEMBERED = 200, 400
+"""Final orders an account keeps at hand, in place of 10,000, and fills and orders told that are remembered, in place of 100,000:
+reached early, so that what grows later is a leak."""
 NOTED_BOOKS = 600
 UNDER_WAY = 3
 MOST_OPEN = 15
@@ -622,6 +624,7 @@ def of_venue(engine: Engine, took_s: float, wrong: Counter[str], told: Path) -> 
 
 def soak(options: argparse.Namespace) -> Iterator[Row]:
     connector.venue.account.KEPT_FINAL = KEPT_FINAL
+    connector.venue.order_events.REMEMBERED = REMEMBERED
     length_s, clock = options.hours * 3600.0, SystemClock()
     products = [PRODUCTS[name] for name in options.venues.split(",")]
     rng = random.Random(options.seed)
