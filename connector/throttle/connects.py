@@ -6,8 +6,8 @@ attempt at once, then full jitter, starting over only after a connection that li
 
 Doubling alone waits about as long as everything before it took together: after an outage of 20 s, up to 16 s more. So a wait is
 also bounded by a part of the outage so far (`OUTAGE_PART`), times the connections of the venue that fail at the same time, which
-between them then try no oftener than one would. Where that bound is the shorter one, its second half is used: to try as late as
-it allows takes the fewest attempts for the same promise.
+between them then try no oftener than one would. Of such a bound the later half is used: to try as late as it allows takes the
+fewest attempts for the same promise, and the allowance is what they are short of.
 
 Nothing here connects, sleeps, or reads a clock: the caller passes monotonic seconds and is told how long to wait. Both may be
 asked from any thread.
@@ -81,9 +81,9 @@ class Backoff:
         if self._began_s is None:
             self._began_s = now_s
         part_s = self._budget.failing(self, now_s) * OUTAGE_PART * (now_s - self._began_s)
-        if max(part_s, self.policy.base_s) >= bound_s:
+        if self.failures <= 2:  # the whole of the first wait: many that are lost at once come back spread
             return bound_s * self._random()
-        return max(part_s, self.policy.base_s) * (0.5 + 0.5 * self._random())
+        return min(bound_s, max(part_s, self.policy.base_s)) * (0.5 + 0.5 * self._random())
 
     def reset(self) -> None:
         """Start over: what was wrong is known to be right again."""
