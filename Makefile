@@ -6,7 +6,7 @@ PY     := $(BIN)/python
 SOURCES := $(shell find connector -name '*.py' -o -name py.typed 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check unit bench docs e2e-test clean faults kills orders across storm sim planted fuzz
+.PHONY: help setup demo test check unit bench docs e2e-test clean faults kills orders across storm sim planted fuzz soak
 
 help:  ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -76,6 +76,8 @@ planted: setup  ## known mistakes in a copy, one at a time: do the tests notice?
 
 fuzz: setup  ## every reader of bytes, spoilt MUTATIONS=1000000 times: build/fuzz.json
 	$(PY) tests/fuzz/run.py --mutations $(or $(MUTATIONS),1000000) $(FUZZ_ARGS)
+soak: setup  ## HOURS=1 of everything with random faults: nothing may grow, nothing be untrue: build/soak.json, build/soak.svg
+	$(PY) tests/faults/soak.py --hours $(or $(HOURS),1) $(SOAK_ARGS)
 
 clean:  ## remove everything the other targets made
 	rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

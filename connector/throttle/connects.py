@@ -4,6 +4,11 @@ The venue allows so many attempts per window and address; all actors of that ven
 which uses a fifth of it at most, however many of them are lost at once. `Backoff` is one connection's own patience: the first
 attempt at once, then full jitter, starting over only after a connection that lived.
 
+Doubling alone waits about as long as everything before it took together: after an outage of 20 s, up to 16 s more. So a wait is
+also bounded by a part of the outage so far (`OUTAGE_PART`), times the connections of the venue that fail at the same time, which
+between them then try no oftener than one would. Of such a bound the later half is used: to try as late as it allows takes the
+fewest attempts for the same promise, and the allowance is what they are short of.
+
 Nothing here connects, sleeps, or reads a clock: the caller passes monotonic seconds and is told how long to wait. Both may be
 asked from any thread.
 """
@@ -18,7 +23,11 @@ from dataclasses import dataclass
 
 from connector.errors import RetryLater, SettingsError
 
-__all__ = ["Backoff", "BackoffPolicy", "ConnectBudget"]
+__all__ = ["OUTAGE_PART", "Backoff", "BackoffPolicy", "ConnectBudget"]
+
+OUTAGE_PART = 0.25
+FAILING_S = 60.0
+"""A connection counts among those that fail together for so long after it failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,28 +52,42 @@ class BackoffPolicy:
 
 
 class Backoff:
-    """One series of waits. `random` gives numbers in [0, 1). Used by one thread at a time."""
+    """One series of waits. `random` gives numbers in [0, 1). Used by one thread at a time.
 
-    __slots__ = ("_random", "failures", "policy")
+    Args:
+        budget: of the venue that is connected to; without it, or without a time, waits only double.
+    """
 
-    def __init__(self, policy: BackoffPolicy, random: Callable[[], float]) -> None:
-        self.policy, self._random = policy, random
+    __slots__ = ("_began_s", "_budget", "_random", "failures", "policy")
+
+    def __init__(self, policy: BackoffPolicy, random: Callable[[], float], budget: ConnectBudget | None = None) -> None:
+        self.policy, self._random, self._budget = policy, random, budget
         self.failures = 0
+        self._began_s: float | None = None
 
-    def after_failure(self, lived_s: float | None = None) -> float:
+    def after_failure(self, lived_s: float | None = None, now_s: float | None = None) -> float:
         """Seconds to wait before the next attempt.
 
         Args:
             lived_s: how long what failed had been up; None when it never was.
+            now_s: monotonic.
         """
         if lived_s is not None and lived_s >= self.policy.healthy_s:
-            self.failures = 0
+            self.reset()
         self.failures += 1
-        return self.policy.bound_s(self.failures) * self._random()
+        bound_s = self.policy.bound_s(self.failures)
+        if now_s is None or self._budget is None:
+            return bound_s * self._random()
+        if self._began_s is None:
+            self._began_s = now_s
+        part_s = self._budget.failing(self, now_s) * OUTAGE_PART * (now_s - self._began_s)
+        if self.failures <= 2:  # the whole of the first wait: many that are lost at once come back spread
+            return bound_s * self._random()
+        return min(bound_s, max(part_s, self.policy.base_s)) * (0.5 + 0.5 * self._random())
 
     def reset(self) -> None:
         """Start over: what was wrong is known to be right again."""
-        self.failures = 0
+        self.failures, self._began_s = 0, None
 
     def __repr__(self) -> str:
         return f"<Backoff {self.failures} failures in a row, up to {self.policy.bound_s(self.failures + 1):g}s next>"
@@ -99,6 +122,7 @@ class ConnectBudget:
         self._random = random
         self._lock = threading.Lock()  # protects all that follows; arithmetic only inside
         self._taken: deque[float] = deque()
+        self._failing: dict[Backoff, float] = {}
         self._next_s = -math.inf
         self._blocked_until_s = -math.inf
 
@@ -125,6 +149,15 @@ class ConnectBudget:
             self.attempts += 1
             self._next_s = now_s + self.spacing_s * self._random()
             return 0.0
+
+    def failing(self, who: Backoff, now_s: float) -> int:
+        """Note that a connection failed; returns how many of the venue's did lately, this one included."""
+        with self._lock:
+            self._failing[who] = now_s
+            for other, failed_s in list(self._failing.items()):
+                if failed_s < now_s - FAILING_S:
+                    del self._failing[other]
+            return len(self._failing)
 
     def penalize(self, error: RetryLater, now_s: float) -> None:
         """The venue refused an attempt: none before the time it named, or a whole window where it named none."""

@@ -145,7 +145,7 @@ class PrivateSide:
         self._language, self._session, self._events = language, session, events
         self._trade: TradeLanguage = trading.language
         self._clock = memory.clock
-        self._backoff = Backoff(memory.settings.reconnect, context.random)
+        self._backoff = Backoff(memory.settings.reconnect, context.random, memory.connects)
         self._refused_keys = 0
         self._number = 0
         self._current: SessionConnection | None = None
@@ -476,7 +476,7 @@ class PrivateSide:
         self._connect_in(self._delay_s(lived_s, closed.retry_after_s))
 
     def _delay_s(self, lived_s: float | None, retry_after_s: float | None) -> float:
-        delay_s = max(self._backoff.after_failure(lived_s), retry_after_s or 0.0)
+        delay_s = max(self._backoff.after_failure(lived_s, self._clock.monotonic_s()), retry_after_s or 0.0)
         return max(delay_s, dead_key_wait_s(self._refused_keys)) if self._refused_keys else delay_s
 
     def on_ending(self, message: SessionEndingSeen) -> None:

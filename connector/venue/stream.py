@@ -245,7 +245,8 @@ class WebSocketActor(SupervisedActor):
         for slot in self._slots.values():
             if slot.group == group and len(slot.names) < self._limits.topics_per_connection:
                 return slot
-        slot = _Slot(len(self._slots) + 1, group, Backoff(self._memory.settings.reconnect, self.context.random))
+        backoff = Backoff(self._memory.settings.reconnect, self.context.random, self._memory.connects)
+        slot = _Slot(len(self._slots) + 1, group, backoff)
         self._slots[slot.number] = slot
         return slot
 
@@ -374,7 +375,7 @@ class WebSocketActor(SupervisedActor):
             self._silence.forget(name)
             table[name].on_disconnected(slot.last_end)
         lived_s = None if carrier.opened_s is None else now_s - carrier.opened_s
-        delay_s = slot.backoff.after_failure(lived_s)
+        delay_s = slot.backoff.after_failure(lived_s, now_s)
         self._attempt_in(slot, max(delay_s, retry_after_s or 0.0))
 
     def _replace(self, slot: _Slot, why: str) -> None:

@@ -53,6 +53,63 @@ def test_series_never_overflows():
     assert series.after_failure() == 30.0
 
 
+def alone(budget: ConnectBudget, dice: float = 1.0) -> Backoff:
+    return Backoff(BackoffPolicy(), lambda: dice, budget)
+
+
+def spacious() -> ConnectBudget:
+    return ConnectBudget(300, 300.0, lambda: 0.0)
+
+
+def test_no_wait_is_longer_than_a_quarter_of_the_outage_so_far():
+    series, now_s, waits = alone(spacious()), 1_000.0, []
+    for _ in range(40):
+        waits.append((now_s - 1_000.0, series.after_failure(now_s=now_s)))
+        now_s += waits[-1][1]
+
+    assert [wait_s for _, wait_s in waits[:4]] == [0.0, 0.5, 0.5, 0.5]
+    assert all(wait_s <= max(0.5, 0.25 * outage_s) for outage_s, wait_s in waits)
+    assert waits[-1][1] == 30.0
+    assert len([outage_s for outage_s, _ in waits if outage_s < 20.0]) < 20
+
+
+@pytest.mark.parametrize("outage_s", [2.0, 10.0, 20.0, 60.0, 110.0])
+@pytest.mark.parametrize("seed", range(20))
+def test_an_attempt_follows_the_end_of_an_outage_within_a_quarter_of_its_length(outage_s, seed):
+    attempts = storm(1, outage_s * 1.3 + 1.0, seed=seed)
+
+    assert min(at_s for at_s in attempts if at_s >= outage_s) - outage_s <= 0.5 + 0.25 * outage_s
+
+
+def test_a_wait_that_the_outage_bounds_is_at_least_half_of_the_bound():
+    series = alone(spacious(), 0.0)
+    for _ in range(10):
+        series.after_failure(now_s=0.0)
+
+    assert series.after_failure(now_s=20.0) == 2.5
+
+
+def test_connections_that_fail_together_wait_so_many_times_as_long():
+    budget = spacious()
+    first, second = alone(budget), alone(budget)
+    for _ in range(10):
+        first.after_failure(now_s=0.0)
+        second.after_failure(now_s=0.0)
+
+    assert first.after_failure(now_s=20.0) == 10.0
+    assert first.after_failure(now_s=40.0) == 20.0
+    assert first.after_failure(now_s=61.0) == 15.25  # the other one has not failed for a minute
+
+
+def test_a_connection_that_lived_ends_the_outage_too():
+    series = alone(spacious())
+    for _ in range(10):
+        series.after_failure(now_s=0.0)
+    series.after_failure(30.0, now_s=100.0)
+
+    assert series.after_failure(now_s=101.0) == 0.5
+
+
 @pytest.mark.parametrize("values", [{"base_s": 0}, {"base_s": 40.0}, {"healthy_s": 0}, {"max_s": float("inf")}])
 def test_policy_that_makes_no_sense_is_refused(values):
     with pytest.raises(SettingsError):
@@ -63,8 +120,8 @@ def storm(connections: int, seconds: float, *, seed: int, refused: bool = True) 
     """Connections that are all lost at 0; each attempt fails (or succeeds for good). Returns when attempts were made."""
     dice = random.Random(seed)
     budget = ConnectBudget(300, 300.0, dice.random)
-    backoffs = [Backoff(BackoffPolicy(), dice.random) for _ in range(connections)]
-    due = [(backoff.after_failure(), number) for number, backoff in enumerate(backoffs)]
+    backoffs = [Backoff(BackoffPolicy(), dice.random, budget) for _ in range(connections)]
+    due = [(backoff.after_failure(now_s=0.0), number) for number, backoff in enumerate(backoffs)]
     heapq.heapify(due)
     attempts = []
     while due and due[0][0] < seconds:
@@ -75,7 +132,7 @@ def storm(connections: int, seconds: float, *, seed: int, refused: bool = True) 
             continue
         attempts.append(now_s)
         if refused:
-            heapq.heappush(due, (now_s + backoffs[number].after_failure(0.01), number))
+            heapq.heappush(due, (now_s + backoffs[number].after_failure(0.01, now_s), number))
     return attempts
 
 
