@@ -6,7 +6,7 @@ PY     := $(BIN)/python
 SOURCES := $(shell find connector -name '*.py' -o -name py.typed 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check unit bench docs e2e-test clean faults kills orders across storm
+.PHONY: help setup demo test check unit bench compare docs e2e-test clean faults kills orders across storm
 
 help:  ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -41,6 +41,15 @@ test: check unit  ## everything a change has to pass
 
 bench: setup  ## messages a second and CPU per message, floors in the same run: build/bench.json
 	$(PY) tests/benchmarks/run.py
+
+PEERS := picows msgspec websocket-client sortedcontainers 'cryptofeed>=2' ccxt python-binance pybit binance-sdk-spot \
+	unicorn-binance-websocket-api nautilus_trader
+
+compare: setup  ## other clients from the registry on the same local stub, each for itself: build/compare.json
+	@test -x build/compare/bin/python || $(PYTHON) -m venv build/compare
+	@for peer in $(PEERS); do build/compare/bin/python -m pip install --quiet --disable-pip-version-check "$$peer" \
+		|| echo "$$peer could not be installed, and will be left out"; done
+	$(PY) tests/compare/run.py --peers build/compare/bin/python $(COMPARE_ARGS)
 
 docs: setup  ## build the documentation into site/
 	$(PY) -m pip install --quiet --disable-pip-version-check '.[docs]'

@@ -1,0 +1,275 @@
+"""What a user would pick instead, beside this library, in one run: `make compare` writes build/compare.json.
+
+Each run is one client in a process of its own (`feed_peers.py`) against one stub (`feed_stub.py`). Every round runs every client
+once, so that a slow moment of the machine meets all; figures are medians of the rounds, ratios medians of each round's ratio.
+CPU of the client process per message is measured while messages come as fast as they are taken; how late a message is, at a
+steady pace. What could not run says why, and whoever did not hand over every message is counted.
+
+    python tests/compare/run.py --peers build/compare/bin/python [--quick] [--page docs/reference/compared.md]
+
+`--page` puts the figures of build/compare.json, or of this run, between the markers of the page. Exits 1 when what is promised
+against a client does not hold, or when this library lost a message.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from feed_peers import CLIENTS, KINDS
+from feed_stub import running_stub
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+REPORT = ROOT / "build" / "compare.json"
+OURS = "connector, picows"
+COUNTS = {"trade": 50_000, "ticker": 50_000, "depth": 8_000, "book": 8_000}
+MORE = 3
+"""So many times the messages for clients that need little for each."""
+PACE, PACED_S = 2_000.0, 5.0
+RUN_WITHIN_S = 150.0
+PROMISED = {
+    ("unicorn, websockets", "trade"): 2.5,
+    ("unicorn, picows", "trade"): 2.5,
+    ("nautilus_trader", "trade"): 2.5,
+    ("cryptofeed", "trade"): 4.0,
+    ("ccxt.pro", "trade"): 12.0,
+    ("nautilus_trader", "book"): 10.0,
+    ("cryptofeed", "book"): 4.0,
+    ("ccxt.pro", "book"): 4.0,
+}
+"""At least so many times the CPU of this library over picows, in the same round."""
+ORDER_PEERS = ("ccxt", "python-binance", "pybit")
+BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+
+Run = dict[str, Any]
+
+# ---------------------------------------------------------------- runs
+
+
+def measure(name: str, kind: str, peers: str, count: int, pace: float = 0.0) -> Run:
+    python = sys.executable if CLIENTS[name].ours else peers
+    command = [python, str(HERE / "feed_peers.py"), "--client", name, "--kind", kind]
+    with running_stub(count, pace) as port:
+        command += ["--port", str(port), *(["--paced"] if pace else [])]
+        try:
+            done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=RUN_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            return {"failed": f"took longer than {RUN_WITHIN_S:.0f} s"}
+    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    if not lines:
+        return {"failed": (done.stderr.strip().splitlines() or [f"ended with status {done.returncode}"])[-1]}
+    found: Run = json.loads(lines[-1])
+    return found
+
+
+def whole_rounds(
+    names: list[str], kinds: list[str], peers: str, rounds: int, scale: float
+) -> dict[tuple[str, str], list[Run]]:
+    """CPU per message: a list of runs per client and kind, one a round. Who cannot run the first time is not asked again."""
+    runs: dict[tuple[str, str], list[Run]] = {}
+    for number in range(rounds):
+        for kind in kinds:
+            for name in names:
+                client, seen = CLIENTS[name], runs.setdefault((name, kind), [])
+                if kind not in client.kinds or (number and "failed" in seen[0]):
+                    continue
+                count = int(COUNTS[kind] * scale * (MORE if client.quick else 1))
+                seen.append(measure(name, kind, peers, count))
+                tell(f"round {number + 1}, {kind}", name, seen[-1])
+    return {at: seen for at, seen in runs.items() if seen}
+
+
+def paced_rounds(names: list[str], peers: str, rounds: int, scale: float) -> dict[str, list[Run]]:
+    """Microseconds from the stub's write to the callback; this library first and last of each round."""
+    runs: dict[str, list[Run]] = {name: [] for name in names}
+    for number in range(rounds):
+        for name in [*names, *(name for name in names if CLIENTS[name].ours)]:
+            if not (runs[name] and "failed" in runs[name][0]):
+                runs[name].append(measure(name, "trade", peers, int(PACE * PACED_S * scale), PACE))
+                tell(f"round {number + 1}, paced", name, runs[name][-1])
+    return runs
+
+
+def tell(what: str, name: str, run: Run) -> None:
+    figures = run.get("failed") or ", ".join(f"{key} {value:,.1f}" for key, value in run.items())
+    print(f"  {time.strftime('%H:%M:%S')} {what}: {name}: {figures}", flush=True)
+
+
+def order_rows(peers: str, quick: bool) -> list[Run]:
+    """From command to first byte, of `tests/benchmarks/orders.py`, as far as other clients are concerned."""
+    command = [sys.executable, str(ROOT / "tests" / "benchmarks" / "orders.py"), "--peers", peers]
+    command += ["--scale", "0.1" if quick else "0.2"]
+    try:
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=900)
+    except subprocess.TimeoutExpired:
+        return []
+    rows: list[Run] = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    return [row for row in rows if row["name"].startswith("orders.first byte.") and row["unit"].startswith("us ")]
+
+
+# ---------------------------------------------------------------- figures
+
+
+def middle(runs: list[Run], figure: str) -> float | None:
+    known = [run[figure] for run in runs if "failed" not in run]
+    return statistics.median(known) if known else None
+
+
+def report_of(
+    runs: dict[tuple[str, str], list[Run]], paced: dict[str, list[Run]], orders: list[Run], versions: dict[str, str]
+) -> dict[str, Any]:
+    """Everything the tables need, as JSON."""
+    rows: list[dict[str, Any]] = []
+    for (name, kind), seen in runs.items():
+        row: dict[str, Any] = {"client": name, "kind": kind, "runs": len(seen), "us": middle(seen, "cpu_us")}
+        if row["us"] is None:
+            row["failed"] = seen[0]["failed"]
+        else:
+            row["seen"], row["sent"] = int(middle(seen, "seen") or 0), int(middle(seen, "sent") or 0)
+            row["whole_runs"] = sum("failed" not in run and run["seen"] == run["sent"] for run in seen)
+            pairs = zip(seen, runs.get((OURS, kind), []), strict=False)
+            ratios = [theirs["cpu_us"] / ours["cpu_us"] for theirs, ours in pairs if "failed" not in {*theirs, *ours}]
+            row["times_ours"] = statistics.median(ratios) if ratios else None
+        rows.append(row)
+    late = [
+        {"client": name, "runs": len(seen)}
+        | ({"failed": seen[0]["failed"]} if middle(seen, "p50_us") is None else {})
+        | {figure: middle(seen, figure) for figure in ("p50_us", "p99_us", "cpu_us")}
+        | {figure: int(middle(seen, figure) or 0) for figure in ("seen", "sent")}
+        for name, seen in paced.items()
+        if seen
+    ]
+    report: dict[str, Any] = {
+        "month": time.strftime("%Y-%m", time.gmtime()),
+        "versions": versions,
+        "rows": rows,
+        "late": late,
+    }
+    report["orders"] = orders
+    report["promised"] = promised(report)
+    return report
+
+
+def promised(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """What must hold, each with what was found; without a figure it is not known."""
+    found: list[dict[str, Any]] = []
+    for row in report["rows"]:
+        least = PROMISED.get((row["client"], row["kind"]))
+        if least is not None and row.get("times_ours"):
+            found.append({"what": f"{row['kind']}: {row['client']}", "found": row["times_ours"], "least": least})
+        if CLIENTS[row["client"]].ours:
+            whole = row.get("whole_runs") == row["runs"]
+            found.append(
+                {"what": f"{row['kind']}: {row['client']}: every message", "found": float(whole), "least": 1.0}
+            )
+    for share in ("p50_us", "p99_us"):
+        others = [row[share] for row in report["late"] if row[share] and not CLIENTS[row["client"]].quick]
+        ours = [row[share] for row in report["late"] if row[share] and row["client"] == OURS]
+        if others and ours:
+            found.append({"what": f"{share[:3]}: the best of the others", "found": min(others) / ours[0], "least": 1.0})
+    told = {row["name"].rpartition(".")[2]: row["value"] for row in report["orders"]}
+    session = told.get("session", 0.0)
+    peers = [peer for peer in ORDER_PEERS if peer in told and session]
+    found += [{"what": f"first byte: {peer}", "found": told[peer] / session, "least": 10.0} for peer in peers]
+    return [each | {"ok": each["found"] >= each["least"]} for each in found]
+
+
+# ---------------------------------------------------------------- tables
+
+
+def tables(report: dict[str, Any]) -> str:
+    """Markdown: CPU per message, how late, first bytes, versions, what could not run."""
+    cells = {(row["client"], row["kind"]): row for row in report["rows"]}
+    names = list(dict.fromkeys(row["client"] for row in report["rows"]))
+    lines = ["| CPU per message, µs | " + " | ".join(KINDS) + " | of this library's, trade / book |", "|---" * 6 + "|"]
+    for name in names:
+        row = [figure(cells.get((name, kind))) for kind in KINDS]
+        times = [cells.get((name, kind), {}).get("times_ours") for kind in ("trade", "book")]
+        lines.append(
+            f"| {name} | {' | '.join(row)} | {' / '.join('-' if each is None else f'{each:.1f}' for each in times)} |"
+        )
+    if report["late"]:
+        lines += ["", "| At 2,000 messages a second, µs | p50 | p99 |", "|---|---|---|"]
+        for row in report["late"]:
+            if row["p50_us"] is not None:
+                lines.append(f"| {row['client']} | {row['p50_us']:.0f} | {row['p99_us']:.0f} |")
+    if report["orders"]:
+        lines += ["", "| An order, from command to first byte | µs CPU |", "|---|---|"]
+        lines += [f"| {row['name'].rpartition('.')[2]} | {row['value']:.0f} |" for row in report["orders"]]
+    notes = [note for row in report["rows"] if (note := remark(row))]
+    notes += [f"{row['client']}, paced: {row['failed']}" for row in report["late"] if "failed" in row]
+    if notes:
+        lines += ["", *(f"- {note}" for note in dict.fromkeys(notes))]
+    told = ", ".join(f"{name} {number or 'not installed'}" for name, number in report["versions"].items())
+    return "\n".join([*lines, "", f"Measured {report['month']}: {told}.", ""])
+
+
+def figure(row: dict[str, Any] | None) -> str:
+    if row is None:
+        return "-"
+    if row["us"] is None:
+        return "failed"
+    return f"{row['us']:.2f}" if row["us"] < 10 else f"{row['us']:.1f}" if row["us"] < 100 else f"{row['us']:.0f}"
+
+
+def remark(row: dict[str, Any]) -> str:
+    if row["us"] is None:
+        return f"{row['client']}, {row['kind']}: {row['failed']}"
+    if row["seen"] != row["sent"]:
+        return f"{row['client']}, {row['kind']}: {row['seen']:,} callbacks for {row['sent']:,} messages"
+    return ""
+
+
+def put_into(page: Path, text: str) -> None:
+    whole = page.read_text(encoding="utf-8")
+    before, _, rest = whole.partition(BEGIN)
+    _, found, after = rest.partition(END)
+    if not found:
+        raise SystemExit(f"{page} has no {BEGIN} … {END}")
+    page.write_text(f"{before}{BEGIN}\n{text}{END}{after}", encoding="utf-8")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--peers", default="", help="the interpreter that has the other clients; without it, no new run"
+    )
+    parser.add_argument("--quick", action="store_true", help="two rounds of fewer messages")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--kinds", default=",".join(KINDS))
+    parser.add_argument("--only", default="", help="clients whose name has one of these in it, separated by |")
+    parser.add_argument("--parts", default="cpu,late,orders")
+    parser.add_argument("--page", type=Path)
+    chosen = parser.parse_args()
+    if chosen.peers:
+        rounds, scale = (2, 0.2) if chosen.quick else (chosen.rounds, 1.0)
+        names = [name for name in CLIENTS if CLIENTS[name].ours or any(part in name for part in chosen.only.split("|"))]
+        parts = chosen.parts.split(",")
+        told = subprocess.run(
+            [chosen.peers, str(HERE / "feed_peers.py"), "--versions"], check=True, capture_output=True
+        )
+        runs = whole_rounds(names, chosen.kinds.split(","), chosen.peers, rounds if "cpu" in parts else 0, scale)
+        paced = paced_rounds(names, chosen.peers, min(rounds, 3) if "late" in parts else 0, scale)
+        orders = order_rows(chosen.peers, chosen.quick) if "orders" in parts else []
+        REPORT.parent.mkdir(exist_ok=True)
+        REPORT.write_text(json.dumps(report_of(runs, paced, orders, json.loads(told.stdout)), indent=1) + "\n")
+    report = json.loads(REPORT.read_text())
+    print(tables(report))
+    for each in report["promised"]:
+        print(
+            f"{'ok ' if each['ok'] else 'NO '} {each['what']:45} {each['found']:8.2f} times, at least {each['least']}"
+        )
+    if chosen.page:
+        put_into(chosen.page, tables(report))
+    return 0 if all(each["ok"] for each in report["promised"]) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
