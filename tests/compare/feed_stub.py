@@ -194,7 +194,7 @@ class Stub:
 
     def __init__(self, count: int, pace: float) -> None:
         self.count, self.pace = count, pace
-        self.lock = threading.Lock()  # protects the list of listeners, and the number that was sent last
+        self.lock = threading.Lock()  # one writes at a time, a frame or a pong; and the number that was sent last
         self.listeners: list[Listener] = []
         self.number = FIRST_ID - 1
         self.held, self.ready, self.started = threading.Event(), threading.Event(), threading.Event()
@@ -218,17 +218,19 @@ class Stub:
         time.sleep(SETTLE_S)
         if not self.pace:
             for row in zip(*blocks, strict=True):
-                for each, block in zip(self.listeners, row, strict=True):
-                    self.hand(each, block)
+                with self.lock:
+                    for each, block in zip(self.listeners, row, strict=True):
+                        self.hand(each, block)
             return
         began_s = time.monotonic()
         for at, row in enumerate(zip(*frames, strict=True)):
             early_s = began_s + at / self.pace - time.monotonic()
             if early_s > 0:
                 time.sleep(early_s)
-            self.sent_ns.append(time.monotonic_ns())
-            for each, one in zip(self.listeners, row, strict=True):
-                self.hand(each, one)
+            with self.lock:
+                self.sent_ns.append(time.monotonic_ns())
+                for each, one in zip(self.listeners, row, strict=True):
+                    self.hand(each, one)
 
     def hand(self, listener: Listener, data: bytes) -> None:
         with contextlib.suppress(OSError):  # it went away; whoever measures it will say that messages are missing
@@ -316,7 +318,7 @@ class Stub:
                 continue
             opcode, payload, used = frame
             held = held[used:]
-            with self.lock:  # between two frames of the streams
+            with self.lock:
                 if opcode == 9:
                     sock.sendall(bytes([0x8A, len(payload)]) + payload)
                 elif opcode == 8:

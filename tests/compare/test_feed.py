@@ -1,25 +1,32 @@
 """The comparison measures what it says: the stub's stream is a true one, the tally counts each message, ratios are per round."""
 
+import importlib
 import importlib.util
 import json
 import subprocess
 import sys
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
+feed_peers, feed_stub = importlib.import_module("feed_peers"), importlib.import_module("feed_stub")
 
-import feed_peers
-import feed_stub
 
-spec = importlib.util.spec_from_file_location("compare_run", HERE / "run.py")  # others are called "run" too
-assert spec is not None
-assert spec.loader is not None
-comparison = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(comparison)
+def loaded(path: Path) -> Any:
+    """By its path: others are called "run" too."""
+    spec = importlib.util.spec_from_file_location(f"compare_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+comparison = loaded(HERE / "run.py")
 
 
 def sides(frame: bytes) -> list[dict[Decimal, Decimal]]:
@@ -56,7 +63,7 @@ def test_a_trade_is_as_long_as_the_venues_are():
     assert 130 <= len(feed_stub.trade(5_000_001, 1_760_000_000_123)) <= 150
 
 
-def tally(first: int, last: int) -> feed_peers.Tally:
+def tally(first: int, last: int) -> Any:
     made = feed_peers.Tally(0, paced=False)
     for number in range(first - 5, first):
         made.seen(number)
