@@ -7,14 +7,15 @@ steady pace. What could not run says why, and whoever did not hand over every me
 
     python tests/compare/run.py --peers build/compare/bin/python [--quick] [--page docs/reference/compared.md]
 
-`--page` puts the figures of build/compare.json, or of this run, between the markers of the page. Exits 1 when what is promised
-against a client does not hold, or when this library lost a message.
+`--page` puts the figures of build/compare.json, or of this run, between the markers of the page, and a plot beside it. Exits 1
+when what is promised against a client does not hold, or when this library lost a message.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import subprocess
 import sys
@@ -47,6 +48,8 @@ PROMISED = {
 """At least so many times the CPU of this library over picows, in the same round."""
 ORDER_PEERS = ("ccxt", "python-binance", "pybit")
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+
+SHOWN = ("trade", "book")
 
 Run = dict[str, Any]
 
@@ -227,6 +230,32 @@ def remark(row: dict[str, Any]) -> str:
     return ""
 
 
+def plot(report: dict[str, Any]) -> str:
+    """Bars of CPU per message, trade and book side by side, each step of the scale ten times the one before."""
+    us = {(row["client"], row["kind"]): row["us"] for row in report["rows"]}
+    names = [
+        name for name in dict.fromkeys(row["client"] for row in report["rows"]) if any(us.get((name, k)) for k in SHOWN)
+    ]
+    height = 50 + 18 * len(names)
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 860 {height}" font-size="11" fill="#808080">',
+        "<title>CPU per message of each client, in microseconds, on a logarithmic scale</title>",
+    ]
+    for at, name in enumerate(names):
+        lines.append(f'<text x="220" y="{43 + 18 * at}" text-anchor="end">{name}</text>')
+    for panel, kind in enumerate(SHOWN):
+        left = 230 + 315 * panel
+        lines.append(f'<text x="{left}" y="16">{kind}, µs CPU per message</text>')
+        for at, name in enumerate(names):
+            value = us.get((name, kind))
+            if value:
+                width = 250 * math.log10(max(value, 1.0) * 1.1) / math.log10(1_100)
+                color = "#009688" if CLIENTS[name].ours else "#b0bec5"
+                lines.append(f'<rect x="{left}" y="{32 + 18 * at}" width="{width:.0f}" height="13" fill="{color}"/>')
+                lines.append(f'<text x="{left + width + 4:.0f}" y="{43 + 18 * at}">{figure({"us": value})}</text>')
+    return "\n".join([*lines, "</svg>", ""])
+
+
 def put_into(page: Path, text: str) -> None:
     whole = page.read_text(encoding="utf-8")
     before, _, rest = whole.partition(BEGIN)
@@ -268,6 +297,7 @@ def main() -> int:
         )
     if chosen.page:
         put_into(chosen.page, tables(report))
+        chosen.page.with_suffix(".svg").write_text(plot(report), encoding="utf-8")
     return 0 if all(each["ok"] for each in report["promised"]) else 1
 
 
