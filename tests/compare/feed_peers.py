@@ -432,6 +432,43 @@ def by_nautilus(port: int, kind: str, tally: Tally) -> None:
     node.run()
 
 
+def by_nautilus_rust(port: int, kind: str, tally: Tally) -> None:
+    """The node in Rust, which a strategy in Python hangs on."""
+    from nautilus_trader.core import nautilus_pyo3 as nautilus
+
+    seen, instrument = tally.seen, nautilus.InstrumentId.from_str("BTCUSDT.BINANCE")
+
+    class Reads(nautilus.Strategy):  # type: ignore[misc, name-defined]
+        def on_start(self) -> None:
+            if kind == "trade":
+                self.subscribe_trades(instrument)
+            else:
+                self.subscribe_book_deltas(instrument, nautilus.BookType.L2_MBP, managed=True)
+
+        def on_trade(self, trade: Any) -> None:
+            seen(int(trade.trade_id.value))
+
+        def on_book_deltas(self, deltas: Any) -> None:
+            if kind == "book":
+                book = self.cache.order_book(instrument)
+                bid, ask = book.best_bid_price(), book.best_ask_price()
+                if bid is None or ask is None or bid >= ask:
+                    return
+            seen(deltas.sequence)
+
+    config = nautilus.BinanceDataClientConfig(
+        product_type=nautilus.BinanceProductType.SPOT,
+        base_url_http=f"http://127.0.0.1:{port}",
+        base_url_ws=f"ws://127.0.0.1:{port}/ws",
+        spot_market_data_mode=nautilus.BinanceSpotMarketDataMode.Json,
+    )
+    builder = nautilus.LiveNode.builder("compare", nautilus.TraderId("COMPARE-001"), nautilus.Environment.LIVE)
+    builder = builder.add_data_client("BINANCE", nautilus.BinanceDataClientFactory(), config)
+    node = builder.with_reconciliation(False).build()
+    node.add_strategy(Reads())
+    node.run()
+
+
 @dataclass(frozen=True)
 class Client:
     """How to run it, the distributions whose versions count, the kinds it has, and what its reader should know."""
@@ -468,6 +505,9 @@ CLIENTS = {
     ),
     "unicorn, picows": Client(by_unicorn("picows"), ("unicorn-binance-websocket-api", "picows"), NO_BOOK, "dicts"),
     "nautilus_trader": Client(by_nautilus, ("nautilus_trader",), ("trade", "depth", "book"), "the node in Python"),
+    "nautilus_trader, Rust": Client(
+        by_nautilus_rust, ("nautilus_trader",), ("trade", "depth", "book"), "the node in Rust"
+    ),
     "cryptofeed": Client(by_cryptofeed, ("cryptofeed",), remark="aggregate trades"),
     "binance-sdk-spot": Client(by_binance_sdk, ("binance-sdk-spot",), NO_BOOK),
     "python-binance": Client(by_python_binance, ("python-binance",), remark="its queue set larger"),

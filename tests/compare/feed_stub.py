@@ -20,6 +20,7 @@ import hashlib
 import json
 import re
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -173,6 +174,46 @@ def snapshot(number: int, limit: int) -> bytes:
     return b'{"lastUpdateId":%d,"bids":[%b],"asks":[%b]}' % (number, bids, asks)
 
 
+# ---------------------------------------------------------------- the same in the venue's binary encoding (schema 3, version 5)
+
+SBE = (3, 5)
+SCALE = 100_000_000
+
+
+def rows_of(block: int, rows: list[bytes]) -> bytes:
+    return struct.pack("<HI", block, len(rows)) + b"".join(rows)
+
+
+def counted(data: bytes) -> bytes:
+    return bytes([len(data)]) + data
+
+
+def exchange_info_binary() -> bytes:
+    """One client asks for its instruments in this encoding only. Numbers are counts of 10^-8."""
+    price = struct.pack("<HHHHbqqq", 25, 1, *SBE, -8, SCALE // 100, 1_000_000 * SCALE, SCALE // 100)
+    lot = struct.pack("<HHHHbqqq", 25, 4, *SBE, -8, SCALE // 100_000, 9_000 * SCALE, SCALE // 100_000)
+    fixed = struct.pack("<BBBBBH12B", 0, 8, 8, 8, 8, 0b111, 1, 1, 1, 1, 1, 1, 1, 1, 0, 4, 7, 0)
+    names = b"".join(counted(name) for name in (b"BTCUSDT", b"BTC", b"USDT"))
+    permissions = rows_of(0, [rows_of(0, [counted(b"SPOT")])])
+    symbol = fixed + rows_of(0, [counted(price), counted(lot)]) + permissions + names
+    return (
+        struct.pack("<HHHH", 0, 103, *SBE)
+        + rows_of(11, [])
+        + rows_of(0, [])
+        + rows_of(len(fixed), [symbol])
+        + rows_of(0, [])
+    )
+
+
+def snapshot_binary(number: int, limit: int) -> bytes:
+    told = json.loads(snapshot(number, limit))
+    sides = [
+        rows_of(16, [struct.pack("<qq", *(int(text.replace(".", "")) for text in level)) for level in told[name]])
+        for name in ("bids", "asks")
+    ]
+    return struct.pack("<HHHHqbb", 10, 200, *SBE, number, -8, -8) + b"".join(sides)
+
+
 # ---------------------------------------------------------------- the stub
 
 
@@ -244,7 +285,7 @@ class Stub:
                 if build is not None and not known:
                     self.listeners.append(Listener(sock, stream, build, combined))
 
-    def answer(self, target: str) -> bytes:
+    def answer(self, target: str, binary: bool = False) -> bytes:
         parts = urlsplit(target)
         self.asked.append(parts.path)
         if parts.path == "/go":
@@ -261,10 +302,11 @@ class Stub:
         if parts.path.endswith("/time"):
             return b'{"serverTime":%d}' % (time.time_ns() // 1_000_000)
         if parts.path.endswith("/exchangeInfo"):
-            return json.dumps(exchange_info()).encode()
+            return exchange_info_binary() if binary else json.dumps(exchange_info()).encode()
         if parts.path.endswith("/depth"):
             with self.lock:
-                return snapshot(self.number, int(parse_qs(parts.query).get("limit", ["100"])[0]))
+                build = snapshot_binary if binary else snapshot
+                return build(self.number, int(parse_qs(parts.query).get("limit", ["100"])[0]))
         return b"{}" if parts.path.endswith("/ping") else b"[]"
 
     def serve(self, sock: socket.socket) -> None:
@@ -287,10 +329,11 @@ class Stub:
                 while len(held) < wanted:
                     held += sock.recv(65536)
                 held = held[wanted:]
-                body = self.answer(target)
+                binary = b"application/sbe" in head.lower()
+                body, kind = self.answer(target, binary), b"sbe" if binary else b"json"
                 sock.sendall(
-                    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
-                    % (len(body), body)
+                    b"HTTP/1.1 200 OK\r\nContent-Type: application/%b\r\nContent-Length: %d\r\n\r\n%b"
+                    % (kind, len(body), body)
                 )
 
     def talk(self, sock: socket.socket, head: bytes, target: str, held: bytes) -> None:

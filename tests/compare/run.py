@@ -38,10 +38,10 @@ RUN_WITHIN_S = 150.0
 PROMISED = {
     ("unicorn, websockets", "trade"): 2.5,
     ("unicorn, picows", "trade"): 2.5,
-    ("nautilus_trader", "trade"): 2.5,
+    ("nautilus_trader, Rust", "trade"): 2.5,
     ("cryptofeed", "trade"): 4.0,
     ("ccxt.pro", "trade"): 12.0,
-    ("nautilus_trader", "book"): 10.0,
+    ("nautilus_trader, Rust", "book"): 10.0,
     ("cryptofeed", "book"): 4.0,
     ("ccxt.pro", "book"): 4.0,
 }
@@ -57,8 +57,7 @@ Run = dict[str, Any]
 
 
 def measure(name: str, kind: str, peers: str, count: int, pace: float = 0.0) -> Run:
-    python = sys.executable if CLIENTS[name].ours else peers
-    command = [python, str(HERE / "feed_peers.py"), "--client", name, "--kind", kind]
+    command = [peers, str(HERE / "feed_peers.py"), "--client", name, "--kind", kind]
     with running_stub(count, pace) as port:
         command += ["--port", str(port), *(["--paced"] if pace else [])]
         try:
@@ -72,32 +71,28 @@ def measure(name: str, kind: str, peers: str, count: int, pace: float = 0.0) -> 
     return found
 
 
-def whole_rounds(
-    names: list[str], kinds: list[str], peers: str, rounds: int, scale: float
-) -> dict[tuple[str, str], list[Run]]:
-    """CPU per message: a list of runs per client and kind, one a round. Who cannot run the first time is not asked again."""
-    runs: dict[tuple[str, str], list[Run]] = {}
-    for number in range(rounds):
-        for kind in kinds:
-            for name in names:
-                client, seen = CLIENTS[name], runs.setdefault((name, kind), [])
-                if kind not in client.kinds or (number and "failed" in seen[0]):
-                    continue
-                count = int(COUNTS[kind] * scale * (MORE if client.quick else 1))
-                seen.append(measure(name, kind, peers, count))
-                tell(f"round {number + 1}, {kind}", name, seen[-1])
-    return {at: seen for at, seen in runs.items() if seen}
+def one_round(
+    names: list[str], kinds: list[str], peers: str, scale: float, runs: dict[str, dict[str, list[Run]]]
+) -> None:
+    """CPU per message of every client once. Who could not run the first time is not asked again."""
+    for kind in kinds:
+        for name in names:
+            client, seen = CLIENTS[name], runs.setdefault(name, {}).setdefault(kind, [])
+            if kind not in client.kinds:
+                continue
+            failed = seen[0] if seen and "failed" in seen[0] else None
+            count = int(COUNTS[kind] * scale * (MORE if client.quick else 1))
+            seen.append(failed or measure(name, kind, peers, count))
+            tell(kind, name, seen[-1])
 
 
-def paced_rounds(names: list[str], peers: str, rounds: int, scale: float) -> dict[str, list[Run]]:
-    """Microseconds from the stub's write to the callback; this library first and last of each round."""
-    runs: dict[str, list[Run]] = {name: [] for name in names}
-    for number in range(rounds):
-        for name in [*names, *(name for name in names if CLIENTS[name].ours)]:
-            if not (runs[name] and "failed" in runs[name][0]):
-                runs[name].append(measure(name, "trade", peers, int(PACE * PACED_S * scale), PACE))
-                tell(f"round {number + 1}, paced", name, runs[name][-1])
-    return runs
+def one_paced_round(names: list[str], peers: str, scale: float, runs: dict[str, list[Run]]) -> None:
+    """Microseconds from the stub's write to the callback; this library first and last."""
+    for name in [*names, *(name for name in names if CLIENTS[name].ours)]:
+        seen = runs.setdefault(name, [])
+        failed = seen[0] if seen and "failed" in seen[0] else None
+        seen.append(failed or measure(name, "trade", peers, int(PACE * PACED_S * scale), PACE))
+        tell("paced", name, seen[-1])
 
 
 def tell(what: str, name: str, run: Run) -> None:
@@ -125,20 +120,19 @@ def middle(runs: list[Run], figure: str) -> float | None:
     return statistics.median(known) if known else None
 
 
-def report_of(
-    runs: dict[tuple[str, str], list[Run]], paced: dict[str, list[Run]], orders: list[Run], versions: dict[str, str]
-) -> dict[str, Any]:
-    """Everything the tables need, as JSON."""
+def report_of(raw: Run) -> dict[str, Any]:
+    """Everything the tables need, from single runs: "runs" by client and kind, "paced" by client, "orders", "versions"."""
     rows: list[dict[str, Any]] = []
-    for (name, kind), seen in runs.items():
+    ours = raw["runs"].get(OURS, {})
+    for name, kind, seen in [(name, *each) for name, kinds in raw["runs"].items() for each in kinds.items() if each[1]]:
         row: dict[str, Any] = {"client": name, "kind": kind, "runs": len(seen), "us": middle(seen, "cpu_us")}
         if row["us"] is None:
             row["failed"] = seen[0]["failed"]
         else:
             row["seen"], row["sent"] = int(middle(seen, "seen") or 0), int(middle(seen, "sent") or 0)
             row["whole_runs"] = sum("failed" not in run and run["seen"] == run["sent"] for run in seen)
-            pairs = zip(seen, runs.get((OURS, kind), []), strict=False)
-            ratios = [theirs["cpu_us"] / ours["cpu_us"] for theirs, ours in pairs if "failed" not in {*theirs, *ours}]
+            pairs = zip(seen, ours.get(kind, []), strict=False)
+            ratios = [theirs["cpu_us"] / mine["cpu_us"] for theirs, mine in pairs if "failed" not in {*theirs, *mine}]
             row["times_ours"] = statistics.median(ratios) if ratios else None
         rows.append(row)
     late = [
@@ -146,16 +140,9 @@ def report_of(
         | ({"failed": seen[0]["failed"]} if middle(seen, "p50_us") is None else {})
         | {figure: middle(seen, figure) for figure in ("p50_us", "p99_us", "cpu_us")}
         | {figure: int(middle(seen, figure) or 0) for figure in ("seen", "sent")}
-        for name, seen in paced.items()
-        if seen
+        for name, seen in raw["paced"].items()
     ]
-    report: dict[str, Any] = {
-        "month": time.strftime("%Y-%m", time.gmtime()),
-        "versions": versions,
-        "rows": rows,
-        "late": late,
-    }
-    report["orders"] = orders
+    report = {"month": raw["month"], "versions": raw["versions"], "rows": rows, "late": late, "orders": raw["orders"]}
     report["promised"] = promised(report)
     return report
 
@@ -265,31 +252,44 @@ def put_into(page: Path, text: str) -> None:
     page.write_text(f"{before}{BEGIN}\n{text}{END}{after}", encoding="utf-8")
 
 
+def keep(raw: Run) -> None:
+    """After each round, so that what is measured is not lost."""
+    REPORT.parent.mkdir(exist_ok=True)
+    REPORT.write_text(json.dumps(report_of(raw) | {"raw": raw}, indent=1) + "\n")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--peers", default="", help="the interpreter that has the other clients; without it, no new run"
-    )
+    parser.add_argument("--peers", default="", help="an interpreter that has all clients; without it, no new run")
     parser.add_argument("--quick", action="store_true", help="two rounds of fewer messages")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--scale", type=float, default=1.0, help="of the number of messages")
+    parser.add_argument("--more", action="store_true", help="add to the rounds of build/compare.json")
     parser.add_argument("--kinds", default=",".join(KINDS))
     parser.add_argument("--only", default="", help="clients whose name has one of these in it, separated by |")
     parser.add_argument("--parts", default="cpu,late,orders")
     parser.add_argument("--page", type=Path)
     chosen = parser.parse_args()
     if chosen.peers:
-        rounds, scale = (2, 0.2) if chosen.quick else (chosen.rounds, 1.0)
-        names = [name for name in CLIENTS if CLIENTS[name].ours or any(part in name for part in chosen.only.split("|"))]
-        parts = chosen.parts.split(",")
+        rounds, scale = (2, 0.2) if chosen.quick else (chosen.rounds, chosen.scale)
+        raw = json.loads(REPORT.read_text())["raw"] if chosen.more else {"runs": {}, "paced": {}, "orders": []}
         told = subprocess.run(
             [chosen.peers, str(HERE / "feed_peers.py"), "--versions"], check=True, capture_output=True
         )
-        runs = whole_rounds(names, chosen.kinds.split(","), chosen.peers, rounds if "cpu" in parts else 0, scale)
-        paced = paced_rounds(names, chosen.peers, min(rounds, 3) if "late" in parts else 0, scale)
-        orders = order_rows(chosen.peers, chosen.quick) if "orders" in parts else []
-        REPORT.parent.mkdir(exist_ok=True)
-        REPORT.write_text(json.dumps(report_of(runs, paced, orders, json.loads(told.stdout)), indent=1) + "\n")
-    report = json.loads(REPORT.read_text())
+        raw |= {"month": time.strftime("%Y-%m", time.gmtime()), "versions": json.loads(told.stdout)}
+        only, parts = chosen.only.split("|"), chosen.parts.split(",")
+        names = [name for name in CLIENTS if CLIENTS[name].ours or any(part in name for part in only)]
+        for number in range(rounds):
+            print(f"round {number + 1}", flush=True)
+            if "cpu" in parts:
+                one_round(names, chosen.kinds.split(","), chosen.peers, scale, raw["runs"])
+            if "late" in parts:
+                one_paced_round(names, chosen.peers, scale, raw["paced"])
+            keep(raw)
+        if "orders" in parts:
+            raw["orders"] = order_rows(chosen.peers, chosen.quick)
+            keep(raw)
+    report = report_of(json.loads(REPORT.read_text())["raw"])
     print(tables(report))
     for each in report["promised"]:
         print(
