@@ -42,13 +42,15 @@ test: check unit  ## everything a change has to pass
 bench: setup  ## messages a second and CPU per message, floors in the same run: build/bench.json
 	$(PY) tests/benchmarks/run.py
 
-PEERS := picows msgspec websocket-client sortedcontainers 'cryptofeed>=2' ccxt python-binance pybit binance-sdk-spot \
-	unicorn-binance-websocket-api nautilus_trader
+COMPARE_PYTHON ?= $(PYTHON)
+PEERS := 'cryptofeed>=2' ccxt python-binance pybit binance-sdk-spot unicorn-binance-websocket-api nautilus_trader
 
-compare: setup  ## other clients from the registry on the same local stub, each for itself: build/compare.json
-	@test -x build/compare/bin/python || $(PYTHON) -m venv build/compare
+compare: setup  ## other clients from the registry on the same local stub, each in its own process: build/compare.json
+	@test -x build/compare/bin/python || $(COMPARE_PYTHON) -m venv build/compare
+	build/compare/bin/python -m pip install --quiet --disable-pip-version-check '.[fast]'
+	build/compare/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall .
 	@for peer in $(PEERS); do build/compare/bin/python -m pip install --quiet --disable-pip-version-check "$$peer" \
-		|| echo "$$peer could not be installed, and will be left out"; done
+		|| echo "$$peer could not be installed here, and the table will say so"; done
 	$(PY) tests/compare/run.py --peers build/compare/bin/python $(COMPARE_ARGS)
 
 docs: setup  ## build the documentation into site/
