@@ -6,7 +6,7 @@ PY     := $(BIN)/python
 SOURCES := $(shell find connector -name '*.py' -o -name py.typed 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check unit bench docs e2e-test clean faults kills orders across storm sim planted fuzz soak
+.PHONY: help setup demo test check unit bench docs e2e-test clean faults kills orders across storm sim planted fuzz soak compare
 
 help:  ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -42,6 +42,17 @@ test: check unit  ## everything a change has to pass
 
 bench: setup  ## messages a second and CPU per message, floors in the same run: build/bench.json
 	$(PY) tests/benchmarks/run.py
+
+COMPARE_PYTHON ?= $(PYTHON)
+PEERS := 'cryptofeed>=2' ccxt python-binance pybit binance-sdk-spot unicorn-binance-websocket-api nautilus_trader
+
+compare: setup  ## other clients from the registry on the same local stub, each in its own process: build/compare.json
+	@test -x build/compare/bin/python || $(COMPARE_PYTHON) -m venv build/compare
+	build/compare/bin/python -m pip install --quiet --disable-pip-version-check '.[fast]'
+	build/compare/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall .
+	@for peer in $(PEERS); do build/compare/bin/python -m pip install --quiet --disable-pip-version-check "$$peer" \
+		|| echo "$$peer could not be installed here, and the table will say so"; done
+	$(PY) tests/compare/run.py --peers build/compare/bin/python $(COMPARE_ARGS)
 
 docs: setup  ## build the documentation into site/
 	$(PY) -m pip install --quiet --disable-pip-version-check '.[docs]'
