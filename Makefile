@@ -87,6 +87,7 @@ planted: setup  ## known mistakes in a copy, one at a time: do the tests notice?
 
 fuzz: setup  ## every reader of bytes, spoilt MUTATIONS=1000000 times: build/fuzz.json
 	$(PY) tests/fuzz/run.py --mutations $(or $(MUTATIONS),1000000) $(FUZZ_ARGS)
+
 soak: setup  ## HOURS=1 of everything with random faults: nothing may grow, nothing be untrue: build/soak.json, build/soak.svg
 	$(PY) tests/faults/soak.py --hours $(or $(HOURS),1) $(SOAK_ARGS)
 

@@ -72,9 +72,9 @@ class Feed:
     __slots__ = (  # noqa: SIM905
         "_alarms _ask _at_key _backfill _before_hole _calling _changed _clock _consumers _counters _frames_before_owner "
         "_held _hole_made_by _in_steps _interrupted _is_plain _key _last_key _lock _make_reader _may_be_plain "
-        "_other_accepted _other_frames _other_values _owner _plain _read _reason _recovery _sole _state _stray _successor "
-        "_successor_frames _token _torn _waiting duplicates epoch gaps last last_new_s quiet_s rate recovered_values rule "
-        "topic unreadable venue"
+        "_other_accepted _other_frames _other_values _owner _plain _read _reason _recent _recovery _sole _state _stray "
+        "_successor _successor_frames _token _torn _waiting duplicates epoch gaps last last_new_s quiet_s rate recovered_values "
+        "rule topic unreadable venue"
     ).split()
 
     def __init__(

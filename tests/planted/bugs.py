@@ -440,16 +440,10 @@ STREAM = (
         "Frames of a connection that was replaced are delivered",
         "a trade comes twice, or an old book update spoils a new book",
         "connector/venue/feed.py",
+        ("                elif source is self._owner:\n                    self._take(frame, received_ns, now_s)\n"),
         (
-            "            if source is not self._owner:\n"
-            "                if source is self._successor:\n"
-            "                    self._successor_frames.append((frame, received_ns))\n"
-            "                return"
-        ),
-        (
-            "            if source is self._successor:\n"
-            "                self._successor_frames.append((frame, received_ns))\n"
-            "                return"
+            "                elif source is not self._successor:\n"
+            "                    self._take(frame, received_ns, now_s)\n"
         ),
         ("tests/venue/test_feed.py",),
     ),
