@@ -61,7 +61,7 @@ class Plan:
         chance = random.Random(f"{seed}:plan")
         self.seed = seed
         self.product = product or chance.choice(list(PRODUCTS.values()))
-        self.storm_s = chance.choice((12.0, 20.0, 30.0, 45.0, 70.0))
+        self.storm_s = chance.choice((8.0, 12.0, 20.0, 30.0, 60.0))
         self.trading = chance.random() < 0.85
         self.session = chance.random() < 0.8
         self.begins_s = chance.choice((0.0, 5.0, 5.0))
