@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "drivers"))
 import binance_facts
 import binance_futures_facts
 import bybit_facts
-from spoiling import looked_at, spoilt, walk
+from spoiling import looked_at, spoilt
 
 from connector.domain.instruments import InstrumentTable
 from connector.domain.market import AggTrade, BookDelta, BookTicker, Candle, Liquidation, OrderBook, Trade
@@ -132,7 +132,7 @@ def _numbers(text: bytes) -> set[Decimal]:
         elif isinstance(value, list):
             for inner in value:
                 look(inner)
-        elif isinstance(value, str | int | Decimal) and not isinstance(value, bool):
+        elif isinstance(value, str):
             try:
                 number = Decimal(value)
                 if number.is_finite():
@@ -140,7 +140,8 @@ def _numbers(text: bytes) -> set[Decimal]:
             except InvalidOperation:
                 pass
 
-    look(walk(text))
+    # Bad UTF-8 in a part nobody reads is not judged, nor is a number there that no Decimal holds.
+    look(json.loads(text.decode("utf-8", "replace"), parse_float=str, parse_int=str, parse_constant=str))
     return found
 
 
