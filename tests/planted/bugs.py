@@ -504,6 +504,16 @@ STREAM = (
         ("tests/venue/test_feed.py",),
     ),
     Bug(
+        "every_unreadable_frame_a_kind_of_its_own",
+        "stream",
+        "An alarm is told anew for each value that is found in an unreadable frame",
+        "the one alarm that matters drowns among hundreds",
+        "connector/venue/feed.py",
+        'kind = _VARYING.sub("…", unreadable.problem)',
+        "kind = unreadable.problem",
+        ("tests/venue/test_feed.py",),
+    ),
+    Bug(
         "account_not_compared_after_the_private_session_came_back",
         "stream",
         "A private session that is up again tells nobody to ask what happened meanwhile",
