@@ -1731,6 +1731,16 @@ DRIVERS = (
         ),
     ),
     Bug(
+        "coinm_rounding_takes_levels_away",
+        "drivers",
+        "A COIN-M amount that rounds to nothing in base units is told as nothing",
+        "a level of the book is removed that is there, and trades of no size are told",
+        "connector/drivers/binance/futures/sizes.py",
+        "    if counted and not units:",
+        "    if counted and units is None:",
+        ("tests/drivers/test_binance_futures_streams.py",),
+    ),
+    Bug(
         "bybit_sequence_fields_mixed_up",
         "drivers",
         "Bybit's cross sequence is read as the update's number",
