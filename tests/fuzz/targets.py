@@ -46,8 +46,9 @@ from connector.venue.connection import Connection
 from connector.venue.continuity import continuity_of
 from connector.venue.delivery import Subscription
 from connector.venue.feed import Feed
+from connector.venue.session import Session, SessionConnection
 
-__all__ = ["DRIVERS", "Found", "Pipe", "Target", "mutated", "pipes_of", "targets_of", "try_one"]
+__all__ = ["DRIVERS", "Found", "Pipe", "PrivatePipe", "Target", "mutated", "pipes_of", "targets_of", "try_one"]
 
 DRIVERS: dict[str, tuple[Driver, DriverFacts]] = {
     "binance": (binance.SPOT, binance_facts.FACTS),
@@ -362,7 +363,6 @@ class Pipe:
         self.sample, self.value = sample.frames[-1], _json(sample.frames[-1])
         self.longer = _longer(self.sample)
         self.told: Counter[str] = Counter()
-        self.failures = 0
         alarms = OncePerKind(name, emit=lambda kind, detail: self.told.update((kind,)))
         clock = FakeClock()
         more: dict[str, Any] = {"ask": lambda wish: None, "counters": Counters(), "alarms": alarms, "backfill": False}
@@ -412,8 +412,37 @@ class Pipe:
         """What a link would do; it is the one the connection is given."""
 
 
+class PrivatePipe(Pipe):
+    """One private frame through its connection, as a reader thread takes it."""
+
+    def __init__(self, name: str, kind: str, language: Any, frame: bytes, table: InstrumentTable) -> None:
+        self.name = f"{name} pipe {kind}"
+        self.sample, self.value, self.longer = frame, _json(frame), _longer(frame)
+        self.told = Counter()
+        clock = FakeClock()
+        alarms = OncePerKind(name, emit=lambda kind, detail: self.told.update((kind,)))
+        session = Session(clock, Counters())
+        self._connection = SessionConnection(  # type: ignore[assignment]
+            1, None, session, language, lambda: table, alarms, lambda: True, lambda message: None, lambda message: None
+        )
+
+    def take(self, text: bytes) -> None:
+        try:
+            self._connection.on_frames(self, [text], RECEIVED_NS)  # type: ignore[arg-type]
+        except Exception as other:
+            raise Found(
+                f"{self.name}: the reader thread would have ended with {other!r:.200} on {text[:300]!r}"
+            ) from other
+
+
 def pipes_of(name: str) -> list[Pipe]:
-    """One of each stream sample of a driver."""
+    """One of each stream sample of a driver, and one of each frame its private connections may bring."""
     checks = checks_of(name)
     table = checks.info().instruments
-    return [Pipe(name, checks.driver, sample, table) for sample in checks.facts.streams]
+    public = [Pipe(name, checks.driver, sample, table) for sample in checks.facts.streams]
+    private = [
+        PrivatePipe(name, kind, language, frame, table)
+        for kind, language, facts in checks.private()
+        for frame in (*(each.reply for each in facts.calls), *(each.frame for each in facts.events))
+    ]
+    return [*public, *private]
