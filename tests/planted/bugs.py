@@ -440,17 +440,18 @@ STREAM = (
         "Frames of a connection that was replaced are delivered",
         "a trade comes twice, or an old book update spoils a new book",
         "connector/venue/feed.py",
-        (
-            "            if source is not self._owner:\n"
-            "                if source is self._successor:\n"
-            "                    self._successor_frames.append((frame, received_ns))\n"
-            "                return"
-        ),
-        (
-            "            if source is self._successor:\n"
-            "                self._successor_frames.append((frame, received_ns))\n"
-            "                return"
-        ),
+        "                elif source is self._owner:\n",
+        "                elif source is not self._successor:\n",
+        ("tests/venue/test_feed.py",),
+    ),
+    Bug(
+        "frames_of_another_topic_taken_along",
+        "stream",
+        "Of frames that arrive together, those of the next topic are taken along with those of the first",
+        "the next topic loses values, and nothing says so",
+        "connector/venue/feed.py",
+        "                if not frame.startswith(head):\n",
+        "                if not head:\n",
         ("tests/venue/test_feed.py",),
     ),
     Bug(
