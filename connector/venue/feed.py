@@ -15,6 +15,7 @@ predecessor's last value, duplicates dropped.
 
 from __future__ import annotations
 
+import re
 import threading
 from bisect import bisect_left
 from collections import deque
@@ -44,6 +45,9 @@ COUNT_RESTART_S = 5.0
 
 CALLBACK_WITHIN_S = 2.0
 """How long anybody waits for a consumer's callback before that consumer is taken off."""
+
+_VARYING = re.compile(r"'[^']*'?|\b\d+|\b0x[0-9a-f]+")
+"""What differs from one unreadable frame to the next that is unreadable in the same way: what was found, and where."""
 
 Source = object
 """Identity of a connection; only the owner's frames are delivered."""
@@ -385,7 +389,8 @@ class Feed:
         return distinct is not None and key == self._last_key and distinct(value) not in self._at_key
 
     def _on_unreadable(self, unreadable: WireFormatError) -> None:
-        self._alarms.report(f"{self.topic.kind.value}: {unreadable.problem}", str(unreadable))
+        kind = _VARYING.sub("…", unreadable.problem)
+        self._alarms.report(f"{self.topic.kind.value}: {kind}", str(unreadable))
 
     def _on_new(self, value: Any, key: int | None, now_s: float) -> None:
         """A value that was not here before: look for what lies between, then deliver or hold."""

@@ -182,6 +182,21 @@ def test_coin_m_books_are_written_in_base_units():
     assert (best.bid_quantity, best.ask_quantity) == (D("0.0075"), D("0.005"))
 
 
+@pytest.mark.parametrize(
+    ("topic", "changes"),
+    [
+        (AGG, {"p": "80000.0", "q": "1e-24"}),
+        (BOOK, {"b": [["80000", "1e-24"]]}),
+        (FIVE, {"b": [["80000", "1e-24"]], "a": [["80001", "4"]]}),
+        (BEST, {"b": "80000", "B": "1e-24", "a": "80001", "A": "4"}),
+    ],
+)
+def test_contracts_of_which_nothing_is_left_in_base_units_are_refused_and_never_told_as_none(topic, changes):
+    """As a level of a book, nothing would mean that the level is gone."""
+    with pytest.raises(WireFormatError, match="come to nothing"):
+        read_coinm(topic, **changes)
+
+
 def test_coin_m_statistics_tell_base_units_and_make_quote_units_of_contracts():
     ticker = read_coinm(TICKER, v="20", q="0.025", Q="4", c="80000")
     assert (ticker.volume, ticker.quote_volume, ticker.last_quantity) == (D("0.025"), D(2000), D("0.005"))

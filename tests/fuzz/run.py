@@ -1,8 +1,8 @@
 """Spoil what exchanges send, millions of times, and see that every reader of every driver survives: build/fuzz.json.
 
 Exit status 0 exactly when nothing was found. What counts as found is said in `targets.py`. Mutations come from seeded chance, so
-a run can be played again: `--seed` and `--mutations` name it. `--only bybit` picks drivers. With `--engine atheris`, where that
-package is installed, the mutations are led by the code they reach instead; one driver at a time, until it is stopped.
+a run can be played again: `--seed` and `--mutations` name it. `--only bybit` picks drivers. `by_coverage.py` is led by the code
+that is reached instead.
 """
 
 from __future__ import annotations
@@ -91,35 +91,16 @@ def one(name: str, target: Target | Pipe, text: bytes, tally: Tally) -> None:
         print(f"FOUND {found}", flush=True)
 
 
-def by_coverage(name: str) -> None:
-    """Atheris chooses the texts; ends by its own rules. The first four bytes choose the target."""
-    import atheris  # type: ignore[import-not-found]  # optional, and not in any extra
-
-    with atheris.instrument_imports(include=["connector"]):
-        targets = targets_of(name)
-
-    def look(data: bytes) -> None:
-        if len(data) >= 4:
-            try_one(targets[int.from_bytes(data[:4], "little") % len(targets)], data[4:])
-
-    atheris.Setup([sys.argv[0]], look)
-    atheris.Fuzz()
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mutations", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=None, help="the clock's, when none is given; it is always said")
     parser.add_argument("--minutes", type=float, default=1e6, help="at most")
     parser.add_argument("--only", default="", help="drivers, separated by commas")
-    parser.add_argument("--engine", choices=("random", "atheris"), default="random")
     options = parser.parse_args()
     names = options.only.split(",") if options.only else list(DRIVERS)
     if unknown := set(names) - DRIVERS.keys():
         parser.error(f"no driver is called {', '.join(sorted(unknown))}; there are {', '.join(DRIVERS)}")
-    if options.engine == "atheris":
-        by_coverage(names[0])
-        return 0
     seed = time.time_ns() % 2**32 if options.seed is None else options.seed
     tally, began_s = Tally(), time.monotonic()
     fuzz(names, options.mutations, seed, options.minutes * 60.0, tally)

@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "drivers"))
 import binance_facts
 import binance_futures_facts
 import bybit_facts
-from spoiling import looked_at, spoilt, walk
+from spoiling import looked_at, spoilt
 
 from connector.domain.instruments import InstrumentTable
 from connector.domain.market import AggTrade, BookDelta, BookTicker, Candle, Liquidation, OrderBook, Trade
@@ -46,8 +46,9 @@ from connector.venue.connection import Connection
 from connector.venue.continuity import continuity_of
 from connector.venue.delivery import Subscription
 from connector.venue.feed import Feed
+from connector.venue.session import Session, SessionConnection
 
-__all__ = ["DRIVERS", "Found", "Pipe", "Target", "mutated", "pipes_of", "targets_of", "try_one"]
+__all__ = ["DRIVERS", "Found", "Pipe", "PrivatePipe", "Target", "mutated", "pipes_of", "targets_of", "try_one"]
 
 DRIVERS: dict[str, tuple[Driver, DriverFacts]] = {
     "binance": (binance.SPOT, binance_facts.FACTS),
@@ -132,7 +133,7 @@ def _numbers(text: bytes) -> set[Decimal]:
         elif isinstance(value, list):
             for inner in value:
                 look(inner)
-        elif isinstance(value, str | int | Decimal) and not isinstance(value, bool):
+        elif isinstance(value, str):
             try:
                 number = Decimal(value)
                 if number.is_finite():
@@ -140,7 +141,8 @@ def _numbers(text: bytes) -> set[Decimal]:
             except InvalidOperation:
                 pass
 
-    look(walk(text))
+    # Bad UTF-8 in a part nobody reads is not judged, nor is a number there that no Decimal holds.
+    look(json.loads(text.decode("utf-8", "replace"), parse_float=str, parse_int=str, parse_constant=str))
     return found
 
 
@@ -361,7 +363,6 @@ class Pipe:
         self.sample, self.value = sample.frames[-1], _json(sample.frames[-1])
         self.longer = _longer(self.sample)
         self.told: Counter[str] = Counter()
-        self.failures = 0
         alarms = OncePerKind(name, emit=lambda kind, detail: self.told.update((kind,)))
         clock = FakeClock()
         more: dict[str, Any] = {"ask": lambda wish: None, "counters": Counters(), "alarms": alarms, "backfill": False}
@@ -411,8 +412,37 @@ class Pipe:
         """What a link would do; it is the one the connection is given."""
 
 
+class PrivatePipe(Pipe):
+    """One private frame through its connection, as a reader thread takes it."""
+
+    def __init__(self, name: str, kind: str, language: Any, frame: bytes, table: InstrumentTable) -> None:
+        self.name = f"{name} pipe {kind}"
+        self.sample, self.value, self.longer = frame, _json(frame), _longer(frame)
+        self.told = Counter()
+        clock = FakeClock()
+        alarms = OncePerKind(name, emit=lambda kind, detail: self.told.update((kind,)))
+        session = Session(clock, Counters())
+        self._connection = SessionConnection(  # type: ignore[assignment]
+            1, None, session, language, lambda: table, alarms, lambda: True, lambda message: None, lambda message: None
+        )
+
+    def take(self, text: bytes) -> None:
+        try:
+            self._connection.on_frames(self, [text], RECEIVED_NS)  # type: ignore[arg-type]
+        except Exception as other:
+            raise Found(
+                f"{self.name}: the reader thread would have ended with {other!r:.200} on {text[:300]!r}"
+            ) from other
+
+
 def pipes_of(name: str) -> list[Pipe]:
-    """One of each stream sample of a driver."""
+    """One of each stream sample of a driver, and one of each frame its private connections may bring."""
     checks = checks_of(name)
     table = checks.info().instruments
-    return [Pipe(name, checks.driver, sample, table) for sample in checks.facts.streams]
+    public = [Pipe(name, checks.driver, sample, table) for sample in checks.facts.streams]
+    private = [
+        PrivatePipe(name, kind, language, frame, table)
+        for kind, language, facts in checks.private()
+        for frame in (*(each.reply for each in facts.calls), *(each.frame for each in facts.events))
+    ]
+    return [*public, *private]

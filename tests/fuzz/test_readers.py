@@ -50,7 +50,7 @@ def test_no_spoilt_frame_ends_a_reader_thread_and_each_kind_of_trouble_is_told_o
     pipes = pipes_of(name)
 
     for pipe in pipes:
-        for _ in range(200):
+        for _ in range(100):
             pipe.take(mutated(pipe, rng))
         pipe.take(pipe.sample)
         pipe.judge()

@@ -445,6 +445,18 @@ STREAM = (
             "                elif source is not self._successor:\n"
             "                    self._take(frame, received_ns, now_s)\n"
         ),
+        "                elif source is self._owner:\n",
+        "                elif source is not self._successor:\n",
+        ("tests/venue/test_feed.py",),
+    ),
+    Bug(
+        "frames_of_another_topic_taken_along",
+        "stream",
+        "Of frames that arrive together, those of the next topic are taken along with those of the first",
+        "the next topic loses values, and nothing says so",
+        "connector/venue/feed.py",
+        "                if not frame.startswith(head):\n",
+        "                if not head:\n",
         ("tests/venue/test_feed.py",),
     ),
     Bug(
@@ -495,6 +507,16 @@ STREAM = (
         "connector/venue/feed.py",
         "self._deliver(msgspec.structs.replace(value, recovered=True))",
         "self._deliver(value)",
+        ("tests/venue/test_feed.py",),
+    ),
+    Bug(
+        "every_unreadable_frame_a_kind_of_its_own",
+        "stream",
+        "An alarm is told anew for each value that is found in an unreadable frame",
+        "the one alarm that matters drowns among hundreds",
+        "connector/venue/feed.py",
+        'kind = _VARYING.sub("…", unreadable.problem)',
+        "kind = unreadable.problem",
         ("tests/venue/test_feed.py",),
     ),
     Bug(
@@ -1713,6 +1735,16 @@ DRIVERS = (
             "tests/drivers/test_binance_futures_lives.py",
             "tests/drivers/test_binance_futures_conformance.py",
         ),
+    ),
+    Bug(
+        "coinm_rounding_takes_levels_away",
+        "drivers",
+        "A COIN-M amount that rounds to nothing in base units is told as nothing",
+        "a level of the book is removed that is there, and trades of no size are told",
+        "connector/drivers/binance/futures/sizes.py",
+        "    if counted and not units:",
+        "    if counted and units is None:",
+        ("tests/drivers/test_binance_futures_streams.py",),
     ),
     Bug(
         "bybit_sequence_fields_mixed_up",

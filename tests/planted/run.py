@@ -110,11 +110,17 @@ class Copy:
             elif source.exists():
                 shutil.copy2(source, target)
 
+        self._whole: dict[
+            str, str
+        ] = {}  # texts of files something was planted in; the working tree may change meanwhile
+
     def plant(self, bug: Bug) -> None:
-        self._write(bug.file, bug.planted((ROOT / bug.file).read_text(encoding="utf-8")))
+        if bug.file not in self._whole:
+            self._whole[bug.file] = (self.folder / bug.file).read_text(encoding="utf-8")
+        self._write(bug.file, bug.planted(self._whole[bug.file]))
 
     def mend(self, bug: Bug) -> None:
-        self._write(bug.file, (ROOT / bug.file).read_text(encoding="utf-8"))
+        self._write(bug.file, self._whole[bug.file])
 
     def _write(self, file: str, text: str) -> None:
         path = self.folder / file

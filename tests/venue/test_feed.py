@@ -137,6 +137,20 @@ def test_an_unreadable_frame_is_counted_alarmed_once_per_kind_and_ends_nothing(b
     assert bench.alarms == ["trades: not a number"]
 
 
+@pytest.mark.parametrize(
+    "problem", ["expected 'BTCUSDT', found {!r}", "JSON is malformed (byte {})", "level {} is none"]
+)
+def test_frames_that_are_unreadable_in_the_same_way_are_one_kind_whatever_was_found_and_where(problem):
+    def read(frame, received_ns):
+        raise WireFormatError("trade", problem.format(frame.decode()), frame)
+
+    bench = Bench(read=read)
+    bench.frames(*range(100, 150))
+
+    assert bench.feed.unreadable == 50
+    assert len(bench.alarms) == 1
+
+
 def test_missing_trades_are_fetched_and_delivered_in_their_place(bench):
     bench.frames(1, 5, 6)
     assert bench.values() == [1]

@@ -12,6 +12,7 @@ from connector.domain.contracts import base_units
 from connector.domain.instruments import Instrument
 from connector.domain.symbols import Product
 from connector.drivers.binance.wire import ZERO, Levels
+from connector.errors import WireFormatError
 
 __all__ = ["base", "contracts", "levels"]
 
@@ -21,10 +22,21 @@ def _counts_contracts(instrument: Instrument) -> bool:
 
 
 def base(instrument: Instrument, counted: Decimal, price: Decimal) -> Decimal:
-    """Base units of what the venue counted. A price of zero is no price: the worth is then not known, and zero."""
+    """Base units of what the venue counted. A price of zero is no price: the worth is then not known, and zero.
+
+    Raises:
+        WireFormatError: so little that nothing is left of it at 16 places: an absurd price or amount.
+    """
     if not _counts_contracts(instrument):
         return counted
-    return base_units(instrument, counted, price) if counted and price else ZERO
+    return _worth(instrument, counted, price) if counted and price else ZERO
+
+
+def _worth(instrument: Instrument, counted: Decimal, price: Decimal) -> Decimal:
+    units = base_units(instrument, counted, price)
+    if counted and not units:
+        raise WireFormatError("quantity", f"{counted!s:.40} contracts at {price!s:.40} come to nothing")
+    return units
 
 
 def contracts(instrument: Instrument, counted: Decimal) -> Decimal | None:
@@ -33,7 +45,7 @@ def contracts(instrument: Instrument, counted: Decimal) -> Decimal | None:
 
 
 def levels(instrument: Instrument) -> Callable[[Levels], Levels]:
-    """How levels of a book are written in base units."""
+    """How levels of a book are written in base units: no level but an empty one becomes empty. Raises as `base`."""
     if not _counts_contracts(instrument):
         return lambda told: told
-    return lambda told: tuple((price, base_units(instrument, counted, price)) for price, counted in told)
+    return lambda told: tuple((price, _worth(instrument, counted, price)) for price, counted in told)
