@@ -88,7 +88,9 @@ def untouched(bench: Bench, actor: str, before: dict[str, int]) -> None:
     if actor == "exchange":
         return
     now = bench.rig.restarts()
-    bench.seen.false_alarms += sum(now[each] != epoch for each, epoch in before.items() if each != actor)
+    also = [each for each, epoch in before.items() if each != actor and now[each] != epoch]
+    bench.seen.false_alarms += len(also)
+    bench.seen.wrong += [f"actor {each} was restarted with {actor}" for each in also]
 
 
 # ---------------------------------------------------------------- F64-F70: ends of actors
@@ -171,6 +173,8 @@ def failing_restart() -> Seen:
             with failing(actor, "on_start", 2) as raised:
                 bench.strike(partial(bench.rig.ref(actor)._actor_weakref().context.crash, RuntimeError("on purpose")))
                 eventually(lambda raised=raised: len(raised) == 2, 20.0)
+                starts = partial(bench.rig.said, EventKind.STARTED, bench.rig.path(actor), before[actor])
+                eventually(starts, 20.0)
                 bench.await_back()
                 bench.rig.await_confirmed()
             untouched(bench, actor, before)

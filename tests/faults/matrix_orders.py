@@ -122,9 +122,16 @@ class Account:
 
 @contextmanager
 def account(
-    product: Product = BINANCE, *, by_rest: bool = False, shipped: bool = True, **venue: Any
+    product: Product = BINANCE,
+    *,
+    by_rest: bool = False,
+    exchange: dict[str, Any] | None = None,
+    **venue: Any,
 ) -> Iterator[Account]:
-    """An account with the settings users get. `by_rest`: without a session. `venue`: of the client's settings."""
+    """An account with the settings users get, but for the client's in `venue`.
+
+    `by_rest`: without a session. `exchange`: of the simulator's settings.
+    """
     with ExitStack() as opened:
         proxies: list[Proxy] = []
 
@@ -137,11 +144,11 @@ def account(
                 **venue,
             }
 
-        driver = find_driver(product.exchange) if shipped else None
+        driver = find_driver(product.exchange)
         if by_rest:
             opened.callback(setattr, desks, "Desk", desks.Desk)
             desks.Desk = Sessionless
-        desk = opened.enter_context(desks.desk_at(product, driver, settings))
+        desk = opened.enter_context(desks.desk_at(product, driver, settings, **(exchange or {})))
         desk.place()
         yield Account(desk, proxies[0], proxies[1])
 
@@ -714,32 +721,54 @@ def foreign() -> Seen:
 # ---------------------------------------------------------------- F57-F61: clocks and keys
 
 
-def skewed(seconds: int) -> Seen:
-    """F57: ten orders a second after the start; none is refused for its stamp."""
+def off_by(seconds: int) -> Seen:
+    """F57: the exchange's clock is off from the start; ten orders."""
+    with account(exchange={"clock": lambda: time.time_ns() + seconds * SECOND_NS}) as bench:
+        desk = bench.desk
+        bench.strike(lambda: None)
+        for _ in range(10):
+            bench.expect(desk.place(), OutcomeKind.ACCEPTED)
+        desk.await_equal(40.0)
+        bench.seen.back_s = time.monotonic() - bench.began_s
+        error_ns = _offset_error_ns(desk, seconds) or 0
+        bench.seen.note = f"offset known to {error_ns / 1e6:.1f} ms"
+        if error_ns > SECOND_NS // 4 or bench.counter("trading.clock_refused"):
+            bench.seen.wrong.append(f"off by {error_ns} ns, {bench.counter('trading.clock_refused')} refusals")
+        return bench.seen
+
+
+def _offset_error_ns(desk: Any, seconds: int) -> int | None:
+    estimate = desk.memory.offset.estimate(desk.memory.clock.time_ns())
+    return None if estimate is None else abs(estimate.offset_ns - seconds * SECOND_NS)
+
+
+def jumped(seconds: int) -> Seen:
+    """F57: it jumps while running; ten orders once that is known."""
     with account(clock_sync_s=1.0) as bench:
         desk = bench.desk
         bench.strike(partial(desk.sim.faults.clock_skew, seconds * 1000))
-
-        def error_ns() -> int | None:
-            estimate = desk.memory.offset.estimate(desk.memory.clock.time_ns())
-            return None if estimate is None else abs(estimate.offset_ns - seconds * SECOND_NS)
-
-        eventually(lambda: (error_ns() or SECOND_NS) <= SECOND_NS // 4, 60.0, lambda: f"off by {error_ns()} ns")
+        eventually(lambda: (_offset_error_ns(desk, seconds) or SECOND_NS) <= SECOND_NS // 4, 60.0)
         bench.seen.noticed_s = time.monotonic() - bench.began_s
         bench.strike(lambda: None)
         for _ in range(10):
             bench.expect(desk.place(), OutcomeKind.ACCEPTED)
         bench.seen.back_s = time.monotonic() - bench.began_s
-        bench.seen.note = f"offset known to {(error_ns() or 0) / 1e6:.1f} ms"
-        desk.sim.faults.clock_skew(seconds * 1000)
-        desk.await_equal(40.0)
+        if seconds > 0:
+            desk.await_equal(40.0)
         return bench.seen
 
 
 for _seconds in (30, -30):
-    scenario("F57", f"exchange's clock jumps {_seconds:+d} s while running, read every second", noticed_s=60.0)(
-        partial(skewed, _seconds)
-    )
+    scenario("F57", f"exchange's clock {_seconds:+d} s from the start")(partial(off_by, _seconds))
+    scenario(
+        "F57",
+        f"exchange's clock jumps {_seconds:+d} s while running, read every second: until ten orders are taken",
+        noticed_s=5.0,
+        back_s=5.0,
+        differs=""
+        if _seconds > 0
+        else "balances told in the half minute that comes again by that clock count as older than those that are known",
+    )(partial(jumped, _seconds))
 
 
 def slept(seconds: int) -> Seen:
