@@ -66,7 +66,7 @@ UNDER_WAY = 3
 MOST_OPEN = 15
 SETTLE_WITHIN_S = 120.0
 WARM_UP = 0.1
-JUDGED_FROM_S = 1200.0
+JUDGED_FROM_S = 3000.0
 """A run shorter than this is too short to tell growth from noise: slopes are shown and not judged."""
 MOST_MB_PER_HOUR = 10.0
 BLOCK_BYTES = 80
