@@ -290,6 +290,11 @@ Result = dict[str, Any]
 """back_s, noticed_s: seconds, or None for "not within the limit"; missed: trades that never came; limit_s; note."""
 
 
+def now() -> tuple[float, float]:
+    """(monotonic seconds, UTC milliseconds): taken once a fault is in effect, since what came before it proves nothing."""
+    return time.monotonic(), time.time() * 1000
+
+
 def mended(one: Watched, began_s: float, began_ms: float, ended_s: float, limit_s: float) -> Result:
     """Wait for data; seconds count from the end of the fault."""
     wait(lambda: one.back_s(began_ms, SYMBOLS) is not None, ended_s + limit_s - time.monotonic())
@@ -312,8 +317,8 @@ def reset(one: Watched, limit_s: float, apart_s: float) -> Result:
     for number in range(5):
         if number:
             threading.Event().wait(apart_s)
-        began_s, began_ms = time.monotonic(), time.time() * 1000
         one.sim.faults.cut(at_byte=10 if number == 1 else None)
+        began_s, began_ms = now()
         results.append(mended(one, began_s, began_ms, began_s, limit_s))
         if results[-1]["back_s"] is None:
             return results[-1]
@@ -334,29 +339,30 @@ def reset_in_a_row(one: Watched, limit_s: float) -> Result:
 
 
 def half_open(one: Watched, limit_s: float) -> Result:
-    began_s, began_ms = time.monotonic(), time.time() * 1000
     one.sim.faults.half_open()
+    began_s, began_ms = now()
     return mended(one, began_s, began_ms, began_s, limit_s)
 
 
 def refused(one: Watched, limit_s: float) -> Result:
-    began_s, began_ms = time.monotonic(), time.time() * 1000
     one.sim.faults.refuse_connect(for_s=20.0)
     one.sim.faults.cut(scope="all")
+    began_s, began_ms = now()
     return mended(one, began_s, began_ms, began_s + 20.0, limit_s)
 
 
 def bad_gateway(one: Watched, limit_s: float) -> Result:
-    began_s, began_ms = time.monotonic(), time.time() * 1000
     one.sim.faults.refuse_upgrade(502, for_s=10.0)
     one.sim.faults.cut()
+    began_s, began_ms = now()
     return mended(one, began_s, began_ms, began_s + 10.0, limit_s)
 
 
 def silent(one: Watched, limit_s: float, stream: str, symbols: tuple[str, ...]) -> Result:
     """The venue forgot the subscription, as it were: the silence ends as soon as the client connects or subscribes anew."""
-    began_s, began_ms, before = time.monotonic(), time.time() * 1000, one.asked()
+    before = one.asked()
     one.sim.faults.silence(stream)
+    began_s, began_ms = now()
     asked = wait(lambda: one.asked() > before, limit_s)
     asked_s = time.monotonic()
     complained_s = one.complained_s(began_s)

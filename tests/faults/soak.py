@@ -66,7 +66,7 @@ UNDER_WAY = 3
 MOST_OPEN = 15
 SETTLE_WITHIN_S = 120.0
 WARM_UP = 0.1
-JUDGED_FROM_S = 1200.0
+JUDGED_FROM_S = 3000.0
 """A run shorter than this is too short to tell growth from noise: slopes are shown and not judged."""
 MOST_MB_PER_HOUR = 10.0
 BLOCK_BYTES = 80
@@ -360,13 +360,13 @@ class Weather:
 
     def __init__(self, client: Connector, fars: Sequence[Far], seed: int, calm_s: float) -> None:
         self._client, self._fars, self._rng, self._calm_s = client, fars, random.Random(seed), calm_s
-        self._over = threading.Event()
+        self.over = threading.Event()
         self.counts: Counter[str] = Counter()
         self.at_s: list[float] = []
         self.thread = threading.Thread(target=self.run, name="weather")
 
     def run(self) -> None:
-        while not self._over.wait(self._rng.uniform(0.5, 1.5) * self._calm_s):
+        while not self.over.wait(self._rng.uniform(0.5, 1.5) * self._calm_s):
             far = self._rng.choice(self._fars)
             kinds = weathers(far.product, self._rng)
             name = self._rng.choice([*kinds, *(f"kill {actor}" for actor in ACTORS)])
@@ -380,11 +380,11 @@ class Weather:
             hold_s, steps = kinds[name]
             for fault, arguments in steps:
                 far.ask("fault", fault, **arguments)
-            self._over.wait(hold_s)
+            self.over.wait(hold_s)
             far.ask("fault", "clear")
 
     def end(self) -> None:
-        self._over.set()
+        self.over.set()
         self.thread.join(60.0)
         for far in self._fars:
             far.ask("fault", "clear")
@@ -541,11 +541,12 @@ def growth(samples: Sequence[Sample], length_s: float) -> list[Row]:
         return growth_per_hour(column(samples, name), from_s)
 
     whole, most = ("== 0", f"<= {MOST_MB_PER_HOUR:g}") if judged else ("", "")
+    in_use = "in_use_mb" if column(samples, "in_use_mb") else "memory_mb"
     late = growth_per_hour(column(samples, "memory_mb"), length_s / 2)
     return [
         row("threads: growth after the warm-up, to the nearest whole one", round(slope("threads")), "an hour", whole),
         row("descriptors: growth after the warm-up, to the nearest", round(slope("descriptors")), "an hour", whole),
-        row("memory in use: growth after the warm-up", slope("in_use_mb"), "MB an hour", most),
+        row("memory in use: growth after the warm-up", slope(in_use), "MB an hour", most),
         row("memory resident: growth after the warm-up", slope("memory_mb"), "MB an hour"),
         row("memory resident: growth in the last half", late, "MB an hour"),
         row("interpreter's memory blocks: growth after the warm-up", slope("blocks"), "an hour"),
@@ -668,10 +669,12 @@ def soak(options: argparse.Namespace) -> Iterator[Row]:
             engines.append(Engine(client, far, notes[name], sequences[name], seed, options.pace))
         for engine in engines:
             eventually(engine.is_well, 60.0, lambda engine=engine: repr(engine.venue.snapshot().topics))
+            stack.callback(engine.over.set)  # whatever breaks here ends its threads too
             engine.start()
         weather = Weather(client, fars, rng.randrange(10**6), options.every)
         sampler = Sampler(client, engines, weather, samples_path)
         listeners.append(sampler.on_event)
+        stack.callback(weather.over.set)
         weather.thread.start()
         pause, told_s = threading.Event(), 0.0
         while (passed_s := time.monotonic() - sampler.began_s) < length_s:
