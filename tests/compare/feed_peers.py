@@ -215,7 +215,7 @@ def by_websocket_client(port: int, kind: str, tally: Tally) -> None:
 # ---------------------------------------------------------------- this library, by its public door
 
 
-def by_connector(transport: str) -> Callable[[int, str, Tally], None]:
+def by_connector(transport: str, venue: str = "binance") -> Callable[[int, str, Tally], None]:
     def run(port: int, kind: str, tally: Tally) -> None:
         from connector import Connector, VenueSettings
 
@@ -223,6 +223,9 @@ def by_connector(transport: str) -> Callable[[int, str, Tally], None]:
 
         def on_trade(value: Any) -> None:
             seen(value.trade_id)
+
+        def on_named_trade(value: Any) -> None:
+            seen(int(value.trade_id))  # text, where the venue does not count
 
         def on_update(value: Any) -> None:
             if value.update_id is not None:
@@ -234,11 +237,12 @@ def by_connector(transport: str) -> Callable[[int, str, Tally], None]:
                 seen(value.update_id)
 
         root = f"//127.0.0.1:{port}"
-        settings = VenueSettings("binance", rest_url=f"http:{root}", stream_url=f"ws:{root}", transport=transport)  # type: ignore[arg-type]
+        settings = VenueSettings(venue, rest_url=f"http:{root}", stream_url=f"ws:{root}", transport=transport)  # type: ignore[arg-type]
         topic = {"trade": "trades", "ticker": "book_ticker"}.get(kind, "book")
-        callback = {"trade": on_trade, "book": on_book}.get(kind, on_update)
+        trades = on_trade if venue == "binance" else on_named_trade
+        callback = {"trade": trades, "book": on_book}.get(kind, on_update)
         with Connector([settings]) as connector:
-            connector.subscribe("binance", topic, "BTC/USDT", callback=callback)
+            connector.subscribe(venue, topic, "BTC/USDT", callback=callback)
             threading.Event().wait()
 
     return run
@@ -356,6 +360,20 @@ def by_unicorn(library: str) -> Callable[[int, str, Tally], None]:
         threading.Event().wait()
 
     return run
+
+
+def by_pybit(port: int, kind: str, tally: Tally) -> None:
+    from pybit import unified_trading
+
+    seen = tally.seen
+    unified_trading.PUBLIC_WSS = f"ws://127.0.0.1:{port}/v5/public/{{CHANNEL_TYPE}}"
+
+    def take(message: dict[str, Any]) -> None:
+        for row in message["data"]:
+            seen(int(row["i"]))
+
+    unified_trading.WebSocket(testnet=False, channel_type="spot").trade_stream("BTCUSDT", take)
+    threading.Event().wait()
 
 
 def by_binance_sdk(port: int, kind: str, tally: Tally) -> None:
@@ -477,6 +495,7 @@ class Client:
     made_of: tuple[str, ...]
     kinds: tuple[str, ...] = KINDS
     remark: str = ""
+    against: str = "connector, picows"
     ours: bool = False
     by_hand: bool = False
 
@@ -486,6 +505,7 @@ class Client:
         return self.ours or self.by_hand
 
 
+BYBIT = "connector, picows, on Bybit"
 NO_BOOK = ("trade", "ticker", "depth")
 CLIENTS = {
     "connector, picows": Client(by_connector("picows"), ("picows", "msgspec"), ours=True),
@@ -512,6 +532,8 @@ CLIENTS = {
     "binance-sdk-spot": Client(by_binance_sdk, ("binance-sdk-spot",), NO_BOOK),
     "python-binance": Client(by_python_binance, ("python-binance",), remark="its queue set larger"),
     "ccxt.pro": Client(by_ccxt, ("ccxt",)),
+    BYBIT: Client(by_connector("picows", "bybit"), ("picows",), ("trade",), against=BYBIT, ours=True),
+    "pybit, on Bybit": Client(by_pybit, ("pybit",), ("trade",), against=BYBIT),
 }
 
 
