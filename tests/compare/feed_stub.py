@@ -6,6 +6,8 @@ its book. `GET /go` ends that: the answer names the first and the last id to com
 when each message was handed to the socket, as nanoseconds of the monotonic clock, which processes of one machine share. Ids rise
 by one without a gap. Every tenth depth update moves the best prices by one level, which takes a level away on one side.
 
+Of a second venue, Bybit, it has the trades, for the client that speaks nothing else.
+
 It checks nothing, signs nothing and knows one symbol. It is a process of its own, one per run, and prints its port first.
 
     python tests/compare/feed_stub.py --count 50000 [--pace 2000]
@@ -96,11 +98,21 @@ def depth(number: int, at_ms: int) -> bytes:
     )
 
 
+def bybit_trade(number: int, at_ms: int) -> bytes:
+    return (
+        b'{"topic":"publicTrade.BTCUSDT","type":"snapshot","ts":%d,"data":[{"T":%d,"s":"BTCUSDT","S":"Sell","v":"0.001230",'
+        b'"p":"121234.56","L":"ZeroPlusTick","i":"%d","BT":false,"RPI":false,"seq":%d}]}'
+        % (at_ms, at_ms, number, number)
+    )
+
+
 BUILDERS: dict[str, Build] = {"trade": trade, "aggTrade": agg_trade, "bookTicker": book_ticker, "depth": depth}
 
 
 def builder(stream: str) -> Build | None:
-    """By the stream's name, as "btcusdt@depth@100ms"."""
+    """By the stream's name, as "btcusdt@depth@100ms"; of the other venue there is one."""
+    if stream == "publicTrade.BTCUSDT":
+        return bybit_trade
     symbol, _, rest = stream.partition("@")
     return BUILDERS.get(rest.partition("@")[0]) if symbol == "btcusdt" else None
 
@@ -166,6 +178,30 @@ def exchange_info() -> dict[str, Any]:
         "exchangeFilters": [],
         "symbols": [symbol],
     }
+
+
+def bybit_instruments() -> dict[str, Any]:
+    lot = {"basePrecision": "0.000001", "quotePrecision": "0.0000001", "minOrderQty": "0.000011", "maxOrderQty": "83"}
+    row = {
+        "symbol": "BTCUSDT",
+        "baseCoin": "BTC",
+        "quoteCoin": "USDT",
+        "innovation": "0",
+        "status": "Trading",
+        "marginTrading": "none",
+        "lotSizeFilter": lot
+        | {"minOrderAmt": "5", "maxOrderAmt": "8000000", "maxLimitOrderQty": "83", "maxMarketOrderQty": "41"},
+        "priceFilter": {"tickSize": "0.01"},
+        "riskParameters": {"priceLimitRatioX": "0.01", "priceLimitRatioY": "0.02"},
+    }
+    return {"category": "spot", "list": [row], "nextPageCursor": ""}
+
+
+def bybit_answer(path: str) -> dict[str, Any]:
+    now_ns = time.time_ns()
+    clock = {"timeSecond": str(now_ns // 1_000_000_000), "timeNano": str(now_ns)}
+    result = bybit_instruments() if path.endswith("instruments-info") else clock if path.endswith("time") else {}
+    return {"retCode": 0, "retMsg": "OK", "result": result, "retExtInfo": {}, "time": now_ns // 1_000_000}
 
 
 def snapshot(number: int, limit: int) -> bytes:
@@ -299,6 +335,8 @@ class Stub:
             return json.dumps(self.sent_ns).encode()
         if parts.path == "/asked":
             return json.dumps(self.asked).encode()
+        if parts.path.startswith("/v5/"):
+            return json.dumps(bybit_answer(parts.path)).encode()
         if parts.path.endswith("/time"):
             return b'{"serverTime":%d}' % (time.time_ns() // 1_000_000)
         if parts.path.endswith("/exchangeInfo"):
@@ -368,10 +406,15 @@ class Stub:
                     return
             if opcode == 1:
                 told = json.loads(payload)
+                answer: dict[str, Any] = {"result": None, "id": told.get("id")}
+                if "op" in told:
+                    said = "pong" if told["op"] == "ping" else told["op"]
+                    answer = {"success": True, "ret_msg": said, "conn_id": "1", "op": told["op"]}
+                    answer |= {"req_id": told["req_id"]} if "req_id" in told else {}
                 with self.lock:
-                    sock.sendall(floor.frame(json.dumps({"result": None, "id": told.get("id")}).encode()))
-                if told.get("method") == "SUBSCRIBE":
-                    self.listen(sock, told["params"], combined)
+                    sock.sendall(floor.frame(json.dumps(answer).encode()))
+                if "SUBSCRIBE" in (told.get("method"), told.get("op", "").upper()):
+                    self.listen(sock, told.get("params") or told["args"], combined)
 
 
 def stub_main(count: int, pace: float) -> None:

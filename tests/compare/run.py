@@ -45,7 +45,8 @@ PROMISED = {
     ("cryptofeed", "book"): 4.0,
     ("ccxt.pro", "book"): 4.0,
 }
-"""At least so many times the CPU of this library over picows, in the same round."""
+"""At least so many times the CPU of this library over picows, in the same round. Where a client speaks for another venue only, it
+is held against this library there (`Client.against`)."""
 ORDER_PEERS = ("ccxt", "python-binance", "pybit")
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
@@ -87,7 +88,8 @@ def one_round(
 
 
 def one_paced_round(names: list[str], peers: str, scale: float, runs: dict[str, list[Run]]) -> None:
-    """Microseconds from the stub's write to the callback; this library first and last."""
+    """Microseconds from the stub's write to the callback; this library first and last. Of one venue only."""
+    names = [name for name in names if CLIENTS[name].against == OURS]
     for name in [*names, *(name for name in names if CLIENTS[name].ours)]:
         seen = runs.setdefault(name, [])
         failed = seen[0] if seen and "failed" in seen[0] else None
@@ -123,7 +125,6 @@ def middle(runs: list[Run], figure: str) -> float | None:
 def report_of(raw: Run) -> dict[str, Any]:
     """Everything the tables need, from single runs: "runs" by client and kind, "paced" by client, "orders", "versions"."""
     rows: list[dict[str, Any]] = []
-    ours = raw["runs"].get(OURS, {})
     for name, kind, seen in [(name, *each) for name, kinds in raw["runs"].items() for each in kinds.items() if each[1]]:
         row: dict[str, Any] = {"client": name, "kind": kind, "runs": len(seen), "us": middle(seen, "cpu_us")}
         if row["us"] is None:
@@ -131,7 +132,7 @@ def report_of(raw: Run) -> dict[str, Any]:
         else:
             row["seen"], row["sent"] = int(middle(seen, "seen") or 0), int(middle(seen, "sent") or 0)
             row["whole_runs"] = sum("failed" not in run and run["seen"] == run["sent"] for run in seen)
-            pairs = zip(seen, ours.get(kind, []), strict=False)
+            pairs = zip(seen, raw["runs"].get(CLIENTS[name].against, {}).get(kind, []), strict=False)
             ratios = [theirs["cpu_us"] / mine["cpu_us"] for theirs, mine in pairs if "failed" not in {*theirs, *mine}]
             row["times_ours"] = statistics.median(ratios) if ratios else None
         rows.append(row)
