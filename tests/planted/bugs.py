@@ -440,11 +440,6 @@ STREAM = (
         "Frames of a connection that was replaced are delivered",
         "a trade comes twice, or an old book update spoils a new book",
         "connector/venue/feed.py",
-        ("                elif source is self._owner:\n                    self._take(frame, received_ns, now_s)\n"),
-        (
-            "                elif source is not self._successor:\n"
-            "                    self._take(frame, received_ns, now_s)\n"
-        ),
         "                elif source is self._owner:\n",
         "                elif source is not self._successor:\n",
         ("tests/venue/test_feed.py",),
