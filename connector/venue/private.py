@@ -291,7 +291,9 @@ class PrivateSide:
     def _on_key_refused(self, refused: ConnectorError) -> None:
         self._memory.counters.add("session.keys_refused")
         self.last_end = f"no key for the connection: {refused}"
-        self._note_refusal(refused)
+        if not isinstance(refused, RateLimited):
+            self._note_refusal(refused)
+        # Else the REST actor has heeded it, or it was our own budget that refused, which must not prolong itself by being asked.
         if self._current is None:
             self._connect_in(self._delay_s(None, getattr(refused, "retry_after_s", None)))
         self._drop_mute()
