@@ -60,7 +60,8 @@ class Plan:
     def __init__(self, seed: int, product: Product | None = None, script: Script | None = None) -> None:
         chance = random.Random(f"{seed}:plan")
         self.seed = seed
-        self.product = product or chance.choice(list(PRODUCTS.values()))
+        drawn_product = chance.choice(list(PRODUCTS.values()))
+        self.product = product or drawn_product  # what follows is drawn the same in either case
         self.storm_s = chance.choice((8.0, 12.0, 20.0, 30.0, 60.0))
         self.trading = chance.random() < 0.85
         self.session = chance.random() < 0.8
