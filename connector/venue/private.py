@@ -280,8 +280,8 @@ class PrivateSide:
         self._memory.counters.add("session.keys_refused")
         self.last_end = f"no key for the connection: {refused}"
         if isinstance(refused, AuthenticationFailed):
-            # REST heeds limits and clocks in its own answers. What our own budget held back is no news to it: told again, it would
-            # never open.
+            # REST heeds limits and clocks in its own answers. What our own budget held back is no news to that budget: told again
+            # and again, it would never open.
             self._note_refusal(refused)
         if self._current is None:
             self._connect_in(self._delay_s(None, getattr(refused, "retry_after_s", None)))

@@ -1,4 +1,4 @@
-"""A venue that says "too many requests" once, while the account's events need a key by REST: it is obeyed, and then all goes on."""
+"""A venue says "too many requests" once, when the account's events need a key by REST: it is obeyed, and then all goes on."""
 
 import pytest
 
