@@ -14,7 +14,7 @@ import random
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ import kill_nine
 from harness import BookJudge, TradeJudge, noting_sequences
 from products import BINANCE, PRODUCTS, Product
 
-__all__ = ["LIVELY_S", "Life", "Plan", "live", "soak"]
+__all__ = ["LIVELY_S", "Life", "Plan", "live", "soak", "wrong_lives"]
 
 LIVELY_S = 60.0
 KEY, SECRET = "simulatedkey0001", "canary simulated secret"
@@ -614,3 +614,8 @@ def live(seed: int, product: str = "", script: Script | None = None) -> dict[str
         "steps": life.runtime.steps,
         "cpu_s": time.process_time() - began_s,
     }
+
+
+def wrong_lives(seeds: Iterable[int]) -> dict[int, Any]:
+    """What was wrong, by seed. A life that is not right again in time counts itself among them."""
+    return {seed: problems for seed in seeds if (problems := live(seed)["problems"])}
