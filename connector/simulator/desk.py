@@ -660,6 +660,11 @@ class Desk:
 
     # one order's way
 
+    @property
+    def orders_taken(self) -> int:
+        """Rises with every order that is taken."""
+        return sum(self._next_order.values()) + self._next_spawning
+
     def _open(self, account: Account, market: Market, new: NewOrder) -> AccountOrder:
         symbol = market.symbol
         if new.spawns:

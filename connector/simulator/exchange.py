@@ -108,7 +108,7 @@ class CallFault:
 
     `wanted` says which calls, `at` whether it concerns the way in or the way out: `lost`, then `silent` or cut off, or late by
     a time drawn between the two of `late_s`. With a `status` the answer is an error, of that `code`; `done` says whether
-    the call was carried out all the same.
+    the call was carried out all the same. `taken_only`: an error that would be a lie where no order was taken is not told then.
     """
 
     use: Use
@@ -120,6 +120,7 @@ class CallFault:
     status: int = 0
     code: int = 0
     done: bool = True
+    taken_only: bool = False
 
 
 @dataclass
@@ -236,6 +237,10 @@ class Exchange:
         """What goes wrong with the next call of that name, if anything."""
         now_s = self.loop_s()
         return next((fault for fault in self.plan.calls if fault.wanted(name) and fault.use.take(now_s)), None)
+
+    def errs(self, fault: CallFault, orders_before: int) -> bool:
+        """Whether the call of that fault, carried out or not, is answered with its error."""
+        return bool(fault.status) and not (fault.taken_only and self.desk.orders_taken == orders_before)
 
     def real_s(self, seconds: float) -> float:
         """Seconds of the exchange's time on a real clock."""

@@ -163,11 +163,11 @@ class OrderFaults:
         self._call("answer_error", count, share, only, for_s, make)
 
     def duplicate_id(self, count: int | None = 1, share: float = 1.0, for_s: float | None = None) -> None:
-        """Take orders and answer that their client id is in use, as after a repeat nobody asked for."""
+        """Take orders and answer that their client id is in use, as after a repeat nobody asked for. Refused ones hear why."""
 
         def make(fault: CallFault) -> None:
             fault.status = getattr(self._exchange.dialect, "duplicate_status", 400)
-            fault.code = self._exchange.dialect.duplicate_code
+            fault.code, fault.taken_only = self._exchange.dialect.duplicate_code, True
 
         self._call("duplicate_id", count, share, "order.place", for_s, make)
 

@@ -61,7 +61,7 @@ def serve(exchange: Exchange, asked: Request) -> Generator[float, None, Served]:
             return Served(lost=True, silent=fault.silent)
         if fault.late_s is not None:
             yield exchange.real_s(exchange.rng.uniform(*fault.late_s))
-    now_s = exchange.loop_s()
+    now_s, orders_before = exchange.loop_s(), exchange.desk.orders_taken
     weight = used = 0
     headers: Mapping[str, str]
     for error in plan.rest_errors:
@@ -74,7 +74,7 @@ def serve(exchange: Exchange, asked: Request) -> Generator[float, None, Served]:
             answer = exchange.dialect.answer(asked)
             status, headers, body = answer.status, answer.headers, answer.body
             weight, used = answer.weight, answer.used_weight
-        if fault is not None and fault.status:
+        if fault is not None and exchange.errs(fault, orders_before):
             status, headers = fault.status, {}
             body = exchange.dialect.error(fault.status, fault.code)
     cut_at = next((at_byte for use, at_byte in plan.rest_cuts if use.take(now_s)), None)

@@ -291,9 +291,10 @@ class PrivateSide:
     def _on_key_refused(self, refused: ConnectorError) -> None:
         self._memory.counters.add("session.keys_refused")
         self.last_end = f"no key for the connection: {refused}"
-        if not isinstance(refused, RateLimited):
+        if isinstance(refused, AuthenticationFailed):
+            # REST heeds limits and clocks in its own answers. What our own budget held back is no news to that budget: told again
+            # and again, it would never open.
             self._note_refusal(refused)
-        # Else the REST actor has heeded it, or it was our own budget that refused, which must not prolong itself by being asked.
         if self._current is None:
             self._connect_in(self._delay_s(None, getattr(refused, "retry_after_s", None)))
         self._drop_mute()

@@ -14,7 +14,7 @@ import random
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ import kill_nine
 from harness import BookJudge, TradeJudge, noting_sequences
 from products import BINANCE, PRODUCTS, Product
 
-__all__ = ["LIVELY_S", "Life", "Plan", "live", "soak"]
+__all__ = ["LIVELY_S", "Life", "Plan", "live", "soak", "wrong_lives"]
 
 LIVELY_S = 60.0
 KEY, SECRET = "simulatedkey0001", "canary simulated secret"
@@ -60,7 +60,8 @@ class Plan:
     def __init__(self, seed: int, product: Product | None = None, script: Script | None = None) -> None:
         chance = random.Random(f"{seed}:plan")
         self.seed = seed
-        self.product = product or chance.choice(list(PRODUCTS.values()))
+        drawn_product = chance.choice(list(PRODUCTS.values()))
+        self.product = product or drawn_product  # what follows is drawn the same in either case
         self.storm_s = chance.choice((8.0, 12.0, 20.0, 30.0, 60.0))
         self.trading = chance.random() < 0.85
         self.session = chance.random() < 0.8
@@ -613,3 +614,8 @@ def live(seed: int, product: str = "", script: Script | None = None) -> dict[str
         "steps": life.runtime.steps,
         "cpu_s": time.process_time() - began_s,
     }
+
+
+def wrong_lives(seeds: Iterable[int]) -> dict[int, Any]:
+    """What was wrong, by seed. A life that is not right again in time counts itself among them."""
+    return {seed: problems for seed in seeds if (problems := live(seed)["problems"])}

@@ -1,5 +1,5 @@
-"""Two hundred lives of a whole venue under the seeded scheduler, each with its own mix of faults: nothing wrong is ever seen, and
-all is right again within a minute after the faults. `make sim SEED=n` plays one again, `make sim RUNS=n` plays more of them.
+"""Lives of a whole venue under the seeded scheduler, each with its own mix of faults: nothing wrong is ever seen, and all is
+right again within a minute after the faults. Two hundred of them, in files that workers share; `make sim SEED=n` plays one again.
 """
 
 import os
@@ -14,19 +14,15 @@ import connector
 sys.path.append(str(Path(__file__).parents[1] / "faults"))
 
 from products import PRODUCTS
-from simulated import LIVELY_S, Life, Plan, live
+from simulated import Life, Plan, wrong_lives
 
 SEEDS = 200
-BLOCK = 10
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("first", range(0, SEEDS, BLOCK))
+@pytest.mark.parametrize("first", range(0, 50, 10))
 def test_nothing_wrong_is_seen_during_faults_and_all_is_right_again_after_them(first):
-    lives = [live(seed) for seed in range(first, first + BLOCK)]
-
-    assert {each["seed"]: each["problems"] for each in lives if each["problems"]} == {}
-    assert max(each["lively_s"] for each in lives) <= LIVELY_S
+    assert wrong_lives(range(first, first + 10)) == {}
 
 
 def test_most_lives_have_two_kinds_of_faults_or_more_and_every_product_has_its_lives():
@@ -36,6 +32,7 @@ def test_most_lives_have_two_kinds_of_faults_or_more_and_every_product_has_its_l
     assert {plan.product.exchange for plan in plans} == set(PRODUCTS)
 
 
+@pytest.mark.timeout(600)
 def test_life_without_faults_raises_no_alarm_and_loses_nothing():
     for name, product in PRODUCTS.items():
         plan = Plan(5, product, ())
@@ -52,6 +49,7 @@ def test_life_without_faults_raises_no_alarm_and_loses_nothing():
         ]
 
 
+@pytest.mark.timeout(600)
 def test_the_same_seed_is_the_same_trace_in_every_process():
     program = "import sys; sys.path.append(sys.argv[1]); from simulated import live; print(*(live(n)['hash'] for n in (3, 7)))"
     faults = str(Path(__file__).parents[1] / "faults")

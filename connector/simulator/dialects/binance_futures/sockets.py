@@ -306,8 +306,9 @@ class SocketApi:
         def finish() -> None:
             if connection.closing:
                 return
+            orders_before = exchange.desk.orders_taken
             answer = self._answer(connection, method, frame) if fault.done else {}
-            if fault.status:
+            if exchange.errs(fault, orders_before):
                 limits = answer.get("rateLimits", [])
                 answer = _error(frame.id, fault_error(fault.code, fault.status)) | {"rateLimits": limits}
             if fault.lost:

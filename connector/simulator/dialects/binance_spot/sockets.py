@@ -112,8 +112,9 @@ class SocketApi:
         def finish() -> None:
             if connection.closing:
                 return
+            orders_before = exchange.desk.orders_taken
             answer = self._answer(connection, method, frame) if fault.done else {}
-            if fault.status:
+            if exchange.errs(fault, orders_before):
                 answer = _error(frame.id, fault_error(fault.code, fault.status)) | {
                     "rateLimits": answer.get("rateLimits", [])
                 }

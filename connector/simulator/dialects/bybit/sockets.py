@@ -300,8 +300,9 @@ class Sockets:
         def finish() -> None:
             if connection.closing:
                 return
+            orders_before = exchange.desk.orders_taken
             done = self._do(connection, session, frame, call) if fault.done else {}
-            if fault.status:
+            if exchange.errs(fault, orders_before):
                 code = fault.code or 10016
                 done = {
                     "retCode": code,
