@@ -183,7 +183,7 @@ SUPERVISION = (
             "        self._fail_open_replies(reason)\n"
             "        for timer"
         ),
-        ("        self._fail_open_replies(reason)\n        for timer"),
+        "        self._fail_open_replies(reason)\n        for timer",
         ("tests/supervision/test_a10_hanging.py", "tests/supervision/test_a9_references.py"),
     ),
     Bug(
@@ -192,7 +192,7 @@ SUPERVISION = (
         "The last answer wins over the first",
         'an ask that was told "effect unknown" turns into a success a moment later',
         "connector/supervision/futures.py",
-        ("            self._claim.pop()\n        except IndexError:\n            return\n        self._value"),
+        "            self._claim.pop()\n        except IndexError:\n            return\n        self._value",
         (
             "            self._claim and self._claim.pop()\n"
             "        except IndexError:\n"
@@ -210,7 +210,7 @@ SUPERVISION = (
         "Answers promised for later are forgotten when the actor crashes",
         'whoever asked waits out the whole timeout instead of hearing "restarted, effect unknown"',
         "connector/supervision/incarnation.py",
-        ("            self._fail_open_replies(reason)\n            if self.actor is not None:"),
+        "            self._fail_open_replies(reason)\n            if self.actor is not None:",
         "            if self.actor is not None:",
         ("tests/supervision/test_a9_references.py", "tests/supervision/test_a2_who_is_restarted.py"),
     ),
@@ -234,7 +234,7 @@ SUPERVISION = (
             "        if child is not None and child.condemned is not None:\n"
             "            self.abandon(child, child.condemned)"
         ),
-        ("        if child is not None and child.condemned is not None:\n            return"),
+        "        if child is not None and child.condemned is not None:\n            return",
         ("tests/supervision/test_a10_hanging.py",),
     ),
     Bug(
@@ -276,7 +276,7 @@ SUPERVISION = (
         "A timer message armed before a crash is handled by the next incarnation",
         "a fresh actor acts on what its predecessor had in mind, e.g. sends a stale frame",
         "connector/supervision/incarnation.py",
-        ("    if tick.incarnation is actor.context._incarnation:\n        actor.on_receive(tick.message)"),
+        "    if tick.incarnation is actor.context._incarnation:\n        actor.on_receive(tick.message)",
         "    actor.on_receive(tick.message)",
         ("tests/supervision/test_a1_starting.py",),
     ),
@@ -304,7 +304,7 @@ SUPERVISION = (
             "            except BaseException as error:  # noqa: BLE001 - its crash is the actor's crash\n"
             "                self.crash(error)"
         ),
-        ("            except BaseException:  # noqa: BLE001\n                pass"),
+        "            except BaseException:  # noqa: BLE001\n                pass",
         (
             "tests/supervision/test_pykka_failures.py",
             "tests/supervision/test_a10_hanging.py",
@@ -350,8 +350,8 @@ STREAM = (
         "A topic that once sent data is never suspected again",
         "one dead topic among living ones shows an hour-old price as fresh",
         "connector/venue/silence.py",
-        ("        if feed.rule.probe is None:\n            return"),
-        ("        if feed.rule.probe is None or feed.last is not None:\n            return"),
+        "        if feed.rule.probe is None:\n            return",
+        "        if feed.rule.probe is None or feed.last is not None:\n            return",
         ("tests/venue/test_stream_manners.py",),
     ),
     Bug(
@@ -400,8 +400,8 @@ STREAM = (
         "Connections are opened though the venue's budget of attempts is spent",
         "the address is banned in the middle of a storm",
         "connector/venue/stream.py",
-        ('        if wait_s > 0.0:\n            self._memory.counters.add("stream.connects_delayed")'),
-        ('        if wait_s > 600.0:\n            self._memory.counters.add("stream.connects_delayed")'),
+        '        if wait_s > 0.0:\n            self._memory.counters.add("stream.connects_delayed")',
+        '        if wait_s > 600.0:\n            self._memory.counters.add("stream.connects_delayed")',
         ("tests/venue/test_stream_manners.py",),
     ),
     Bug(
@@ -490,8 +490,8 @@ STREAM = (
         "Values that come twice are handed out twice",
         "volumes count double after every overlap of connections",
         "connector/venue/feed.py",
-        ("            self.duplicates += 1\n            return\n        self._on_new(value, key, now_s)"),
-        ("            self.duplicates += 1\n        self._on_new(value, key, now_s)"),
+        "            self.duplicates += 1\n            return\n        self._on_new(value, key, now_s)",
+        "            self.duplicates += 1\n        self._on_new(value, key, now_s)",
         ("tests/venue/test_feed.py",),
     ),
     Bug(
@@ -520,8 +520,8 @@ STREAM = (
         "A private session that is up again tells nobody to ask what happened meanwhile",
         "fills during an outage stay unknown until the slow timer finds them",
         "connector/venue/private.py",
-        ("        if self._events:\n            self._to_state(PrivateUp(connection.number))"),
-        ("        if self._events and self._number == 1:\n            self._to_state(PrivateUp(connection.number))"),
+        "        if self._events:\n            self._to_state(PrivateUp(connection.number))",
+        "        if self._events and self._number == 1:\n            self._to_state(PrivateUp(connection.number))",
         ("tests/venue/test_order_manners.py",),
     ),
     Bug(
@@ -550,8 +550,8 @@ STREAM = (
         "Silence of any length is no reason to end a connection (picows)",
         "after a cable is pulled the engine trades on the last price for as long as TCP likes",
         "connector/transport/picows_link.py",
-        ("        loop.call_later(settings.idle_timeout_s, self._judge_idle)\n        if settings"),
-        ("        loop.call_later(3_600.0, self._judge_idle)\n        if settings"),
+        "        loop.call_later(settings.idle_timeout_s, self._judge_idle)\n        if settings",
+        "        loop.call_later(3_600.0, self._judge_idle)\n        if settings",
         ("tests/transport/test_link_contract.py",),
     ),
     Bug(
@@ -560,8 +560,8 @@ STREAM = (
         "Whoever waits for a reply on a private connection that ended is not told",
         "an order seems to be on its way while its answer cannot come any more",
         "connector/venue/session.py",
-        ("            waiting.done(SessionLost(reason))\n\n    def lose_all"),
-        ("            pass\n\n    def lose_all"),
+        "            waiting.done(SessionLost(reason))\n\n    def lose_all",
+        "            pass\n\n    def lose_all",
         ("tests/venue/test_session_sends.py", "tests/venue/test_orders_deterministic.py"),
     ),
 )
@@ -573,7 +573,7 @@ BOOKS = (
         "Updates after a gap are applied to the old book",
         "levels that are long gone stay in the book, and orders are priced on them",
         "connector/books/sync.py",
-        ('        if place is Continuity.GAP:\n            self.counts["gap"] += 1\n            reason ='),
+        '        if place is Continuity.GAP:\n            self.counts["gap"] += 1\n            reason =',
         (
             "        if place is Continuity.GAP and self._unlinked:\n"
             '            self.counts["gap"] += 1\n'
@@ -657,8 +657,8 @@ BOOKS = (
         "A book may be read though it is not valid",
         "an engine prices orders on a book that may be wrong",
         "connector/books/sync.py",
-        ("        if self._state is not BookState.VALID or self._book is None:\n            raise BookNotValid"),
-        ("        if self._book is None:\n            raise BookNotValid"),
+        "        if self._state is not BookState.VALID or self._book is None:\n            raise BookNotValid",
+        "        if self._book is None:\n            raise BookNotValid",
         ("tests/books/test_sync.py", "tests/books/test_sync_machine.py"),
     ),
     Bug(
@@ -667,8 +667,8 @@ BOOKS = (
         "The book stays valid when its connection is lost",
         "prices of before the outage are handed out as present ones",
         "connector/books/sync.py",
-        ("        self._connected = False\n        return self._drop(BookState.INVALID, reason)"),
-        ("        self._connected = False\n        return _NOTHING"),
+        "        self._connected = False\n        return self._drop(BookState.INVALID, reason)",
+        "        self._connected = False\n        return _NOTHING",
         ("tests/books/test_sync.py", "tests/books/test_sync_machine.py"),
     ),
     Bug(
@@ -710,8 +710,8 @@ BOOKS = (
         "A book stays valid when its symbol stops trading",
         "quotes are shown that nobody can trade on",
         "connector/books/sync.py",
-        ('        if not trading:\n            return self._drop(BookState.INVALID, "the symbol is not trading")'),
-        ("        if not trading:\n            return _NOTHING"),
+        '        if not trading:\n            return self._drop(BookState.INVALID, "the symbol is not trading")',
+        "        if not trading:\n            return _NOTHING",
         ("tests/books/test_sync.py",),
     ),
 )
@@ -753,8 +753,8 @@ REST = (
         "What the venue's headers say was used is not looked at",
         "with a second program at the address the limit is overrun every minute",
         "connector/throttle/budget.py",
-        ("        if used is not None:\n            self._heard(used, hold, now_s)"),
-        ("        if used is not None and hold.points < 0:\n            self._heard(used, hold, now_s)"),
+        "        if used is not None:\n            self._heard(used, hold, now_s)",
+        "        if used is not None and hold.points < 0:\n            self._heard(used, hold, now_s)",
         ("tests/throttle/test_budget.py",),
     ),
     Bug(
@@ -783,7 +783,7 @@ REST = (
         "Writes are retried like reads when no answer came",
         "an order fills twice",
         "connector/transport/http.py",
-        ("        if not request.safe:\n            return self._send_once(request)\n        policy"),
+        "        if not request.safe:\n            return self._send_once(request)\n        policy",
         "        policy",
         ("tests/transport/test_http.py", "tests/transport/test_http_writes.py"),
     ),
@@ -793,8 +793,8 @@ REST = (
         "An order whose answer did not come is told as not sent",
         "the engine places it again: two orders at the venue",
         "connector/transport/http.py",
-        ("        if not worker.left:\n            return NotConnected("),
-        ("        if not worker.left or not request.safe:\n            return NotConnected("),
+        "        if not worker.left:\n            return NotConnected(",
+        "        if not worker.left or not request.safe:\n            return NotConnected(",
         ("tests/transport/test_http.py", "tests/transport/test_http_writes.py"),
     ),
     Bug(
@@ -813,8 +813,8 @@ REST = (
         "Binance's 5xx to an order is told as a refusal",
         "the order may be live at the venue, and the engine believes that it is not",
         "connector/drivers/binance/failures.py",
-        ("    if status >= 500:\n        if write:"),
-        ("    if status >= 500:\n        if write and status == 503:"),
+        "    if status >= 500:\n        if write:",
+        "    if status >= 500:\n        if write and status == 503:",
         ("tests/drivers/test_binance_errors.py", "tests/drivers/test_binance_conformance.py"),
     ),
     Bug(
@@ -823,8 +823,8 @@ REST = (
         "A code that is not in Binance's table counts as a refusal of an order",
         "a new code of the venue turns live orders into rejected ones",
         "connector/drivers/binance/failures.py",
-        ('    if write:\n        return OutcomeUnknown(f"{shown}. This is no answer known'),
-        ('    if write and code is None:\n        return OutcomeUnknown(f"{shown}. This is no answer known'),
+        '    if write:\n        return OutcomeUnknown(f"{shown}. This is no answer known',
+        '    if write and code is None:\n        return OutcomeUnknown(f"{shown}. This is no answer known',
         ("tests/drivers/test_binance_errors.py", "tests/drivers/test_binance_conformance.py"),
     ),
 )
@@ -836,8 +836,8 @@ ORDERS = (
         "An order whose answer is lost counts as rejected",
         "it may be live; the engine replaces it, and holds twice what it meant",
         "connector/orders/outcomes.py",
-        ("        case Lost(reason):\n            return _unknown(pending, reason)"),
-        ('        case Lost(reason):\n            return _settle(pending, OutcomeKind.REJECTED, "lost", reason)'),
+        "        case Lost(reason):\n            return _unknown(pending, reason)",
+        '        case Lost(reason):\n            return _settle(pending, OutcomeKind.REJECTED, "lost", reason)',
         ("tests/orders/test_outcomes.py",),
     ),
     Bug(
@@ -846,7 +846,7 @@ ORDERS = (
         "An answer that may be wrong (5xx, a broken body) settles the order as refused",
         "a live order is called dead",
         "connector/venue/orders.py",
-        ("        if isinstance(failure, OutcomeUnknown):\n            self._learn(order, Lost(str(failure)))"),
+        "        if isinstance(failure, OutcomeUnknown):\n            self._learn(order, Lost(str(failure)))",
         (
             "        if isinstance(failure, OutcomeUnknown):\n"
             '            self._learn(order, Refused("unknown", str(failure)))'
@@ -899,8 +899,8 @@ ORDERS = (
         "The receipt of a cancel ends the order",
         "a fill that was quicker than the cancel is a surprise",
         "connector/orders/outcomes.py",
-        ("    elif pending.kind is CommandKind.AMEND:\n        pending = _settle(pending, OutcomeKind.ACCEPTED)"),
-        ("    else:\n        pending = _settle(pending, OutcomeKind.ACCEPTED)"),
+        "    elif pending.kind is CommandKind.AMEND:\n        pending = _settle(pending, OutcomeKind.ACCEPTED)",
+        "    else:\n        pending = _settle(pending, OutcomeKind.ACCEPTED)",
         ("tests/orders/test_outcomes.py", "tests/venue/test_order_manners.py"),
     ),
     Bug(
@@ -919,8 +919,8 @@ ORDERS = (
         "An amend whose answer is lost counts as refused as soon as the old version is seen once",
         "price or size are not what the engine believes: the new version may come a moment later",
         "connector/orders/outcomes.py",
-        ("    pending = _miss(pending, asked)\n    if pending.misses < _MISSES:\n        return pending\n    amount"),
-        ("    pending = _miss(pending, asked)\n    amount"),
+        "    pending = _miss(pending, asked)\n    if pending.misses < _MISSES:\n        return pending\n    amount",
+        "    pending = _miss(pending, asked)\n    amount",
         ("tests/orders/test_outcomes.py", "tests/venue/test_amends.py"),
     ),
     Bug(
@@ -959,7 +959,7 @@ ORDERS = (
         "A report that is late makes a final order open again",
         "a cancelled order is waited for, or cancelled again",
         "connector/orders/lifecycle.py",
-        ("    if one_final != other_final:\n        return one_final\n"),
+        "    if one_final != other_final:\n        return one_final\n",
         "",
         ("tests/orders/test_lifecycle.py",),
     ),
@@ -969,7 +969,7 @@ ORDERS = (
         "Of two reports the later by its stamp wins, though less is filled in it",
         "an order that has traded looks untouched, and its average price is lost",
         "connector/orders/lifecycle.py",
-        ("    if one_filled != other_filled:\n        return one_filled > other_filled\n"),
+        "    if one_filled != other_filled:\n        return one_filled > other_filled\n",
         "",
         ("tests/orders/test_lifecycle.py",),
     ),
@@ -1029,8 +1029,8 @@ ORDERS = (
         "Quantities are rounded up to the grid",
         "more is bought than was meant, and a sale of all that is held is refused",
         "connector/orders/rounding.py",
-        ('    """A quantity on the grid, never more than was asked for."""\n    return down(quantity, step)'),
-        ('    """A quantity on the grid, never more than was asked for."""\n    return up(quantity, step)'),
+        '    """A quantity on the grid, never more than was asked for."""\n    return down(quantity, step)',
+        '    """A quantity on the grid, never more than was asked for."""\n    return up(quantity, step)',
         ("tests/orders/test_rounding.py",),
     ),
     Bug(
@@ -1054,7 +1054,7 @@ ORDERS = (
             '            name, f"it failed with {type(failure).__name__}, and a hook that fails lets nothing pass"\n'
             "        ) from failure"
         ),
-        ("        del failure\n        return"),
+        "        del failure\n        return",
         ("tests/orders/test_risk.py",),
     ),
     Bug(
@@ -1067,7 +1067,7 @@ ORDERS = (
             "        if view.positions is None:\n"
             '            raise RiskRefused(self.name, "positions are not known yet; they are being asked for")'
         ),
-        ("        if view.positions is None:\n            return"),
+        "        if view.positions is None:\n            return",
         ("tests/orders/test_risk.py",),
     ),
     Bug(
@@ -1076,8 +1076,8 @@ ORDERS = (
         "A hook that does not answer in time is passed over",
         "a limit that waits for a database is no limit",
         "connector/venue/orders.py",
-        ("                self._hooks = _HookThread(self.context.spawn)\n                raise RiskRefused("),
-        ("                self._hooks = _HookThread(self.context.spawn)\n                RiskRefused("),
+        "                self._hooks = _HookThread(self.context.spawn)\n                raise RiskRefused(",
+        "                self._hooks = _HookThread(self.context.spawn)\n                RiskRefused(",
         ("tests/system/test_order_risk.py",),
     ),
     Bug(
@@ -1154,8 +1154,8 @@ ORDERS = (
         "An answer is taken for the order it was asked about, whichever it names",
         "one order's fill is booked on another",
         "connector/venue/orders.py",
-        ("    if report.client_id != order.client_id:\n        raise WireFormatError("),
-        ("    if not report.client_id:\n        raise WireFormatError("),
+        "    if report.client_id != order.client_id:\n        raise WireFormatError(",
+        "    if not report.client_id:\n        raise WireFormatError(",
         ("tests/venue/test_orders_deterministic.py",),
     ),
     Bug(
@@ -1194,7 +1194,7 @@ ORDERS = (
         "A refusal counts as trouble of the venue",
         "five orders refused for want of funds stop all trading",
         "connector/venue/health.py",
-        ("    if error is None or isinstance(error, _ANSWERED):\n        return Word.ANSWERED"),
+        "    if error is None or isinstance(error, _ANSWERED):\n        return Word.ANSWERED",
         (
             "    if error is None:\n"
             "        return Word.ANSWERED\n"
@@ -1209,8 +1209,8 @@ ORDERS = (
         "What was told before an actor's restart is told again after it",
         "an engine books a fill twice",
         "connector/venue/order_events.py",
-        ("                    if key in self._fills_told:\n                        continue"),
-        ("                    if key in self._payments_told:\n                        continue"),
+        "                    if key in self._fills_told:\n                        continue",
+        "                    if key in self._payments_told:\n                        continue",
         ("tests/venue/test_account_events.py", "tests/venue/test_account_deterministic.py"),
     ),
     Bug(
@@ -1229,7 +1229,7 @@ ORDERS = (
         "A fill that came before its order was known is forgotten once it is",
         "the position is larger than the engine believes",
         "connector/venue/account.py",
-        ("            del self.parked[fill.key]\n            more += self._take_fill(fill, source, True).events"),
+        "            del self.parked[fill.key]\n            more += self._take_fill(fill, source, True).events",
         "            del self.parked[fill.key]",
         ("tests/venue/test_account.py", "tests/venue/test_account_deterministic.py"),
     ),
@@ -1239,8 +1239,8 @@ ORDERS = (
         "The answer to a question replaces what the stream told of a position since",
         "a position that was closed comes back on paper",
         "connector/venue/positions.py",
-        ("                if over is None and _is_older(position, known, as_of_ns):\n                    continue"),
-        ("                if over is None and position.received_ns < known.received_ns:\n                    continue"),
+        "                if over is None and _is_older(position, known, as_of_ns):\n                    continue",
+        "                if over is None and position.received_ns < known.received_ns:\n                    continue",
         ("tests/venue/test_positions.py",),
     ),
     Bug(
@@ -1259,8 +1259,8 @@ ORDERS = (
         "Hooks are asked about new orders only",
         "an order is made ten times larger by an amend, past every limit",
         "connector/orders/risk.py",
-        ("    if isinstance(command, PlaceOrder | AmendOrder):\n        for hook in hooks:"),
-        ("    if isinstance(command, PlaceOrder):\n        for hook in hooks:"),
+        "    if isinstance(command, PlaceOrder | AmendOrder):\n        for hook in hooks:",
+        "    if isinstance(command, PlaceOrder):\n        for hook in hooks:",
         ("tests/orders/test_risk.py", "tests/venue/test_amends.py"),
     ),
     Bug(
@@ -1279,8 +1279,8 @@ ORDERS = (
         "What an inverse contract is worth in coins is worked out without the price",
         "positions and limits are wrong by a factor of thousands",
         "connector/domain/contracts.py",
-        ("    return _EXACT.quantize(_EXACT.divide(worth, price), _PLACES).normalize(_EXACT)\n\n\ndef contracts_for"),
-        ("    return _EXACT.quantize(worth, _PLACES).normalize(_EXACT)\n\n\ndef contracts_for"),
+        "    return _EXACT.quantize(_EXACT.divide(worth, price), _PLACES).normalize(_EXACT)\n\n\ndef contracts_for",
+        "    return _EXACT.quantize(worth, _PLACES).normalize(_EXACT)\n\n\ndef contracts_for",
         ("tests/domain/test_contracts.py",),
     ),
 )
@@ -1391,7 +1391,7 @@ CLOCK = (
         "An actor reads the machine's clock by itself",
         "a correction of the clock moves its deadlines, and no simulated test can see it",
         "connector/throttle/connects.py",
-        ("        with self._lock:\n            taken = self._taken\n"),
+        "        with self._lock:\n            taken = self._taken\n",
         (
             "        import time\n"
             "\n"
@@ -1422,7 +1422,7 @@ CLOCK = (
             "            return None\n"
             "        return now_ns"
         ),
-        ("        if known is None:\n            return None\n        return now_ns"),
+        "        if known is None:\n            return None\n        return now_ns",
         ("tests/clock/test_offset.py",),
     ),
     Bug(
@@ -1431,8 +1431,8 @@ CLOCK = (
         "Time stamps jump when the wall clock is set",
         "events are out of order, and the age of data is negative",
         "connector/clock/system.py",
-        ("        if not step:\n            self._anchor_ns"),
-        ("        if step:\n            self._anchor_ns += step\n        else:\n            self._anchor_ns"),
+        "        if not step:\n            self._anchor_ns",
+        "        if step:\n            self._anchor_ns += step\n        else:\n            self._anchor_ns",
         ("tests/clock/test_system.py",),
     ),
 )
@@ -1454,8 +1454,8 @@ SECRETS = (
         "An error of the HTTP library is quoted with the URL in it",
         "key and signature stand in the log of every timeout",
         "connector/transport/http.py",
-        ("            problem = _root_words(failure)\n            worker.drop(request)"),
-        ('            problem = f"{_root_words(failure)} at {request.target}"\n            worker.drop(request)'),
+        "            problem = _root_words(failure)\n            worker.drop(request)",
+        '            problem = f"{_root_words(failure)} at {request.target}"\n            worker.drop(request)',
         ("tests/transport/test_http.py", "tests/test_canaries.py"),
     ),
     Bug(
@@ -1484,7 +1484,7 @@ SECRETS = (
         "A registered secret is hidden as it is, and not percent-encoded",
         "it can be read out of a logged URL",
         "connector/telemetry/redaction.py",
-        ('        quote(secret, safe=""),\n        quote_plus(secret),\n'),
+        '        quote(secret, safe=""),\n        quote_plus(secret),\n',
         "",
         ("tests/telemetry/test_redaction.py",),
     ),
@@ -1497,8 +1497,8 @@ HISTORY = (
         "A page begins with the last row of the one before",
         "a backtest sees candles twice",
         "connector/history/plan.py",
-        ("        self.first = window.last + 1\n        return window"),
-        ("        self.first = max(window.last, first + 1)\n        return window"),
+        "        self.first = window.last + 1\n        return window",
+        "        self.first = max(window.last, first + 1)\n        return window",
         ("tests/history/test_plan.py",),
     ),
     Bug(
@@ -1507,8 +1507,8 @@ HISTORY = (
         "What the venue does not have is not named",
         "a backtest takes an outage for a quiet market",
         "connector/history/plan.py",
-        ("    elif (gap := steps.trimmed(asked)) is not None:\n        insort(gaps, gap)"),
-        ("    elif (gap := steps.trimmed(asked)) is None:\n        gaps.clear()"),
+        "    elif (gap := steps.trimmed(asked)) is not None:\n        insort(gaps, gap)",
+        "    elif (gap := steps.trimmed(asked)) is None:\n        gaps.clear()",
         ("tests/history/test_plan.py",),
     ),
     Bug(
@@ -1517,7 +1517,7 @@ HISTORY = (
         "What is missing in an answer is not asked for again",
         "a page cut short by the venue leaves a hole",
         "connector/history/plan.py",
-        ("        for hole in _missing(steps, asked, [key(row) for row in rows]):\n            insort(left, hole)"),
+        "        for hole in _missing(steps, asked, [key(row) for row in rows]):\n            insort(left, hole)",
         "        left += ()",
         ("tests/history/test_plan.py",),
     ),
@@ -1527,7 +1527,7 @@ HISTORY = (
         "What was written after the last checkpoint stays when a download goes on",
         "a killed download leaves rows twice in the file",
         "connector/history/sinks.py",
-        ("            file.truncate(found.held)\n            file.seek(found.held)"),
+        "            file.truncate(found.held)\n            file.seek(found.held)",
         "            file.seek(0, os.SEEK_END)",
         ("tests/history/test_sinks.py", "tests/history/test_kill.py"),
     ),
@@ -1537,8 +1537,8 @@ HISTORY = (
         "The checkpoint is written before the rows are on the disk",
         "after a power cut a file lacks what its checkpoint promises",
         "connector/history/sinks.py",
-        ("        self._pages = 0\n        _to_disk(self._file)\n"),
-        ("        self._pages = 0\n        self._file.flush()\n"),
+        "        self._pages = 0\n        _to_disk(self._file)\n",
+        "        self._pages = 0\n        self._file.flush()\n",
         ("tests/history/test_sinks.py",),
     ),
 )
@@ -1563,8 +1563,8 @@ AGGREGATE = (
         "A venue priced in another asset stays in when the rate is not known any more",
         "prices are compared at an old rate",
         "connector/aggregate/book.py",
-        ("        told = self._sides[rate.key]\n        if not told.is_valid:"),
-        ("        told = self._sides[rate.key]\n        if told.bid is None and told.ask is None and told.is_valid:"),
+        "        told = self._sides[rate.key]\n        if not told.is_valid:",
+        "        told = self._sides[rate.key]\n        if told.bid is None and told.ask is None and told.is_valid:",
         ("tests/aggregate/test_book.py",),
     ),
     Bug(
@@ -1596,8 +1596,8 @@ ISOLATION = (
         "Data of a process nothing is heard of keeps counting as fresh",
         "an engine trades on prices of a process that is stopped",
         "connector/isolation/host.py",
-        ("            for feed in life.topics.values():\n                feed.falls_silent("),
-        ("            for feed in ():\n                feed.falls_silent("),
+        "            for feed in life.topics.values():\n                feed.falls_silent(",
+        "            for feed in ():\n                feed.falls_silent(",
         ("tests/isolation/test_process.py::test_a_process_that_stands_still_is_stale_then_killed_and_replaced",),
     ),
     Bug(
@@ -1606,8 +1606,8 @@ ISOLATION = (
         "When a venue's process ends, what came from it stays live",
         "prices of a dead process are handed out as fresh until the next one is up",
         "connector/isolation/host.py",
-        ('            feed.on_disconnected(f"the venue\'s process ended: {reason}")\n        life.process.end()'),
-        ("            feed.epoch = self.context.epoch\n        life.process.end()"),
+        '            feed.on_disconnected(f"the venue\'s process ended: {reason}")\n        life.process.end()',
+        "            feed.epoch = self.context.epoch\n        life.process.end()",
         (
             "tests/isolation/test_process.py::test_what_came_from_a_killed_process_is_stale_at_once_however_long_the_next_one_waits",
         ),
@@ -1618,7 +1618,7 @@ ISOLATION = (
         "Values an engine's process was too slow for are dropped without a word",
         "the tape has holes nobody knows of",
         "connector/isolation/outlet.py",
-        ("        followed.lost += 1\n        return False"),
+        "        followed.lost += 1\n        return False",
         "        return False",
         ("tests/isolation/test_mirrors.py",),
     ),
@@ -1723,8 +1723,8 @@ DRIVERS = (
         "Quantities of COIN-M contracts are told as base units",
         "positions are wrong by a factor of hundreds",
         "connector/drivers/binance/futures/reports.py",
-        ("            quantity=base(instrument, counted, price),\n            fee=wire.ZERO if order.n is None"),
-        ("            quantity=counted,\n            fee=wire.ZERO if order.n is None"),
+        "            quantity=base(instrument, counted, price),\n            fee=wire.ZERO if order.n is None",
+        "            quantity=counted,\n            fee=wire.ZERO if order.n is None",
         (
             "tests/drivers/test_binance_futures_session.py",
             "tests/drivers/test_binance_futures_lives.py",
@@ -1757,8 +1757,8 @@ DRIVERS = (
         "A post-only order of Bybit that was partly filled counts as rejected",
         "its fills belong to an order that is said never to have been",
         "connector/drivers/bybit/reports.py",
-        ("    if reason == _POST_ONLY:\n        return OrderStatus.CANCELED if filled else OrderStatus.REJECTED"),
-        ("    if reason == _POST_ONLY:\n        return OrderStatus.REJECTED"),
+        "    if reason == _POST_ONLY:\n        return OrderStatus.CANCELED if filled else OrderStatus.REJECTED",
+        "    if reason == _POST_ONLY:\n        return OrderStatus.REJECTED",
         ("tests/drivers/test_bybit_orders.py", "tests/drivers/test_bybit_trading.py"),
     ),
     Bug(
