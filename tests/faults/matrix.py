@@ -242,8 +242,9 @@ def write(path: Path, rows: list[Row], *, whole: bool) -> bool:
     faults = read(path)
     kept = [] if whole else faults.get("matrix", [])
     again = {(row["id"], row["place"]) for row in rows}
-    matrix = [row for row in kept if (row["id"], row["place"]) not in again] + rows
     places = {(each.row, each.place): number for number, each in enumerate(SCENARIOS)}
+    there = {key for key in (*places, *((fault, "tests") for fault in FAULTS)) if key not in again}
+    matrix = [row for row in kept if (row["id"], row["place"]) in there] + rows
     matrix.sort(key=lambda row: (row["id"], places.get((row["id"], row["place"]), len(places))))
     volume = faults.get("rows", [])
     ok = all(row["ok"] for row in [*volume, *matrix])

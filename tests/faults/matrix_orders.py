@@ -191,7 +191,7 @@ for _row, _how, _noticed, _bound in (
     ("F02", "close 1012", 1.0, 3.0),
     ("F03", "half-open", 15.0, 15.0),
     ("F04", "silence, we hear nothing", 15.0, 15.0),
-    ("F04", "silence, the exchange hears nothing", 15.0, 20.0),
+    ("F04", "silence, the exchange hears nothing", 15.0, 15.0),
 ):
     scenario(_row, f"{EVENTS}, {_how}", noticed_s=_noticed, back_s=_bound)(partial(session_ends, _how, BINANCE))
 for _product in list(PRODUCTS.values())[1:]:

@@ -35,6 +35,8 @@ CHUNK = 65_536
 FULL = 1_048_576
 """So many bytes wait in a direction before it stops reading, as a router's queue would."""
 ANSWERED_S = 10.0
+RESET = struct.pack("hh" if hasattr(socket, "SO_EXCLUSIVEADDRUSE") else "ii", 1, 0)
+"""What makes closing a socket a reset: two ints on POSIX, two shorts on Windows."""
 BOTH: tuple[Literal["to_client", "to_venue"], ...] = ("to_client", "to_venue")
 
 
@@ -164,7 +166,7 @@ class _Pair:
         for lane in self.lanes.values():
             with contextlib.suppress(OSError):
                 if reset:
-                    lane.source.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    lane.source.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
                 lane.source.close()
 
 
@@ -399,7 +401,7 @@ class Proxy:
             try:
                 venue = socket.create_connection(self._target, 2.0)
             except OSError:
-                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
                 client.close()
                 return
             for sock in (client, venue):

@@ -192,6 +192,9 @@ def test_a_cut_in_an_answer_waits_for_the_question(ends):
     assert until_end(client) == (b"an a", True)
 
 
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="a full queue drops attempts on Linux, elsewhere it may refuse them"
+)
 def test_down_refuses_and_swallow_lets_attempts_hang_until_healed(ends):
     proxy, client, _ = ends
     proxy.down()
