@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from connector.assembly import Assembly, Parts, assemble, handle_for, real_parts, with_drivers
 from connector.clock import Clock, SystemClock
 from connector.domain.queries import Query
 from connector.domain.symbols import Symbol
@@ -22,6 +21,9 @@ from connector.supervision import StableRef, StopReport, Tree, start_tree
 from connector.telemetry.diagnostics import Diagnostics, look_at_process
 from connector.venue.delivery import Subscription
 from connector.venue.handle import VenueHandle, VenueSnapshot
+
+if TYPE_CHECKING:
+    from connector.assembly import Assembly, Parts
 
 __all__ = ["Connector"]
 
@@ -52,6 +54,9 @@ class Connector:
         runtime: Any = None,
         on_event: Callable[[Any], object] | None = None,
     ) -> None:
+        # Half of what the library imports is sockets, HTTP and processes. Whoever only wants its values does not wait for that.
+        from connector.assembly import assemble, handle_for, real_parts, with_drivers
+
         if not isinstance(venues, ConnectorSettings):
             venues = ConnectorSettings(
                 tuple(VenueSettings(venue) if isinstance(venue, str) else venue for venue in venues)

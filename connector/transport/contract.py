@@ -11,9 +11,11 @@ import enum
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
-__all__ = ["Link", "LinkClosed", "LinkHandler", "LinkPhase", "LinkSettings", "Links", "TlsSettings"]
+__all__ = ["Link", "LinkClosed", "LinkHandler", "LinkPhase", "LinkSettings", "Links", "TlsSettings", "TransportName"]
+
+TransportName = Literal["auto", "picows", "websocket-client"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import Literal
 
 from connector.clock import Clock, SystemClock
 from connector.errors import SettingsError
 from connector.transport.capture import CaptureWriter
-from connector.transport.contract import Links
+from connector.transport.contract import Links, TransportName
 from connector.transport.dial import Dialer
 from connector.transport.recording import RecordingLinks
 from connector.transport.websocket_client_link import WebSocketClientLinks
 
-__all__ = ["TransportName", "links_for"]
-
-TransportName = Literal["auto", "picows", "websocket-client"]
+__all__ = ["links_for"]
 
 
 def links_for(

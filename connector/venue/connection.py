@@ -56,10 +56,21 @@ class Connection:
     ) -> None:
         self.number = number
         self.link: Link | None = None
-        self.routes: dict[bytes, Feed] = {}
+        self._routes: dict[bytes, Feed] = {}
+        self._heads: dict[bytes, Feed] = {}  # by how a topic's frames begin, up to and with the quote behind its name
         self.frames = self.strays = 0
         self._language, self._route, self._name_after = language, language.route, name_after
         self._clock, self._alarms, self._is_current, self._post = clock, alarms, is_current, post
+
+    @property
+    def routes(self) -> dict[bytes, Feed]:
+        return self._routes
+
+    @routes.setter
+    def routes(self, routes: dict[bytes, Feed]) -> None:
+        after = self._name_after
+        self._heads = {after + name + b'"': feed for name, feed in routes.items()} if after else {}
+        self._routes = routes
 
     def on_open(self, link: Link) -> None:
         self.link = link
@@ -70,23 +81,27 @@ class Connection:
             link.shutdown()
             return
         now_s = self._clock.monotonic_s()
-        after, routes = self._name_after, self.routes
-        at = len(after)
-        self.frames += len(frames)
-        for frame in frames:
-            # The name is cut out here for nearly every frame; the language is asked about the rest.
-            feed = routes.get(frame[at : frame.find(b'"', at)]) if at and frame.startswith(after) else None
+        heads, at = self._heads, len(self._name_after)
+        count = len(frames)
+        self.frames += count
+        first = 0
+        while first < count:
+            frame = frames[first]
+            # Nearly every frame begins with one of the heads; the language is asked about the rest.
+            head = frame[: frame.find(b'"', at) + 1]
+            feed = heads.get(head)
             if feed is not None:
-                feed.on_frame(self, frame, received_ns, now_s)
+                first = feed.on_frames(self, frames, first, head, received_ns, now_s)
             else:
                 self._on_other(frame, received_ns, now_s)
+                first += 1
 
     def _on_other(self, frame: bytes, received_ns: int, now_s: float) -> None:
         name = self._route(frame)
         if name is None:
             self._on_control(frame)
             return
-        feed = self.routes.get(name)
+        feed = self._routes.get(name)
         if feed is not None:
             feed.on_frame(self, frame, received_ns, now_s)
         else:

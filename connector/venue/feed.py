@@ -65,6 +65,15 @@ class Feed:
         epoch: of the stream actor that serves it.
     """
 
+    # Beyond thirty attributes a dict would make each access slower.
+    __slots__ = (  # noqa: SIM905
+        "_alarms _ask _at_key _backfill _before_hole _calling _changed _clock _consumers _counters _frames_before_owner "
+        "_held _hole_made_by _in_steps _interrupted _is_plain _key _last_key _lock _make_reader _may_be_plain "
+        "_other_accepted _other_frames _other_values _owner _plain _read _reason _recovery _sole _state _stray _successor "
+        "_successor_frames _token _torn _waiting duplicates epoch gaps last last_new_s quiet_s rate recovered_values rule "
+        "topic unreadable venue"
+    ).split()
+
     def __init__(
         self,
         venue: str,
@@ -98,6 +107,7 @@ class Feed:
         self._make_reader: Callable[[], Callable[[bytes, int], Any]] | None = None
         self._read: Callable[[bytes, int], Any] | None = None
         self._lock = threading.Lock()  # one frame, one recovery, one change of owner or state at a time
+        self._waiting = 0  # how many wait for that lock while a reader has it; counted under _changed
         self._calling: Subscription | None = None  # whose callback runs now
         self._owner: Source | None = None
         self._frames_before_owner = 0
@@ -149,14 +159,26 @@ class Feed:
     def _exclusively(self) -> Iterator[None]:
         """The lock, for everybody but the reader; takes off a consumer that keeps it for too long."""
         lock = self._lock
-        while not lock.acquire(timeout=CALLBACK_WITHIN_S):
-            if lock is self._lock:
-                self._take_off()
-            lock = self._lock
+        if not lock.acquire(blocking=False):
+            lock = self._wait_for_reader(lock)
         try:
             yield
         finally:
             lock.release()
+
+    def _wait_for_reader(self, lock: threading.Lock) -> threading.Lock:
+        """The lock to hold, acquired. The reader gives it up after the frame in hand as long as somebody waits."""
+        with self._changed:
+            self._waiting += 1
+        try:
+            while not lock.acquire(timeout=CALLBACK_WITHIN_S):
+                if lock is self._lock:
+                    self._take_off()
+                lock = self._lock
+        finally:
+            with self._changed:
+                self._waiting -= 1
+        return lock
 
     def _take_off(self) -> None:
         hung, self._calling = self._calling, None
@@ -241,42 +263,57 @@ class Feed:
 
     def on_frame(self, source: Source, frame: bytes, received_ns: int, now_s: float) -> None:
         """Deliver one frame. Never raises for what a frame contains or a consumer does."""
+        self.on_frames(source, [frame], 0, b"", received_ns, now_s)
+
+    def on_frames(
+        self, source: Source, frames: list[bytes], first: int, head: bytes, received_ns: int, now_s: float
+    ) -> int:
+        """Deliver `frames[first]` and those right behind it that begin with the same `head`, which names this topic.
+
+        Returns the index of the first frame that was not looked at. Never raises for what a frame contains or a consumer does.
+        """
+        at, last = first, len(frames) - 1
+        frame = frames[at]
         with self._lock:  # uncontended but for recoveries, changes of owner and of state
-            if source is not self._owner:
-                if source is self._successor:
+            while True:
+                if self._is_plain and source is self._owner:
+                    # Nearly every frame: the next value of a live topic, to one callback. What `_take` and what it calls would
+                    # do, written out; whatever is not as usual goes there.
+                    try:
+                        value = self._read(frame, received_ns)  # type: ignore[misc]
+                    except WireFormatError as unreadable:
+                        self._refuse(unreadable)
+                    else:
+                        consumer = self._sole
+                        if consumer is None or value is None or type(value) is list:
+                            self._spread(value, now_s)
+                        else:
+                            key, last_key = self._key(value), self._last_key
+                            if key is None or (key - last_key != 1 and (self._in_steps or key <= last_key)):  # type: ignore[operator]
+                                self._spread(value, now_s)
+                            else:
+                                self._last_key, self.last, self.last_new_s = key, value, now_s
+                                self._plain += 1
+                                if not consumer.ended:
+                                    self._calling = consumer
+                                    consumer.delivered += 1
+                                    try:
+                                        consumer.callback(value)  # type: ignore[misc]
+                                    except BaseException as failure:  # noqa: BLE001  the consumer's alone, SystemExit included
+                                        consumer.failed(failure)
+                                    if self._calling is not consumer:
+                                        return at + 1  # taken off meanwhile; there is a new lock
+                                    self._calling = None
+                elif source is self._owner:
+                    self._take(frame, received_ns, now_s)
+                elif source is self._successor:
                     self._successor_frames.append((frame, received_ns))
-                return
-            if not self._is_plain:
-                self._take(frame, received_ns, now_s)
-                return
-            # From here on nearly every frame: the next value of a live topic, to one callback. What `_take` and what it calls
-            # would do, written out; whatever is not as usual goes there.
-            try:
-                value = self._read(frame, received_ns)  # type: ignore[misc]
-            except WireFormatError as unreadable:
-                self._refuse(unreadable)
-                return
-            consumer = self._sole
-            if consumer is None or value is None or type(value) is list:
-                self._spread(value, now_s)
-                return
-            key = self._key(value)
-            last_key = self._last_key
-            if key is None or (key - last_key != 1 and (self._in_steps or key <= last_key)):  # type: ignore[operator]
-                self._spread(value, now_s)
-                return
-            self._last_key, self.last, self.last_new_s = key, value, now_s
-            self._plain += 1
-            if consumer.ended:
-                return
-            self._calling = consumer
-            consumer.delivered += 1
-            try:
-                consumer.callback(value)  # type: ignore[misc]
-            except BaseException as failure:  # noqa: BLE001  a consumer's error, SystemExit included, is the consumer's alone
-                consumer.failed(failure)
-            if self._calling is consumer:  # else it was taken off meanwhile
-                self._calling = None
+                if at == last or self._waiting:
+                    return at + 1
+                frame = frames[at + 1]
+                if not frame.startswith(head):
+                    return at + 1
+                at += 1
 
     def _refuse(self, unreadable: WireFormatError) -> None:
         self._other_frames += 1

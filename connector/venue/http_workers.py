@@ -10,11 +10,14 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from connector.domain.wire import HttpRequest, HttpResponse
 from connector.errors import ConnectorError, NotConnected
 from connector.supervision import ActorContext
-from connector.transport.http import HttpClient
+
+if TYPE_CHECKING:
+    from connector.transport.http import HttpClient
 
 __all__ = ["HttpWorkers"]
 

@@ -13,8 +13,7 @@ from connector.errors import SettingsError
 from connector.orders.risk import RiskHook
 from connector.store.contract import Store
 from connector.throttle import BackoffPolicy
-from connector.transport.contract import TlsSettings
-from connector.transport.select import TransportName
+from connector.transport.contract import TlsSettings, TransportName
 from connector.venue.liveness import LivenessPolicy
 
 __all__ = ["VenueSettings"]

@@ -23,6 +23,7 @@ PARTS = {
     "reading one frame": ("driver_decode.py", [], ["--quick"]),
     "links against the bare libraries": ("transport_floor.py", ["--json"], ["--json", "--scale", "0.2"]),
     "socket to callback": ("pipeline.py", [], ["--scale", "0.2"]),
+    "many topics, many books, a start": ("size.py", [], ["--scale", "0.3"]),
     "orders against requests": ("orders.py", [], ["--scale", "0.2"]),
     "a venue in a process of its own": ("isolation.py", [], ["--scale", "0.3"]),
 }

@@ -388,3 +388,99 @@ def test_a_topic_nobody_wants_starts_afresh_when_it_is_wanted_again(bench):
 
     assert bench.values() == [1, 2, 500]
     assert bench.feed.gaps == 0
+
+
+# ---------------------------------------------------------------- frames that arrive together
+
+HEAD = b"t:"
+
+
+@pytest.fixture
+def together():
+    """A live feed with one callback, where frames are handed over as they arrive: several at once."""
+    run = Bench(read=lambda frame, at: read(frame.removeprefix(HEAD), at))
+    run.feed.detach(run.consumer)
+    run.taken = []
+    run.each = lambda value: None
+
+    def take(value):
+        run.taken.append(getattr(value, "trade_id", value))
+        run.each(value)
+
+    run.direct = Subscription(run.feed, run.clock, callback=take)
+    run.feed.attach(run.direct)
+
+    def hand_over(*numbers, first=0):
+        frames = [number if isinstance(number, bytes) else HEAD + str(number).encode() for number in numbers]
+        return run.feed.on_frames(run.source, frames, first, HEAD, 0, run.clock.monotonic_s())
+
+    run.hand_over = hand_over
+    run.hand_over(1)
+    return run
+
+
+def test_frames_of_one_topic_that_arrive_together_are_delivered_together_up_to_the_first_of_another(together):
+    assert together.hand_over(2, 3, 3, b"t:spoilt", 4, b"u:1", 5) == 5
+
+    assert together.taken == [1, 2, 3, 4]
+    assert (together.feed.duplicates, together.feed.unreadable, together.feed.values) == (1, 1, 4)
+
+
+def test_a_hole_in_the_middle_of_frames_that_arrive_together_holds_back_what_is_behind_it(together):
+    together.hand_over(2, 5, 6)
+    assert together.taken == [1, 2] and together.wishes
+    together.feed.recovered(together.wishes[0].token, (trade(3), trade(4)))
+
+    assert together.taken == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_callback_that_closes_itself_hears_none_of_what_arrived_with_its_last_value(together):
+    together.each = lambda value: together.direct.close() if value.trade_id == 3 else None
+    assert together.hand_over(2, 3, 4, 5) == 4
+
+    assert together.taken == [1, 2, 3]
+    assert together.feed.accepted == 5, "the feed goes on"
+
+
+def test_a_callback_that_fails_on_one_value_hears_the_others_that_came_with_it(together):
+    def stumble(value):
+        if value.trade_id == 3:
+            raise ValueError("on purpose")
+
+    together.each = stumble
+    together.hand_over(2, 3, 4)
+
+    assert together.taken == [1, 2, 3, 4] and together.direct.failures == 1
+
+
+def test_whoever_waits_for_the_feed_gets_it_between_two_frames_that_arrived_together(together):
+    other = threading.Thread(target=together.feed.set_state, args=(TopicState.STALE, "asked in between"))
+
+    def interrupt(value):
+        if value.trade_id == 2:
+            other.start()
+            while not together.feed._waiting:  # the reader goes on only when the other stands in line
+                pass
+
+    together.each = interrupt
+    assert together.hand_over(2, 3, 4) == 1
+    other.join(5.0)
+
+    assert not other.is_alive() and together.taken == [1, 2]
+
+
+def test_of_frames_that_arrived_together_a_hung_callback_delivers_none_once_it_is_taken_off(together, monkeypatch):
+    monkeypatch.setattr("connector.venue.feed.CALLBACK_WITHIN_S", 0.02)
+    gone_on = threading.Event()
+    together.each = lambda value: gone_on.wait(10.0) if value.trade_id == 2 else None
+    looked_at = []
+    reader = threading.Thread(target=lambda: looked_at.append(together.hand_over(2, 3, 4)))
+    reader.start()
+    while together.taken[-1] != 2:
+        pass
+    together.feed.set_state(TopicState.STALE, "asked while it hangs")
+    gone_on.set()
+    reader.join(5.0)
+
+    assert looked_at == [1] and together.taken == [1, 2]
+    assert together.direct.state is TopicState.CLOSED

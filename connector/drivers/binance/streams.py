@@ -219,10 +219,9 @@ def _book_ticker(topic: Topic, instrument: Instrument) -> TopicReader:
             bid, bid_quantity, ask, ask_quantity = data.b, data.B, data.a, data.A
             if data.s != name:
                 raise frames.other("book ticker", name, data.s, frame)
-            if not (
-                SMALLEST <= bid <= LARGEST
+            if not (  # a crossed one, too, is looked at once more
+                SMALLEST <= bid <= ask <= LARGEST
                 and SMALLEST <= bid_quantity <= LARGEST
-                and SMALLEST <= ask <= LARGEST
                 and SMALLEST <= ask_quantity <= LARGEST
             ) and not (frames.side_fits(bid, bid_quantity) and frames.side_fits(ask, ask_quantity)):
                 raise frames.out_of_range("book ticker", frame)
