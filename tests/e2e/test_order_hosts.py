@@ -19,10 +19,10 @@ ROOM = "PRAGMA query_only = OFF"
 def test_each_order_of_a_batch_that_is_half_lost_ends_as_the_venue_has_it(desk, lost):
     """F44: two of five never arrive, or five arrive and nobody says so."""
     if lost == "requests":
-        desk.sim.faults.request_lost(count=2, only="order.place")
+        desk.sim.faults.request_lost(count=2, only="order.place", how="silence")
     else:
         desk.sim.faults.events_lost(count=5, event=desk.product.order_event)
-        desk.sim.faults.answer_lost(count=5, only="order.place")
+        desk.sim.faults.answer_lost(count=5, only="order.place", how="silence")
     outcomes = desk.venue.orders.ask(PlaceBatch(orders=tuple(desk.order() for _ in range(5))), timeout=20.0)
 
     ids = [outcome.client_id for outcome in outcomes]
