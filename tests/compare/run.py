@@ -132,6 +132,7 @@ def report_of(raw: Run) -> dict[str, Any]:
         else:
             row["seen"], row["sent"] = int(middle(seen, "seen") or 0), int(middle(seen, "sent") or 0)
             row["whole_runs"] = sum("failed" not in run and run["seen"] == run["sent"] for run in seen)
+            row["broken"] = next((run["failed"] for run in seen if "failed" in run), "")
             pairs = zip(seen, raw["runs"].get(CLIENTS[name].against, {}).get(kind, []), strict=False)
             ratios = [theirs["cpu_us"] / mine["cpu_us"] for theirs, mine in pairs if "failed" not in {*theirs, *mine}]
             row["times_ours"] = statistics.median(ratios) if ratios else None
@@ -215,6 +216,8 @@ def remark(row: dict[str, Any]) -> str:
         return f"{row['client']}, {row['kind']}: {row['failed']}"
     if row["seen"] != row["sent"]:
         return f"{row['client']}, {row['kind']}: {row['seen']:,} callbacks for {row['sent']:,} messages"
+    if row["whole_runs"] < row["runs"]:
+        return f"{row['client']}, {row['kind']}: every message in {row['whole_runs']} of {row['runs']} runs; {row['broken']}"
     return ""
 
 

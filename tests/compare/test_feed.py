@@ -141,6 +141,14 @@ def test_who_could_not_run_is_in_the_table_with_the_reason():
     assert "cryptofeed, trade: not installed" in text
 
 
+def test_a_client_that_failed_in_one_round_is_told_with_its_reason():
+    runs = [ran(1.0), {"failed": "the last message was never seen"}, ran(1.0)]
+
+    text = comparison.tables(report({("cryptofeed", "trade"): runs}))
+
+    assert "every message in 2 of 3 runs; the last message was never seen" in text
+
+
 @pytest.mark.parametrize("transport", ["picows", "websocket-client"])
 @pytest.mark.parametrize("kind", ["trade", "ticker", "book"])
 def test_every_message_of_the_stub_reaches_the_callback_of_this_library(transport, kind):
