@@ -71,6 +71,8 @@ KEPT_PLACED = 10_000
 PLACED_BEFORE_NS = 600 * NS_PER_S
 SYMBOLS = "traded symbols"
 FUNDING = "funding told"
+AHEAD_MOST_NS = NS_PER_S
+"""How far the venue's clock, as measured, may be behind what it last told."""
 FUNDING_OVERLAP_NS = 3_600 * NS_PER_S
 
 _Key = tuple[Symbol, str]
@@ -146,6 +148,7 @@ class AccountModel:
         announce: Callable[[tuple[Event, ...]], None] = lambda events: None,
         has_positions: bool = False,
         positions_told: Iterable[Position] = (),
+        venue_now_ns: Callable[[], int | None] = lambda: None,
     ) -> None:
         self.venue = venue
         self.has_positions = has_positions
@@ -159,7 +162,7 @@ class AccountModel:
         """Symbols whose fills have to be read, and when something last happened there."""
         self.is_loaded = False
         self._store, self._now_ns, self._counters, self._alarms = store, now_ns, counters, alarms
-        self._announce = announce
+        self._announce, self._venue_now_ns = announce, venue_now_ns
         self._open: dict[str, Order] = {}
         self._final: dict[str, None] = {}
         self._ids: dict[_Key, str] = {}
@@ -426,20 +429,23 @@ class AccountModel:
             self.balances_complete = True
         for asset, (free, locked) in told.items():
             known = held.get(asset)
-            if (
-                known is not None
-                and known.event_time_ns is not None
-                and report.event_time_ns is not None
-                and known.event_time_ns > report.event_time_ns
-            ):
+            if known is not None and report.event_time_ns is not None and self._told_at(known) > report.event_time_ns:
                 continue
             held[asset] = Balance(self.venue, asset, report.event_time_ns, report.received_ns, free, locked)
         self.balances = held
 
+    def _told_at(self, known: Balance) -> int:
+        """When the venue told of a balance, by its clock; 0 where that is no time to compare with.
+
+        A time in the venue's future is of before its clock went back: whatever comes now is newer.
+        """
+        told_ns, venue_now_ns = known.event_time_ns or 0, self._venue_now_ns()
+        return 0 if venue_now_ns is not None and told_ns > venue_now_ns + AHEAD_MOST_NS else told_ns
+
     def _take_change(self, change: BalanceChange) -> None:
         held = dict(self.balances or {})
         known = held.get(change.asset)
-        if known is None or (known.event_time_ns or 0) >= (change.event_time_ns or 0):
+        if known is None or self._told_at(known) >= (change.event_time_ns or 0):
             return  # never known, or counted already: the question that follows will tell
         free = total((known.free, change.change))
         held[change.asset] = Balance(

@@ -241,6 +241,7 @@ class AccountSide:
             self._announce,
             has_positions=has_positions,
             positions_told=self.events.positions_told,
+            venue_now_ns=lambda: memory.offset.venue_time_ns(memory.clock.time_ns()),
         )
         self._late_ns = int((trading.language.rules.visible_after_s + LATE_S) * NS_PER_S)
         self._backoff = Backoff(memory.settings.reconnect, context.random)

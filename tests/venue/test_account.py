@@ -11,6 +11,7 @@ from connector.domain.instruments import InstrumentTable
 from connector.domain.market import Side
 from connector.domain.orders import Fill, FillKind, Order, OrderStatus, OrderType, TimeInForce
 from connector.domain.symbols import Symbol
+from connector.domain.times import NS_PER_S
 from connector.orders.lifecycle import IntentRecord, Verdict
 from connector.orders.reconcile import reconcile
 from connector.orders.risk import day_results
@@ -107,6 +108,7 @@ class Kit:
         self.store = store or FailingStore()
         self.clock = clock or FakeClock(time_ns=account.DAY_NS)
         self.counters, self.announced = Counters(), []
+        self.venue_now_ns = None
         self.model = AccountModel(
             "far",
             self.store,
@@ -114,6 +116,7 @@ class Kit:
             self.counters,
             OncePerKind("far", emit=lambda kind, detail: None),
             self.announced.extend,
+            venue_now_ns=lambda: self.venue_now_ns,
         )
         self.model.load()
 
@@ -384,6 +387,22 @@ def test_the_newer_report_of_a_balance_rules_whatever_order_they_come_in():
 
     assert kit.model.balances["BTC"].total == 4
     assert kit.model.balances["USDT"].total == 10
+
+
+def test_what_a_venue_tells_after_its_clock_went_back_is_newer_than_what_it_told_before():
+    """F57: a balance known from the venue's future is of before."""
+    kit = Kit()
+    kit.venue_now_ns = 100 * NS_PER_S
+    kit.model.take(balances(100 * NS_PER_S, BTC=("1", "0"), ETH=("1", "0")), "stream")
+    kit.model.take(balances(99 * NS_PER_S, BTC=("9", "0")), "stream")
+    assert kit.model.balances["BTC"].total == 1
+
+    kit.venue_now_ns = 70 * NS_PER_S
+    kit.model.take(balances(69 * NS_PER_S, BTC=("2", "0")), "stream")
+    kit.model.take(BalanceChange("far", 70 * NS_PER_S, 1, "ETH", d("0.5")), "stream")
+    kit.model.take(balances(68 * NS_PER_S, BTC=("9", "0")), "stream")
+
+    assert {asset: balance.total for asset, balance in kit.model.balances.items()} == {"BTC": 2, "ETH": d("1.5")}
 
 
 def test_a_complete_report_makes_zero_what_it_does_not_name_unless_that_is_newer():
