@@ -115,6 +115,11 @@ class Told:
         self.notes: list[dict[str, Any]] = []
         self._recorder = kill_nine.Told(self.notes.append)
 
+    def begin_anew(self) -> None:
+        """Another process begins with a store that could not take everything: what it does not know of it tells again."""
+        self.fills.clear()
+        self.notes[:] = [each for each in self.notes if each["what"] != "fill"]
+
     def hear(self, event: Any) -> None:
         self._recorder.event(event)
         life, product = self._life, self._life.plan.product
@@ -207,6 +212,8 @@ class Life:
         if plan.two_lives:
             runtime.advance(plan.storm_s * self.chance.random())
             self._stop()
+            if self.storm.happened["store fails"]:
+                self.told.begin_anew()
             runtime.advance(self.chance.choice((0.0, 1.0, 10.0)))
             self._begin()
         ends_s = 1_000.0 + plan.begins_s + plan.storm_s
