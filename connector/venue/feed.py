@@ -565,6 +565,12 @@ class Feed:
         with self._exclusively():
             self._interrupted = "the topic was silent"
 
+    def on_left(self) -> None:
+        """The venue says that the topic was left, to be joined again: what was on its way until now still followed the last
+        value, and may have been taken for what comes after the hole."""
+        with self._exclusively():
+            self._interrupted = "the topic was silent"
+
     def shown_newer(self) -> None:
         """A probe showed values that this topic has not brought: what comes next need not follow what came last."""
         with self._exclusively():

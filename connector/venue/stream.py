@@ -453,6 +453,8 @@ class WebSocketActor(SupervisedActor):
         control = message.control
         table = self._memory.feed_table()
         if isinstance(control, Ack):
+            for name in carrier.subscriptions.left_by(control.request_id):
+                table[name].on_left()
             for name in carrier.subscriptions.on_ack(control.request_id, control.refused):
                 self._on_confirmed(name, table[name], proven=self._limits.ack_proves)
             refused = InvalidRequest(f"{self._memory.name} did not take this topic; it took others of the same frame.")

@@ -163,6 +163,13 @@ class SubscriptionSet:
             self._confirm(name, proven=self._limits.ack_proves)
         return names
 
+    def left_by(self, request_id: int | None) -> tuple[str, ...]:
+        """The names that this answer says were left and that are to be joined again; asked before `on_ack`, which takes it."""
+        answered = self._in_flight.get(min(self._in_flight, default=0) if request_id is None else request_id)
+        if answered is None or answered.frame.kind is not FrameKind.UNSUBSCRIBE:
+            return ()
+        return tuple(name for name in answered.frame.names if name in self.wanted)
+
     def _take(self, request_id: int | None) -> _InFlight | None:
         if request_id is None and self._in_flight:
             request_id = min(self._in_flight)

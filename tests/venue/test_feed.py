@@ -253,6 +253,19 @@ def test_value_that_was_fetched_and_then_comes_by_the_stream_is_no_late_one(opaq
     assert opaque.feed.gaps == 1
 
 
+def test_what_was_on_its_way_when_a_topic_was_left_does_not_hide_the_hole_behind_it(opaque):
+    opaque.frames(1)
+    opaque.feed.on_renewal()
+    opaque.frames(2, 3)  # held up in the network, sent before the venue knew
+    opaque.feed.recovered(opaque.wishes[0].token, ())
+    opaque.feed.on_left()
+    opaque.frames(6)
+    opaque.feed.recovered(opaque.wishes[1].token, (sequenced(5),))
+
+    assert [value for value in opaque.values() if not isinstance(value, Gap)] == ["1", "2", "3", "-5", "6"]
+    assert opaque.feed.gaps == 2
+
+
 @pytest.mark.parametrize("by", ["on_renewal", "shown_newer"])
 def test_silence_that_hid_values_interrupts_a_stream_whose_ids_say_nothing(opaque, by):
     opaque.frames(1)

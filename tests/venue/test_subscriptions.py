@@ -149,6 +149,23 @@ def test_renewing_a_topic_leaves_it_and_joins_it_again(plan):
     assert [plan.next_frame(t).kind for t in (1.0, 2.0)] == [FrameKind.UNSUBSCRIBE, FrameKind.SUBSCRIBE]
 
 
+@pytest.mark.parametrize("by_id", [True, False])
+def test_the_answer_to_a_leaving_names_the_topics_that_are_to_be_joined_again(plan, by_id):
+    plan.want("ab")
+    plan.on_ack(plan.next_frame(0.0).request_id)
+    plan.unwant(["b"])
+    plan.renew("a")
+    frame = plan.next_frame(100.0)
+    request_id = frame.request_id if by_id else None
+
+    assert (frame.kind, frame.names) == (FrameKind.UNSUBSCRIBE, ("a", "b"))
+    assert plan.left_by(request_id) == ("a",)
+    assert plan.on_ack(request_id) == ()
+    assert plan.left_by(frame.request_id) == ()
+    joined = plan.next_frame(200.0)
+    assert joined.kind is FrameKind.SUBSCRIBE and plan.left_by(joined.request_id) == ()
+
+
 def test_a_lost_connection_confirms_nothing_and_wants_the_same(plan):
     plan.want("ab")
     plan.on_ack(plan.next_frame(0.0).request_id)
