@@ -170,7 +170,7 @@ class Stub:
     def talk(self, sock: socket.socket, held: bytes) -> None:
         """Frames of a client: masked, not fragmented."""
         while True:
-            frame = read_frame(held)
+            frame = floor.read_frame(held)
             if frame is None:
                 part = sock.recv(65536)
                 if not part:
@@ -201,24 +201,6 @@ class Stub:
             result = '[{"subscriptionId":0}]'
         answer = f'{{"id":"{ident}","status":200,"result":{result},"rateLimits":{COUNTED}}}'
         return floor.frame(answer.encode()) + told
-
-
-def read_frame(held: bytes) -> tuple[int, bytes, int] | None:
-    """(opcode, payload, bytes used) of the first whole frame."""
-    if len(held) < 6:
-        return None
-    length, at = held[1] & 0x7F, 2
-    if length >= 126:
-        wide = 2 if length == 126 else 8
-        if len(held) < 2 + wide:
-            return None
-        length, at = int.from_bytes(held[2 : 2 + wide], "big"), 2 + wide
-    mask, start = held[at : at + 4], at + 4
-    if len(held) < start + length:
-        return None
-    whole = int.from_bytes(held[start : start + length], "big")
-    pattern = int.from_bytes((mask * (length // 4 + 1))[:length], "big")
-    return held[0] & 0x0F, (whole ^ pattern).to_bytes(length, "big"), start + length
 
 
 def stub_main(events: bool) -> None:

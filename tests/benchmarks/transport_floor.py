@@ -70,6 +70,24 @@ def frame(payload: bytes) -> bytes:
     return bytes([0x81, 127]) + len(payload).to_bytes(8, "big") + payload
 
 
+def read_frame(held: bytes) -> tuple[int, bytes, int] | None:
+    """(opcode, payload, bytes used) of the first whole frame of a client, which masks it; None while there is none."""
+    if len(held) < 6:
+        return None
+    length, at = held[1] & 0x7F, 2
+    if length >= 126:
+        wide = 2 if length == 126 else 8
+        if len(held) < 2 + wide:
+            return None
+        length, at = int.from_bytes(held[2 : 2 + wide], "big"), 2 + wide
+    mask, start = held[at : at + 4], at + 4
+    if len(held) < start + length:
+        return None
+    whole = int.from_bytes(held[start : start + length], "big")
+    pattern = int.from_bytes((mask * (length // 4 + 1))[:length], "big")
+    return held[0] & 0x0F, (whole ^ pattern).to_bytes(length, "big"), start + length
+
+
 def upgrade(sock: socket.socket) -> None:
     """Answer a WebSocket handshake."""
     request = b""

@@ -34,7 +34,6 @@ from urllib.parse import parse_qs, urlsplit
 
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 import transport_floor as floor
-from orders import read_frame
 
 BLOCK = 200
 FIRST_ID = 5_000_001
@@ -390,7 +389,7 @@ class Stub:
         )
         self.listen(sock, streams.split("/"), combined)
         while True:
-            frame = read_frame(held)
+            frame = floor.read_frame(held)
             if frame is None:
                 part = sock.recv(65536)
                 if not part:
