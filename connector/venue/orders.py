@@ -19,6 +19,7 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import msgspec
@@ -282,6 +283,7 @@ class OrderCommandActor(SupervisedActor):
         self._amended: dict[str, OrderReport] = {}  # orders as the last amend of late left them
         self._configuring: dict[int, tuple[Configure, Reply]] = {}
         self._number = 0
+        self._numbers = count(1) if self._trading is None else self._trading.numbers
         self._for_state: list[Any] = []  # what the step in hand has to tell
         self._state: StableRef | None = None
         self._charges: dict[CommandKind, tuple[Charge, ...]] = {}
@@ -504,7 +506,7 @@ class OrderCommandActor(SupervisedActor):
             for place, (order, client_id) in enumerate(zip(command.orders, client_ids, strict=True))
         )
         self._journal(*opens)
-        self._number += 1
+        self._number = next(self._numbers)
         self._lists = {number: each for number, each in self._lists.items() if self._unsettled(each)}
         bundle = self._lists[self._number] = _List(self._number, command, opens)
         try:
@@ -659,7 +661,7 @@ class OrderCommandActor(SupervisedActor):
         current: Order | None = None,
     ) -> _Open:
         assert self._trading is not None
-        self._number += 1
+        self._number = next(self._numbers)
         base_quantity = None
         if isinstance(command, PlaceOrder) and command.contracts is not None:
             base_quantity = ordered_base_units(command, instrument, self._trading.view.prices.get(command.symbol))
@@ -1237,7 +1239,7 @@ class OrderCommandActor(SupervisedActor):
             )
         instrument = None if command.symbol is None else self._instrument(command.symbol)
         language.configure(command, instrument, trading.auth(), 1)  # never sent; what is wrong with it is said now
-        self._number += 1
+        self._number = next(self._numbers)
         number, ref = self._number, self.actor_ref
         self._configuring[number] = command, self.context.defer_reply()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import TYPE_CHECKING
 
 from connector.domain.wire import Charge
@@ -65,6 +66,8 @@ class Trading:
         self.store, self.hooks = store, tuple(hooks)
         self.view = RiskView()
         self.killed = False
+        self.numbers = count(1)
+        """Of commands under way. Shared by every life of the order actor: an answer to one of an earlier life finds nobody."""
         self.doubt = ""
         self.on_clock_doubt: Callable[[], None] = lambda: None
         self._auth, self._owns_store = auth, owns_store
