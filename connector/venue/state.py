@@ -147,11 +147,14 @@ class StateQueryActor(SupervisedActor):
         self.context.call_later(self._next_list_s(), _Refresh())
 
     def _next_list_s(self) -> float:
-        """Until the list is read again: soon while a symbol somebody listens to does not trade; no event tells of its return."""
+        """Until the list is read again: soon while a symbol somebody listens to does not trade, for which some venues take it off
+        their list; no event tells of its return."""
         instruments, usual_s = self._memory.instruments, self._memory.settings.instruments_every_s
         assert instruments is not None
         wanted = {feed.topic.symbol for feed in self._memory.feeds() if feed.consumers}
-        waits = any(each in instruments and instruments[each].status is not InstrumentStatus.TRADING for each in wanted)
+        waits = any(
+            each not in instruments or instruments[each].status is not InstrumentStatus.TRADING for each in wanted
+        )
         return min(usual_s, RETURN_EVERY_S) if waits else usual_s
 
     def _again_after_failure(self, why: str) -> None:
