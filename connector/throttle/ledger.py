@@ -33,7 +33,7 @@ MARGIN_S = 1.0
 """Venues give waits in whole seconds, rounded down for all we know."""
 
 BAN_S = 120.0
-"""Wait after a ban without a time: the shortest ban Binance gives (limits page, read 2026-11)."""
+"""Wait after a ban without a time: the shortest that a venue's documents name (read 2026-11)."""
 
 
 class Priority(enum.IntEnum):

@@ -250,7 +250,6 @@ class AccountSide:
         self._strays_s, self._strays_wait_s = 0.0, TICK_S
         self._run: Comparison | None = None
         self._questions: dict[int, _Asked] = {}
-        self._number = 0
         self._wanted: frozenset[str] = self._everything
         self._not_before_s = 0.0
         self._began_s = float("-inf")
@@ -415,8 +414,8 @@ class AccountSide:
             self._finish(run)
 
     def _send(self, run: Comparison, question: Question) -> None:
-        self._number += 1
-        number, ref, is_current, trading = self._number, self._ref, self._context.is_current, self._trading
+        number, trading = next(self._trading.numbers), self._trading
+        ref, is_current = self._ref, self._context.is_current
         timeout_s = self._memory.settings.request_timeout_s
         asked = self._questions[number] = _Asked(run, question, self._clock.monotonic_s() + 2 * timeout_s)
         self._counters.add("account.questions")

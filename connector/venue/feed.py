@@ -190,7 +190,7 @@ class Feed:
 
     def _take_off(self) -> None:
         hung, self._calling = self._calling, None
-        self._lock = threading.Lock()  # the late thread keeps the old one; see `_call_all` and `on_frame`
+        self._lock = threading.Lock()  # the late thread keeps the old one; see `_call_all` and `on_frames`
         self._owner = None
         self._held, self._recovery = None, None
         if hung is not None:

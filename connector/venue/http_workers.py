@@ -63,9 +63,10 @@ class HttpWorkers:
             self._threads -= 1
             nobody = self._threads == 0
         with contextlib.suppress(queue.Empty):
-            job = self._jobs.get_nowait() if nobody else None
-            if job is not None:
-                job[2](NotConnected(f"the request was not sent: no thread for it, {problem}."))
+            while nobody:
+                job = self._jobs.get_nowait()
+                if job is not None:
+                    self._end(job[2], NotConnected(f"the request was not sent: no thread for it, {problem}."))
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
@@ -75,12 +76,19 @@ class HttpWorkers:
         self, request: HttpRequest, deadline_s: float, done: Callable[[HttpResponse | ConnectorError], None]
     ) -> None:
         if self._closed:
-            done(NotConnected("the REST actor is stopping; the request was not sent."))
+            self._end(done, _not_sent())
             return
         try:
             outcome: HttpResponse | ConnectorError = self._client.send(request, deadline_s)
         except ConnectorError as error:
             outcome = error
+        self._end(done, outcome)
+
+    def _end(
+        self, done: Callable[[HttpResponse | ConnectorError], None], outcome: HttpResponse | ConnectorError
+    ) -> None:
+        with self._lock:
+            self._under_way -= 1  # before anybody hears of it: the next request finds this thread free
         done(outcome)
 
     def close(self) -> None:

@@ -17,7 +17,7 @@ from connector.drivers.contract import Driver, Hosts, VenueInfo
 from connector.errors import Unsupported
 from connector.telemetry import Counters, OncePerKind
 from connector.throttle import ConnectBudget, Ledger
-from connector.transport.contract import Link
+from connector.transport.contract import Link, LinkSettings
 from connector.venue.book_feed import BookFeed
 from connector.venue.continuity import continuity_of
 from connector.venue.feed import Feed
@@ -147,6 +147,21 @@ class VenueMemory:
         return None if name is None else self._feeds.get(name)
 
     # ------------------------------------------------------------ links (writer: stream actor)
+
+    def link_settings(self, url: str, label: str) -> LinkSettings:
+        """How a connection of this venue's stream actor is made."""
+        settings = self.settings
+        return LinkSettings(
+            url=url,
+            name=f"{self.name}/stream/{label}",
+            proxy=settings.proxy,
+            tls=settings.tls,
+            idle_timeout_s=settings.idle_timeout_s,
+            ping_every_s=settings.ping_every_s,
+            connect_timeout_s=settings.connect_timeout_s,
+            upgrade_timeout_s=settings.upgrade_timeout_s,
+            max_message_bytes=settings.max_message_bytes,
+        )
 
     def keep_link(self, link: Link) -> None:
         with self._lock:

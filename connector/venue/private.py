@@ -28,7 +28,7 @@ from connector.errors import (
 )
 from connector.supervision import ActorContext
 from connector.throttle import Backoff, Priority
-from connector.transport.contract import Links, LinkSettings
+from connector.transport.contract import Links
 from connector.venue.messages import RawAnswer, SignedFetch, post
 from connector.venue.session import (
     AccountDoubt,
@@ -231,23 +231,10 @@ class PrivateSide:
             self._to_state,
         )
         connection.key = key
-        settings = self._memory.settings
         kind = "private" if self._events else "orders"
+        url = self._language.url(self._memory.hosts, key)
         try:
-            link = self._links.open(
-                LinkSettings(
-                    url=self._language.url(self._memory.hosts, key),
-                    name=f"{self._memory.name}/stream/{kind}-{self._number}",
-                    proxy=settings.proxy,
-                    tls=settings.tls,
-                    idle_timeout_s=settings.idle_timeout_s,
-                    ping_every_s=settings.ping_every_s,
-                    connect_timeout_s=settings.connect_timeout_s,
-                    upgrade_timeout_s=settings.upgrade_timeout_s,
-                    max_message_bytes=settings.max_message_bytes,
-                ),
-                connection,
-            )
+            link = self._links.open(self._memory.link_settings(url, f"{kind}-{self._number}"), connection)
         except LinkError as problem:  # no descriptor, no thread: what is open goes on, this one is tried again
             connection.on_not_opened(problem)
             return connection

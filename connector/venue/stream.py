@@ -23,7 +23,7 @@ from connector.drivers.contract import Ack, ConnectionEnding, Refusal
 from connector.errors import ConnectorError, InvalidRequest, LinkError, NotConnected, RateLimited, UnknownSymbol
 from connector.supervision import SupervisedActor
 from connector.throttle import Backoff
-from connector.transport.contract import LinkClosed, Links, LinkSettings
+from connector.transport.contract import LinkClosed, Links
 from connector.venue.book_feed import BookFeed
 from connector.venue.connection import Connection, ControlSeen, LinkEnded, LinkOpened
 from connector.venue.delivery import TopicState
@@ -278,24 +278,11 @@ class WebSocketActor(SupervisedActor):
             self.context.is_current,
             post_if_current,
         )
-        settings = self._memory.settings
         carrier = _Carrier(connection, SubscriptionSet(self._limits))
         carrier.subscriptions.want(slot.names)
+        url = self._language.url(self._memory.hosts, slot.group)
         try:
-            link = self._links.open(
-                LinkSettings(
-                    url=self._language.url(self._memory.hosts, slot.group),
-                    name=f"{self._memory.name}/stream/{label}-{self._connection_number}",
-                    proxy=settings.proxy,
-                    tls=settings.tls,
-                    idle_timeout_s=settings.idle_timeout_s,
-                    ping_every_s=settings.ping_every_s,
-                    connect_timeout_s=settings.connect_timeout_s,
-                    upgrade_timeout_s=settings.upgrade_timeout_s,
-                    max_message_bytes=settings.max_message_bytes,
-                ),
-                connection,
-            )
+            link = self._links.open(self._memory.link_settings(url, f"{label}-{self._connection_number}"), connection)
         except LinkError as problem:  # no descriptor, no thread: what is open goes on, this one is tried again
             connection.on_not_opened(problem)
             return carrier

@@ -67,7 +67,8 @@ class Trading:
         self.view = RiskView()
         self.killed = False
         self.numbers = count(1)
-        """Of commands under way. Shared by every life of the order actor: an answer to one of an earlier life finds nobody."""
+        """Of commands and questions under way. Shared by every life of the actors that ask: an answer to one of an earlier life,
+        which may still wait in the inbox, finds nobody."""
         self.doubt = ""
         self.on_clock_doubt: Callable[[], None] = lambda: None
         self._auth, self._owns_store = auth, owns_store

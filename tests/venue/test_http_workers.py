@@ -67,3 +67,9 @@ def test_a_request_is_done_by_a_thread_there_is_when_another_is_refused():
         workers.close()
         for thread in context.threads:
             thread.join(10.0)
+
+
+def test_requests_one_after_the_other_are_done_by_the_thread_that_is_free():
+    context = Context(refused=0)
+
+    assert len(ended(context, 5)) == 5 and len(context.threads) == 1
