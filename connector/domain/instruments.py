@@ -146,13 +146,22 @@ class Instrument(msgspec.Struct, frozen=True):
         return next((f.step for f in self.filters if isinstance(f, AmountFilter) and not f.market_only), None)
 
 
-class InstrumentTable(Mapping[Symbol, Instrument]):
-    """All instruments of one venue, found by symbol or by the venue's own name. Immutable, safe on any thread."""
+NOT_LISTED = "not listed any more"
+"""`status_text` of what the venue's list had once."""
 
-    def __init__(self, venue: str, instruments: Iterable[Instrument]) -> None:
+
+class InstrumentTable(Mapping[Symbol, Instrument]):
+    """All instruments of one venue, found by symbol or by the venue's own name. Immutable, safe on any thread.
+
+    What was listed once and is no longer is still known, as halted: orders on it may be open, fills and positions be told. It is
+    found by `known` and `by_name`; the mapping itself has what the venue lists now.
+    """
+
+    def __init__(self, venue: str, instruments: Iterable[Instrument], former: Iterable[Instrument] = ()) -> None:
         self.venue = venue
         self._by_symbol = {instrument.symbol: instrument for instrument in instruments}
-        self._by_name = {instrument.venue_name: instrument for instrument in self._by_symbol.values()}
+        self._former = {each.symbol: each for each in former if each.symbol not in self._by_symbol}
+        self._by_name = {each.venue_name: each for each in (*self._former.values(), *self._by_symbol.values())}
 
     def __getitem__(self, symbol: Symbol) -> Instrument:
         return self._by_symbol[symbol]
@@ -167,7 +176,22 @@ class InstrumentTable(Mapping[Symbol, Instrument]):
         """The same instruments under another name of the venue, for an exchange that is used twice."""
         if venue == self.venue:
             return self
-        return InstrumentTable(venue, (msgspec.structs.replace(each, venue=venue) for each in self._by_symbol.values()))
+        replace = msgspec.structs.replace
+        return InstrumentTable(
+            venue,
+            (replace(each, venue=venue) for each in self._by_symbol.values()),
+            (replace(each, venue=venue) for each in self._former.values()),
+        )
+
+    def after(self, earlier: InstrumentTable | None) -> InstrumentTable:
+        """This list, and what only the earlier one of the same venue knows, halted."""
+        if earlier is None:
+            return self
+        gone = (
+            msgspec.structs.replace(each, status=InstrumentStatus.HALTED, status_text=NOT_LISTED)
+            for each in (*earlier._former.values(), *earlier._by_symbol.values())
+        )
+        return InstrumentTable(self.venue, self._by_symbol.values(), gone)
 
     def require(self, symbol: Symbol) -> Instrument:
         """The instrument of a symbol.
@@ -181,8 +205,16 @@ class InstrumentTable(Mapping[Symbol, Instrument]):
             raise UnknownSymbol(str(symbol), self.venue, tuple(near))
         return found
 
+    def known(self, symbol: Symbol) -> Instrument:
+        """The instrument of a symbol, were it listed earlier only.
+
+        Raises:
+            UnknownSymbol: as `require`.
+        """
+        return self._former.get(symbol) or self.require(symbol)
+
     def by_name(self, venue_name: str) -> Instrument | None:
-        """The instrument the venue calls so; None when it lists none, which is not an error in lists of everything."""
+        """The instrument the venue calls so, listed now or earlier; None: none, which is not an error in lists of everything."""
         return self._by_name.get(venue_name)
 
     def __repr__(self) -> str:

@@ -507,6 +507,11 @@ class AccountModel:
             return any(each.trade_id == fill.trade_id for each in record.fills)
         return (fill.symbol, fill.venue_id) in self.external or fill.key in self._external_fills
 
+    @property
+    def is_exposed(self) -> bool:
+        """Whether there are open orders of ours, or open positions: the venue may have something to tell at any time."""
+        return bool(self._open) or (self.has_positions and bool(self.positions.open()))
+
     def due_symbols(self) -> tuple[Symbol, ...]:
         """Where fills may be missing: symbols of open orders, and those where something happened lately."""
         found = dict.fromkeys(order.symbol for order in self._open.values())
@@ -518,11 +523,12 @@ class AccountModel:
         if at_ns is not None and at_ns < before_ns:
             del self.touched[symbol]
 
-    def touch_missing(self) -> None:
-        """Look again where the venue says more was filled than there are fills for."""
-        for record in self.orders.values():
-            if record.missing > 0:
-                self._touch(record.symbol)
+    def touch_missing(self) -> bool:
+        """Look again where the venue says more was filled than there are fills for; whether that is anywhere."""
+        lacking = {record.symbol for record in self.orders.values() if record.missing > 0}
+        for symbol in lacking:
+            self._touch(symbol)
+        return bool(lacking)
 
     def last_fill(self, symbol: Symbol) -> str | None:
         """Where reading of fills had got to."""

@@ -90,6 +90,11 @@ STRAYS = "strays"
 EVERY_S = 60.0
 EVERY_DOWN_S = 10.0
 """How often the account is compared, while the private session is up and while it is down."""
+GLANCE_EVERY_S = 7.5
+"""How often, meanwhile, open orders, balances and positions are, while there is something that may change: any event of them
+may be lost on a session that is well. Fills and funding are asked for only where that shows a difference."""
+BUSY_FOR_S = 60.0
+"""An account is watched so closely for so long after the last event or order."""
 APART_S = 0.5
 TICK_S = 1.0
 PRICES_FOR_S = 0.25
@@ -232,6 +237,7 @@ class AccountSide:
         self._positions_language = memory.driver.positions
         has_positions = self._positions_language is not None
         self._everything = WITH_POSITIONS if has_positions else EVERYTHING
+        self._glance = self._everything - {FILLS, FUNDING}
         self.model = AccountModel(
             memory.name,
             trading.store,
@@ -252,7 +258,7 @@ class AccountSide:
         self._questions: dict[int, _Asked] = {}
         self._wanted: frozenset[str] = self._everything
         self._not_before_s = 0.0
-        self._began_s = float("-inf")
+        self._began_s = self._glanced_s = self._stirred_s = float("-inf")
         self._doubt, self._doubt_ns = "", 0
         self._mark = ""
         self._agreed_ns: int | None = None
@@ -262,7 +268,7 @@ class AccountSide:
         self._prices: dict[Symbol, Decimal] = {}
         self._prices_s = float("-inf")
         self.handlers: dict[type, Callable[[Any], Any]] = {
-            Intended: lambda message: self._took(self.model.intend(message.intent)),
+            Intended: self._on_intended,
             Ruled: lambda message: self._took(self.model.rule(message.client_id, message.verdict)),
             Noted: lambda message: self._took(self.model.jot(message.client_id, message.evidence)),
             Several: self._on_several,
@@ -324,8 +330,12 @@ class AccountSide:
                 for each in together:
                     self.handlers[type(each)](each)
 
+    def _on_intended(self, message: Intended) -> None:
+        self._stirred_s = self._clock.monotonic_s()
+        self._took(self.model.intend(message.intent))
+
     def _on_facts(self, message: AccountFacts) -> None:
-        self._heard_ns = self._clock.time_ns()
+        self._heard_ns, self._stirred_s = self._clock.time_ns(), self._clock.monotonic_s()
         for fact in message.facts:
             self._took(self.model.take(called(fact, self._memory.name), message.source, message.recovered))
 
@@ -383,6 +393,8 @@ class AccountSide:
         every_s = EVERY_S if self._trading.is_followed else EVERY_DOWN_S
         if now_s - self._began_s >= every_s or (self._doubt and now_ns >= self._doubt_ns + self._late_ns):
             self._wanted |= self._everything
+        elif now_s - self._glanced_s >= GLANCE_EVERY_S and self._is_busy(now_s):
+            self._wanted |= self._glance
         if self.model.parked and now_s >= self._strays_s:
             self._wanted |= {STRAYS}
         parts, self._wanted = self._wanted, frozenset()
@@ -392,6 +404,8 @@ class AccountSide:
         self._key_refused, self._wait_s = False, 0.0
         if parts >= self._everything:
             self._began_s = now_s
+        if parts >= self._glance:
+            self._glanced_s = now_s
         venue_ms = self._trading.venue_ms()
         self._run = Comparison(
             self.model,
@@ -405,6 +419,10 @@ class AccountSide:
             positions=self._positions_language,
         )
         self._go_on()
+
+    def _is_busy(self, now_s: float) -> bool:
+        """Whether the venue may be sending events: of open orders, of positions, or of what happened just now."""
+        return now_s - self._stirred_s < BUSY_FOR_S or self.model.is_exposed
 
     def _go_on(self) -> None:
         run = self._run
@@ -490,7 +508,10 @@ class AccountSide:
                 self._agree(run)
         if run.parts >= self._everything:
             self._answer_askers(run)
-        if any(isinstance(event, Position) for event in events):  # the fills behind them were missed too
+        if run.parts >= self._glance and not run.parts >= self._everything and (events or run.lacks_fills):
+            self._counters.add("account.glances_that_found")
+            self._wanted |= self._everything
+        elif any(isinstance(event, Position) for event in events):  # the fills behind them were missed too
             self._wanted |= {FILLS}
         self._strays_wait_s = min(EVERY_S, 2 * self._strays_wait_s) if self.model.parked else TICK_S
         self._strays_s = self._clock.monotonic_s() + self._strays_wait_s

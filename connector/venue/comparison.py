@@ -89,7 +89,7 @@ class Question(msgspec.Struct, frozen=True):
             current: what is known of the order that is asked for.
 
         Raises:
-            UnknownSymbol: the venue lists the instrument no more.
+            UnknownSymbol: the venue never listed the instrument while this process ran.
         """
         if self.kind == "open_orders":
             return language.open_orders(None, auth, now_ms)
@@ -101,7 +101,7 @@ class Question(msgspec.Struct, frozen=True):
             return positions.funding(self.start_ns, auth, now_ms)
         if self.symbol is None:
             raise ConnectorBug(f"{self!r} names no symbol.")
-        instrument = instruments.require(self.symbol)
+        instrument = instruments.known(self.symbol)
         if self.kind == "order":
             return language.order(self.client_id, self.venue_id, instrument, auth, now_ms, current)
         return language.fills(instrument, self.from_id, self.start_ns, self.venue_id, auth, now_ms)
@@ -115,6 +115,10 @@ class Comparison:
         positions: how to ask for positions; None where the account holds assets.
         started_ns: our clock. venue_ns: the venue's, as far as it is known.
         late_ns: answers may lack what happened so shortly before.
+
+    Attributes:
+        failures: what was asked for and not answered.
+        lacks_fills: at its end the venue had told of more filled than there are fills for.
     """
 
     def __init__(
@@ -132,6 +136,7 @@ class Comparison:
     ) -> None:
         self.parts, self.started_ns = parts, started_ns
         self.failures: list[str] = []
+        self.lacks_fills = False
         self._model, self._language, self._instruments = model, language, instruments
         self._venue_ns, self._late_ns = venue_ns, late_ns
         self._auth, self._positions_language = auth, positions
@@ -192,7 +197,7 @@ class Comparison:
         """The request to send for a question; any thread.
 
         Raises:
-            UnknownSymbol: the venue lists the instrument no more.
+            UnknownSymbol: the venue never listed the instrument while this process ran.
         """
         before = self._pages.get(question)
         if before is None:
@@ -268,7 +273,7 @@ class Comparison:
                     self._want(following)
         elif question.kind == "order":
             assert question.symbol is not None
-            report = self._named(language.read_order(response, self._instruments.require(question.symbol)))
+            report = self._named(language.read_order(response, self._instruments.known(question.symbol)))
             if report is not None and not question.names(report):
                 raise WireFormatError("order", f"the answer is about {report.client_id!r:.60}, asked was {question!r}")
             if report is None and not self._is_last(question, request, response):
@@ -279,7 +284,7 @@ class Comparison:
                 self._found.append(report)
         else:
             assert question.symbol is not None
-            fills = self._named(language.read_fills(response, self._instruments.require(question.symbol)))
+            fills = self._named(language.read_fills(response, self._instruments.known(question.symbol)))
             self._fills |= {fill.key: fill for fill in fills}
             if self._is_last(question, request, response) and question.venue_id is None:
                 self._turn_page(question, question.symbol, fills)
@@ -407,7 +412,7 @@ class Comparison:
         for symbol in sorted(self._read - strange, key=str):
             model.fills_read(symbol, self.started_ns - self._late_ns)
             self._note_place(symbol)
-        model.touch_missing()
+        self.lacks_fills = model.touch_missing()
         return events, tuple(report for report in self.reports if report.client_id in model.orders)
 
     def _note_place(self, symbol: Symbol) -> None:

@@ -185,7 +185,7 @@ class VenueMemory:
     # ------------------------------------------------------------ what the venue told
 
     def publish(self, info: VenueInfo, now_s: float) -> None:
-        self.instruments, self.instruments_s = info.instruments.called(self.name), now_s
+        self.instruments, self.instruments_s = info.instruments.called(self.name).after(self.instruments), now_s
         self._listed.set()
         if info.limits:
             self.ledger.apply_limits(info.limits)

@@ -55,6 +55,7 @@ from connector.errors import (
     OutcomeUnknown,
     RateLimited,
     RetryLater,
+    UnknownSymbol,
     Unsupported,
     VenueRejected,
     VenueUnavailable,
@@ -122,6 +123,8 @@ INSIST_FOR_S = 60.0
 KEPT_NEVER = KEPT_AMENDED = 1_000
 RECEIPT_PATIENCE_S = 3.0
 """How long an order of which the venue told only the receipt may take to show up before it is told to be unknown."""
+UNLISTED_EVERY_S = 5.0
+"""How often an order of an earlier process is tried again to be asked for, while its symbol is not on the list."""
 PATIENCE_S = 1.0
 """How long a cancel that the venue answered with "not open" may take to find out what became of the order."""
 
@@ -697,7 +700,7 @@ class OrderCommandActor(SupervisedActor):
     def _instrument(self, symbol: Symbol) -> Instrument:
         if self._memory.instruments is None:
             raise NotConnected(f"{self._memory.name} has not sent its instrument list yet; nothing was sent.")
-        return self._memory.instruments.require(symbol)
+        return self._memory.instruments.known(symbol)
 
     def _view(self) -> RiskView:
         """What hooks are shown: the account's view, and the orders on their way that it does not show yet."""
@@ -1302,11 +1305,14 @@ class OrderCommandActor(SupervisedActor):
             trading.on_clock_doubt()
             self.context.call_later(0.5, _Resume())
             return
-        rules = trading.language.rules
+        rules, unlisted = trading.language.rules, False
         for record in left:
             intent = record.intent
-            instrument = self._memory.instruments.get(record.symbol)
-            if intent is None or instrument is None:
+            assert intent is not None
+            try:
+                instrument = self._memory.instruments.known(record.symbol)
+            except UnknownSymbol:  # off the list since before this process: it may come back, and nobody says so
+                unlisted = True
                 continue
             order = self._open(
                 CommandKind.PLACE, intent.command, record.client_id, instrument, None, current=record.order
@@ -1322,6 +1328,8 @@ class OrderCommandActor(SupervisedActor):
             self._memory.counters.add("orders.resumed")
             self._note(order, "store", "found in the journal without an answer; the venue is asked")
             self._decide(order)
+        if unlisted:
+            self.context.call_later(UNLISTED_EVERY_S, _Resume())
 
     def _is_left(self, record: OrderRecord) -> bool:
         return (

@@ -147,11 +147,13 @@ class StateQueryActor(SupervisedActor):
         self.context.call_later(self._next_list_s(), _Refresh())
 
     def _next_list_s(self) -> float:
-        """Until the list is read again: soon while a symbol somebody listens to does not trade, for which some venues take it off
-        their list; no event tells of its return."""
+        """Until the list is read again: soon while a symbol that somebody listens to, or has orders on, does not trade, for which
+        some venues take it off their list; no event tells of its return."""
         instruments, usual_s = self._memory.instruments, self._memory.settings.instruments_every_s
         assert instruments is not None
         wanted = {feed.topic.symbol for feed in self._memory.feeds() if feed.consumers}
+        if self._account is not None:
+            wanted.update(self._account.model.due_symbols())
         waits = any(
             each not in instruments or instruments[each].status is not InstrumentStatus.TRADING for each in wanted
         )

@@ -25,10 +25,12 @@ from connector.domain.commands import AmendOrder, CancelOrder, OutcomeKind, Plac
 from connector.domain.credentials import Credentials
 from connector.domain.orders import Fill, Order, OrderStatus, OrderType, TimeInForce
 from connector.drivers.registry import find_driver
+from connector.errors import UnknownSymbol
 from connector.orders.rounding import round_price
 from connector.simulator import AccountSettings, Live, SimulatorSettings
 from connector.simulator.history import Past
 from connector.store.memory import MemoryStore
+from connector.supervision.errors import StartFailed
 from connector.supervision.events import EventKind, TreeEvent
 from connector.testing.killing import Killed
 from connector.testing.simulation import Script, Storm, World, draw
@@ -97,8 +99,12 @@ class _Rig:
 class _Books(BookJudge):
     """Compares at once: here the ledger stands still while it is read. A consumer that waited would be taken off."""
 
+    _listed: Any = None
+
     def _instrument(self) -> Any:
-        return self.rig.memory.instruments.require(Symbol.parse(self.symbol))
+        """As the venue listed it last: some take what is halted off their lists."""
+        self._listed = self.rig.memory.instruments.get(Symbol.parse(self.symbol)) or self._listed
+        return self._listed
 
     def _take(self, update: Any) -> None:
         super()._take(update)
@@ -215,7 +221,7 @@ class Life:
             if self.storm.happened["store fails"]:
                 self.told.begin_anew()
             runtime.advance(self.chance.choice((0.0, 1.0, 10.0)))
-            self._begin()
+            self._begin_when_it_can()
         ends_s = 1_000.0 + plan.begins_s + plan.storm_s
         self._advance_watching(max(1.0, ends_s - runtime.monotonic_s()))
         self.storm.end()
@@ -223,6 +229,20 @@ class Life:
         self._heal()
         self._stop()
         self._judge_outcomes()
+
+    def _begin_when_it_can(self) -> None:
+        """As an engine would that is started in the middle of it: refused with a reason that is a fault's, it tries again."""
+        while True:
+            try:
+                return self._begin()
+            except StartFailed as crashed:
+                if "on purpose" not in str(crashed):
+                    raise
+            except UnknownSymbol:  # a symbol that is halted is off the lists of some exchanges
+                if not self.storm.happened["halt"]:
+                    raise
+                self._stop()
+            self.runtime.advance(1.0)
 
     def _begin(self) -> None:
         self.connector = self._connect()
@@ -271,7 +291,7 @@ class Life:
         if self.is_over:
             return
         self.runtime.call_later(self.plan.order_every_s * (0.5 + self.chance.random()), self._trade, background=True)
-        if self.rig.memory.instruments is None:
+        if not self._are_listed():
             return
         known = sorted(
             record.client_id for record in self.store.open_orders()
@@ -287,6 +307,11 @@ class Life:
         else:
             command = self._order()
         self.asks.append((command, self.venue.orders.ask(command, block=False, timeout=120.0)))
+
+    def _are_listed(self) -> bool:
+        """Whether the library knows both symbols: one that is halted is off the lists of some exchanges."""
+        table = self.rig.memory.instruments
+        return table is not None and all(Symbol.parse(text) in table for text in self.plan.product.symbols)
 
     def _symbol_of(self, client_id: str) -> Symbol:
         record = self.store.order(client_id)
@@ -435,6 +460,8 @@ class Life:
 
     def _prove_trading(self) -> list[str]:
         """A new order is taken, now that all is well; or why not."""
+        if not self._are_listed():
+            return ["a symbol is off the list"]
         product, text = self.plan.product, self.plan.product.main
         market = self.far.exchange.markets[product.symbols[text]]
         last = Decimal(market.price * market.listing.tick_e8) / 10**8
