@@ -26,6 +26,9 @@ from connector.throttle.budget import Budget, Hold, VenueTime
 
 __all__ = ["BudgetState", "Grant", "Ledger", "LedgerState", "Priority"]
 
+LANDS_WITHIN_S = 2.0
+"""A request whose answer is no longer waited for may still be on its way for so long: networks hold packets back, and let them
+go together."""
 CANCELLED_CHECK_S = 0.25
 """A waiting `reserve` looks at its `cancelled` this often."""
 
@@ -57,7 +60,7 @@ SHARE: Mapping[Priority, float] = {
 
 
 class Grant:
-    """Leave to send one request. Settle it when the answer is there, or when there will be none.
+    """Leave to send one request. Settle it when the answer is there or nothing was sent; lose it when no answer came.
 
     Until then its points count in every window that begins, because the request may still be on its way.
     As a context manager it settles itself.
@@ -72,12 +75,16 @@ class Grant:
         self.expires_s = granted_s
 
     def settle(self, used: Mapping[str, int] | None = None) -> None:
-        """The answer arrived, or none will. Idempotent.
+        """The answer arrived, or nothing was sent. Idempotent.
 
         Args:
             used: points used by budget name, as the answer's headers tell.
         """
         self._ledger._settle(self, used or {})
+
+    def lose(self) -> None:
+        """No answer came, and it is no longer waited for. The request may land yet, so it counts for a while longer."""
+        self._ledger._lose(self)
 
     def __enter__(self) -> Grant:
         return self
@@ -113,7 +120,7 @@ class LedgerState:
         waiting: requests in line, by priority.
         in_flight: grants not yet settled.
         granted, delayed, refused: requests let go; of those, the ones that had to wait; ones that ran out of time.
-        expired: grants nobody settled.
+        expired: grants nobody settled, lost ones included.
         penalties: times the venue said no. Each one is a failure of this module, or another program's doing.
         unknown: charges to budgets no limit is known for; they are not held back.
     """
@@ -381,8 +388,8 @@ class Ledger:
         """The venue's clock at `now_s`; gives up grants too old to be on their way."""
         venue = self._venue_time(now_s)
         while self._open and self._open[0][0] <= now_s:
-            grant = heapq.heappop(self._open)[2]
-            if grant._holds:
+            due_s, _, grant = heapq.heappop(self._open)
+            if grant._holds and due_s >= grant.expires_s:  # else it was lost meanwhile, and has another entry
                 self._expired += 1
                 self._land(grant, {}, now_s, venue)
         return venue
@@ -528,6 +535,11 @@ class Ledger:
             venue = self._turn(now_s)
             self._land(grant, used, now_s, venue)
             self._serve_and_wake(now_s, venue)
+
+    def _lose(self, grant: Grant) -> None:
+        with self._lock:
+            grant.expires_s = self._clock.monotonic_s() + LANDS_WITHIN_S
+            heapq.heappush(self._open, (grant.expires_s, next(self._numbers), grant))
 
     def _land(self, grant: Grant, used: Mapping[str, int], now_s: float, venue: VenueTime | None) -> None:
         holds, grant._holds = grant._holds, ()

@@ -265,6 +265,7 @@ class AccountSide:
         self._heard_ns: int | None = None
         self._askers: list[tuple[int, Reply]] = []
         self._publishing = False
+        self._listed: frozenset[Symbol] = frozenset()
         self._prices: dict[Symbol, Decimal] = {}
         self._prices_s = float("-inf")
         self.handlers: dict[type, Callable[[Any], Any]] = {
@@ -304,7 +305,11 @@ class AccountSide:
         self._publish()
 
     def on_instruments(self) -> None:
-        """The instrument list came: without one nothing can be asked."""
+        """The instrument list came: without one nothing can be asked. Of what is new on it nothing could be read before."""
+        listed = frozenset(self._memory.instruments or ())
+        came, self._listed = listed - self._listed if self._listed else frozenset(), self._listed | listed
+        if came:
+            self._doubts(f"{len(came)} instruments came to the list, {min(map(str, came))} first")
         self._look()
 
     def _on_tick(self) -> None:

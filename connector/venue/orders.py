@@ -909,7 +909,9 @@ class OrderCommandActor(SupervisedActor):
         if order is None:
             return
         if message.response is None:
-            if order.grant is not None:
+            if order.grant is not None and message.sent:
+                order.grant.lose()
+            elif order.grant is not None:
                 order.grant.settle()
             if not message.sent and self._insists(order):
                 return

@@ -355,7 +355,7 @@ class RestActor(SupervisedActor):
             try:
                 if isinstance(outcome, ConnectorError):
                     if grant is not None:
-                        grant.settle()
+                        _without_answer(grant, outcome)
                     raise outcome
                 if grant is not None:
                     grant.settle(language.used(outcome))
@@ -401,7 +401,7 @@ class RestActor(SupervisedActor):
         def finish(outcome: HttpResponse | ConnectorError, grant: Grant | None) -> None:
             if isinstance(outcome, ConnectorError):
                 if grant is not None:
-                    grant.settle()
+                    _without_answer(grant, outcome)
                     self._heard(circuit, outcome)
                 memory.counters.add("rest.errors")
                 message.reply(
@@ -444,6 +444,13 @@ class RestActor(SupervisedActor):
     def __repr__(self) -> str:
         held = f" held={len(self._held)}" if self._held else ""
         return f"<RestActor {self._memory.name} waiting={len(self._waiting)}{held} in_flight={self._in_flight}>"
+
+
+def _without_answer(grant: Grant, error: ConnectorError) -> None:
+    if isinstance(error, NotConnected):
+        grant.settle()
+    else:
+        grant.lose()
 
 
 def _circuit(message: SignedFetch) -> Circuit:

@@ -197,6 +197,20 @@ def test_unsettled_grant_counts_until_it_is_settled_or_lost(ledger, clock):
     assert (ledger.state().in_flight, ledger.state().expired) == (0, 1)
 
 
+def test_a_request_whose_answer_is_waited_for_no_longer_counts_as_landed_two_seconds_later(ledger, clock):
+    grant = fill(ledger, clock)
+    clock.advance(9.0)
+    grant.lose()
+    clock.advance(1.5)  # past the moment at which an unsettled grant is given up
+    assert ledger.state().in_flight == 1
+    clock.advance(0.6)
+    assert (ledger.state().in_flight, ledger.state().expired) == (0, 1)
+    clock.advance(59.0)
+    assert ledger.state().budgets[0].used == 100
+    clock.advance(2.0)
+    assert ledger.state().budgets[0].used == 0
+
+
 def test_settling_wakes_whoever_waits_for_it():
     line = Line(flight_s=10_000.0)
     grant = fill(line.ledger, line.clock)

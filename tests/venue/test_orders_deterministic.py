@@ -96,9 +96,10 @@ def test_an_answer_about_another_order_is_not_believed(session):
         held = {order.client_id: order for order in venue.order_history()[0]}
 
     assert first.kind is OutcomeKind.ACCEPTED
-    assert second.kind is (
-        OutcomeKind.ACCEPTED if session else OutcomeKind.UNKNOWN
-    )  # the private stream told of it first
+    told_first = (
+        {OutcomeKind.ACCEPTED} if session else set()
+    )  # the private stream may tell of it before the answer comes
+    assert second.kind in {OutcomeKind.UNKNOWN} | told_first
     assert second.order.quantity == 3
     assert held[second.client_id].quantity == 3
     assert differences(far, held) == []
