@@ -452,8 +452,7 @@ def used_id() -> Seen:
 @scenario(
     "F47",
     f"{EVENTS}, events of a fill lost; found by the comparison",
-    back_s=65.0,
-    differs="promised 10 s; while the session is up the account is compared every minute, to spare the request limit",
+    back_s=10.0,
 )
 def lost_event() -> Seen:
     with account() as bench:

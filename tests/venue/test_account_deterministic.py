@@ -264,17 +264,30 @@ def test_while_the_session_is_down_the_account_is_asked_about_every_ten_seconds(
         assert run.venue.order(order.client_id)[0].filled == 1
 
 
-def test_one_event_lost_on_a_healthy_session_is_found_by_the_slow_timer():
+@pytest.mark.parametrize("moment_s", [0.0, 2.5, 5.0, 7.4])
+def test_one_event_lost_on_a_healthy_session_is_found_within_ten_seconds(moment_s):
     with Run() as run:
         run.far.come_up()
         order = run.place()
-        run.runtime.advance(5.0)
+        run.runtime.advance(66.0 + moment_s)
         connection, run.far.connection = run.far.connection, None  # the frame is lost, the session lives
         run.far.fill(order, Decimal(1))
         run.far.connection = connection
-        run.runtime.advance(65.0)
+        run.runtime.advance(10.0)
         assert_equal_to_the_ledger(run)
         assert run.counter("fills_recovered") == 1
+        assert run.counter("glances_that_found") == 1
+
+
+def test_an_account_on_which_nothing_happens_is_compared_once_a_minute():
+    with Run() as run:
+        run.far.come_up()
+        run.runtime.advance(120.0)
+        before = run.counter("questions"), run.counter("reconciliations")
+        run.runtime.advance(600.0)
+        questions, runs = run.counter("questions") - before[0], run.counter("reconciliations") - before[1]
+        assert 9 <= runs <= 11
+        assert questions == 2 * runs  # open orders and balances: nothing was traded
 
 
 def test_an_unreadable_frame_makes_the_account_be_compared_at_once():
