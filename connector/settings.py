@@ -25,14 +25,14 @@ class ConnectorSettings:
     Args:
         venues: at least one; names are unique.
         stop_within_s: an ordered stop takes at most so long.
-        busy_limit_s: an actor that stays in one message longer counts as hung and is replaced.
+        busy_limit_s: an actor that stays in one message longer counts as hung; its successor is there 1.5 s later at the latest.
         restart: delays between restarts of one actor in a row; the first comes at once.
         restart_limit: beyond it, the actors of a venue that fail are tried every 30 s only, for ever.
     """
 
     venues: tuple[VenueSettings, ...]
     stop_within_s: float = 5.0
-    busy_limit_s: float = 10.0
+    busy_limit_s: float = 8.5
     restart: Backoff = Backoff()
     restart_limit: Intensity = Intensity(max_restarts=10, within_s=60.0)
 

@@ -146,9 +146,8 @@ for _actor in ("orders", "stream"):
     scenario(
         "F66",
         f"actor {_actor}",
-        noticed_s=11.0,
-        back_s=15.0,
-        differs="promised 10 s; that is how long an actor may stay in one message, and it is replaced a moment later",
+        noticed_s=10.0,
+        back_s=10.0,
     )(partial(hung, _actor))
 
 
