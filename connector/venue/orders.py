@@ -221,6 +221,7 @@ class _Open:
         "number",
         "patient_until_s",
         "pending",
+        "resending",
         "unwritten",
         "wanted",
     )
@@ -245,6 +246,7 @@ class _Open:
         self.grant: Grant | None = None
         self.evidence: list[Evidence] = []
         self.asking = self.clock_retried = self.by_rest = False
+        self.resending = False  # it will be sent once more, in a moment
         self.unwritten = False  # it is in the journal, and its diary does not say so yet
         self.look_s = float("inf")
         self.patient_until_s = self.insist_until_s = float("-inf")
@@ -741,6 +743,7 @@ class OrderCommandActor(SupervisedActor):
     # ------------------------------------------------------------ sending
 
     def _send(self, order: _Open) -> None:
+        order.resending = False
         if order.pending is not None and order.pending.settled is not None:
             return
         try:
@@ -1034,7 +1037,7 @@ class OrderCommandActor(SupervisedActor):
         order.pending = learn(before, fact)
         if order.pending is not before:
             self._note(order, _source(fact), _words(fact))
-        self._decide(order)
+        self._decide(order, RESEND_AFTER_S if isinstance(fact, NotSent) else 0.0)
 
     def _on_look(self, order: _Open, due_s: float) -> None:
         pending = order.pending
@@ -1047,7 +1050,8 @@ class OrderCommandActor(SupervisedActor):
         else:
             self._decide(order)
 
-    def _decide(self, order: _Open) -> None:
+    def _decide(self, order: _Open, resend_after_s: float = 0.0) -> None:
+        """`resend_after_s`: at the earliest, where what was to be sent again could not be."""
         assert order.pending is not None
         decision = decide(order.pending, self._moment())
         if isinstance(decision, SettledAs):
@@ -1058,8 +1062,11 @@ class OrderCommandActor(SupervisedActor):
             self._memory.counters.add("orders.unknown")
             self._tell(order, OutcomeKind.UNKNOWN, "", order.pending.lost, None)
         if isinstance(decision, CancelAgain):
-            order.by_s = self._clock.monotonic_s() + decision.after_s + BUDGET_WITHIN_S
-            self.context.call_later(decision.after_s, _Again(order.number))
+            if not order.resending:
+                order.resending = True
+                after_s = max(decision.after_s, resend_after_s)
+                order.by_s = self._clock.monotonic_s() + after_s + BUDGET_WITHIN_S
+                self.context.call_later(after_s, _Again(order.number))
             return
         after_s = decision.after_s if isinstance(decision, Ask) else decision.next_question_s
         if order.pending.lost and after_s <= 0.0 and not order.asking:
