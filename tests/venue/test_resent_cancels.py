@@ -30,7 +30,9 @@ def test_a_cancel_to_be_sent_again_while_the_venues_clock_is_unknown_is_tried_tw
         placed = placing.get(timeout=0.0)
         far.faults.request_lost(count=1, only="orders", how="silence")
         cancelling = venue.orders.ask(CancelOrder(symbol=BTC, client_id=placed.client_id), block=False, timeout=120.0)
-        runtime.advance(1.0)
+        asked = venue._memory.counters.snapshot().get("orders.questions", 0)
+        runtime.run_while(lambda: venue._memory.counters.snapshot().get("orders.questions", 0) == asked, 30.0)
+        runtime.advance(0.002)  # the question is signed; the answer says that the order is still open
         runtime._max_steps = STEPS_AT_MOST  # of one advance: what spins ends there
         until_s = runtime.monotonic_s() + 12.0
         while runtime.monotonic_s() < until_s:
