@@ -46,6 +46,7 @@ INVARIANTS = {
     "I5": "trades lost without a word, doubled or out of order",
     "I6": "topics called live that were not",
     "I7": "limits of the venue broken",
+    "I9": "venues touched by the faults of another",
     "I10": "secrets shown",
     "I11": "tasks or connections left behind",
     "I12": "stops that took longer than 5 s",

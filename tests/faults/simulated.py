@@ -50,6 +50,8 @@ KEY, SECRET = "simulatedkey0001", "canary simulated secret"
 ACCOUNT = "main"
 STOP_S = 5.0
 EVENTS_PER_S = 6.0
+BYSTANDERS = 0.15
+"""Part of the lives in which a second exchange is connected to, which has no fault and has to notice nothing."""
 UNANSWERED_S = 25.0
 """What a silent topic may take beyond its suspicion: two questions of ten seconds that get no answer, and a while to settle."""
 PASTS: dict[Any, Any] = {}
@@ -74,6 +76,15 @@ class Plan:
         self.tick_s = 0.1
         drawn = draw(random.Random(f"{seed}:faults"), lasts_s=self.storm_s, orders=self.trading)
         self.script = drawn if script is None else script
+        self.bystander = self._draw_bystander()
+
+    def _draw_bystander(self) -> Product | None:
+        """In some lives a venue of another exchange that nothing happens to; not where the whole machine sleeps."""
+        chance = random.Random(f"{self.seed}:bystander")
+        if chance.random() >= BYSTANDERS or "machine sleeps" in self.kinds:
+            return None
+        family = self.product.exchange.partition("-")[0]
+        return chance.choice([each for each in PRODUCTS.values() if each.exchange.partition("-")[0] != family])
 
     @property
     def kinds(self) -> set[str]:
@@ -84,9 +95,11 @@ class Plan:
 class _Rig:
     """What the judges of `harness` need of a rig."""
 
-    def __init__(self, world: World, connector: Any, product: Product, sequences: dict[tuple[str, int], int]) -> None:
+    def __init__(
+        self, world: World, connector: Any, product: Product, sequences: dict[tuple[str, int], int], name: str = ""
+    ) -> None:
         self.connector, self.product, self.sequences = connector, product, sequences
-        self.name = product.exchange
+        self.name = name or product.exchange
         self.sims: dict[str, Any] = {self.name: world.far[self.name]}
         self.sim = self.sims[self.name]
         self.venue = connector.venue(self.name)
@@ -109,6 +122,59 @@ class _Books(BookJudge):
     def _take(self, update: Any) -> None:
         super()._take(update)
         self.compare()
+
+
+def undelivered(judge: TradeJudge, product: Product, far: Any, older_s: float) -> int:
+    """Trades of that age, newer than the last one that came."""
+    market = far.exchange.markets[product.symbols[judge.symbol]]
+    if not judge.seen or not market.trades:
+        return 0
+    last, before_us = judge.seen[-1], far.exchange.clock.now_us() - int(older_s * 1e6)
+    number = last.sequence if product.opaque else getattr(last, "trade_id", None)
+    by_agg = product.opaque or number is None
+    number = last.agg_id if number is None else number
+    return sum(
+        trade.time_us < before_us and (trade.agg_id if by_agg else trade.trade_id) > number
+        for trade in market.trades[-200:]
+    )
+
+
+class Bystander:
+    """Trades and a book of an exchange without faults, beside the one that has them: nothing of it may be touched (I9)."""
+
+    NAME = "bystander"
+    LIVE_WITHIN_S = 30.0
+    UNTOUCHED = ("feed.gaps", "stream.connections_lost", "rest.errors", "stream.silent_topics")
+
+    def __init__(self, world: World, connector: Any, product: Product, sequences: dict[tuple[str, int], int]) -> None:
+        self._runtime, self._far = world.runtime, world.far[self.NAME]
+        self._rig = _Rig(world, connector, product, sequences, self.NAME)
+        self._trades, self._book = TradeJudge(self._rig), _Books(self._rig, every=3)
+        self._began_s, self._was_live = self._runtime.monotonic_s(), False
+
+    def wrong(self) -> list[str]:
+        """What is not as if it were alone."""
+        trades, book = self._trades.subscription, self._book.live
+        is_live = trades.state is TopicState.LIVE and book.state is BookState.VALID
+        self._was_live = self._was_live or is_live  # the first trade makes it so, and may be seconds away
+        if not self._was_live and self._runtime.monotonic_s() - self._began_s < self.LIVE_WITHIN_S:
+            return []
+        found = [] if is_live else [f"{trades!r} {book!r}"]
+        if late := undelivered(self._trades, self._rig.product, self._far, 1.0):
+            found.append(f"{late} trades came later than in a second")
+        venue, counters = self._rig.venue, self._rig.memory.counters.snapshot()
+        found += [
+            f"{actor} is at epoch {epoch}"
+            for actor in ("stream", "rest", "state")
+            if (epoch := getattr(venue, actor).epoch) != 1
+        ]
+        found += [f"{name}: {counters[name]}" for name in self.UNTOUCHED if counters.get(name)]
+        return found
+
+    def judged(self) -> list[str]:
+        """The same, of a whole life. A wall clock that steps is everybody's."""
+        alarms = {kind: times for kind, times in self._rig.memory.alarms.counts().items() if "wall clock" not in kind}
+        return [*self._trades.faults(), *self._book.compare(), *([f"{alarms}"] if alarms else [])]
 
 
 class Told:
@@ -166,17 +232,24 @@ class Life:
             accounts=accounts,
             keep=50_000,
         )
-        self.world = World(plan.seed, {product.exchange: settings}, tick_s=plan.tick_s, ahead_s=plan.skew_ms / 1_000)
+        exchanges = {product.exchange: settings}
+        if plan.bystander is not None:
+            exchanges[Bystander.NAME] = SimulatorSettings(
+                dialect=plan.bystander.dialect,
+                symbols=plan.bystander.names,
+                events_per_s=EVENTS_PER_S,
+                source=Live(resting_orders=40),
+                keep=50_000,
+            )
+        self.world = World(plan.seed, exchanges, tick_s=plan.tick_s, ahead_s=plan.skew_ms / 1_000)
         self.runtime = self.world.runtime
         self.far = self.world.far[product.exchange]
-        for (
-            market
-        ) in self.far.exchange.markets.values():  # inventing a past takes longer than a life, and no seed needs its own
+        markets = [market for far in self.world.far.values() for market in far.exchange.markets.values()]
+        for market in markets:  # inventing a past takes longer than a life, and no seed needs its own
             market.past = PASTS.setdefault(market.listing, Past(market.listing, 0, self.runtime.time_ns() // 1_000_000))
         self.store = self.world.mishaps.store(MemoryStore())
         self.sequences: dict[tuple[str, int], int] = {}
-        driver = find_driver(product.exchange)
-        self._driver = noting_sequences(driver, self.sequences) if product.opaque else driver
+        self._drivers = {each.exchange: self._driver(each) for each in (product, plan.bystander) if each is not None}
         self.told = Told(self)
         self._note_withheld()
         self.chance = self.world.random("orders")
@@ -190,6 +263,10 @@ class Life:
             self.simulated_s = self.runtime.monotonic_s() - 1_000.0
             self.trace_hash = self.runtime.trace_hash
 
+    def _driver(self, product: Product) -> Any:
+        driver = find_driver(product.exchange)
+        return noting_sequences(driver, self.sequences) if product.opaque else driver
+
     # ------------------------------------------------------------ a life
 
     def _connect(self) -> Any:
@@ -198,10 +275,12 @@ class Life:
             fields = {"credentials": Credentials(KEY, secret=SECRET), "store": self.store}
             if not self.plan.session:
                 fields["session_url"] = None
-        venue = self.world.venue(self.plan.product.exchange, self.plan.product.exchange, **fields)
+        venues = [self.world.venue(self.plan.product.exchange, self.plan.product.exchange, **fields)]
+        if self.plan.bystander is not None:
+            venues.append(self.world.venue(Bystander.NAME, self.plan.bystander.exchange))
         return self.world.connect(
-            venue,
-            driver=lambda _: self._driver,
+            *venues,
+            driver=self._drivers.__getitem__,
             on_event=self.events.append,
         )
 
@@ -256,6 +335,8 @@ class Life:
             self.not_sent[self.others.symbol],
         )
         self.books = [_Books(self.rig, every=3), _Books(self.rig, self.plan.product.other, every=3)]
+        if self.plan.bystander is not None:
+            self.bystander = Bystander(self.world, self.connector, self.plan.bystander, self.sequences)
         if self.plan.trading:
             self.venue.orders_stream(self.told.hear)
 
@@ -371,6 +452,9 @@ class Life:
                 book.wrong.clear()
         for judge in (self.trades, self.others):
             self._is_stale_marked(judge)
+        if self.plan.bystander is not None and "I9" not in self.problems:
+            for text in self.bystander.wrong():
+                self.note("I9", text)
 
     def _is_stale_marked(self, judge: TradeJudge) -> None:
         subscription = judge.subscription
@@ -380,22 +464,8 @@ class Life:
         if feed is None:
             return
         bound_s = self.rig.memory.settings.liveness.suspect_after_s(feed.rate.mean_interval_s) + UNANSWERED_S
-        if late := self._undelivered(judge, bound_s):
+        if late := undelivered(judge, self.plan.product, self.far, bound_s):
             self.note("I6", f"{subscription} is LIVE, and {late} trades older than {bound_s:.1f} s did not come")
-
-    def _undelivered(self, judge: TradeJudge, older_s: float) -> int:
-        """Trades of that age, newer than the last one that came."""
-        market = self.far.exchange.markets[self.plan.product.symbols[judge.symbol]]
-        if not judge.seen or not market.trades:
-            return 0
-        last, before_us = judge.seen[-1], self.far.exchange.clock.now_us() - int(older_s * 1e6)
-        number = last.sequence if self.plan.product.opaque else getattr(last, "trade_id", None)
-        by_agg = self.plan.product.opaque or number is None
-        number = last.agg_id if number is None else number
-        return sum(
-            trade.time_us < before_us and (trade.agg_id if by_agg else trade.trade_id) > number
-            for trade in market.trades[-200:]
-        )
 
     # ------------------------------------------------------------ phase two: everything is right again
 
@@ -426,7 +496,7 @@ class Life:
         for judge in (self.trades, self.others):
             if judge.subscription.state is not TopicState.LIVE:
                 wrong.append(f"{judge.subscription}: {judge.subscription.freshness().reason}")
-            elif late := self._undelivered(judge, 0.5):
+            elif late := undelivered(judge, self.plan.product, self.far, 0.5):
                 wrong.append(f"{judge.subscription}: {late} trades later")
         wrong += [f"{book.live!r}" for book in self.books if book.live.state is not BookState.VALID]
         wanted = sorted(name for name, feed in self.rig.memory.feed_table().items() if feed.consumers)
@@ -499,6 +569,9 @@ class Life:
     # ------------------------------------------------------------ the end of a life
 
     def _stop(self) -> None:
+        if self.plan.bystander is not None:
+            for text in self.bystander.judged():
+                self.note("I9", text)
         began_s = self.runtime.monotonic_s()
         report = self.connector.stop()
         took_s = self.runtime.monotonic_s() - began_s
@@ -509,8 +582,9 @@ class Life:
         self._collect()
         if self.runtime.threads:
             self.note("I11", f"left: {self.runtime.threads}")
-        if self.far.links.live:
-            self.note("I11", f"left: {self.far.links.live}")
+        for far in self.world.far.values():
+            if far.links.live:
+                self.note("I11", f"left: {far.links.live}")
         for event in self.events:
             cause = None if event.reason is None else event.reason.cause
             if cause is not None and event.kind is EventKind.ENDED and not _asked_for(cause):
