@@ -174,7 +174,8 @@ class Bystander:
     def judged(self) -> list[str]:
         """The same, of a whole life. A wall clock that steps is everybody's."""
         alarms = {kind: times for kind, times in self._rig.memory.alarms.counts().items() if "wall clock" not in kind}
-        return [*self._trades.faults(), *self._book.compare(), *([f"{alarms}"] if alarms else [])]
+        trades = self._trades.faults() if self._was_live else []  # a life may end before the first trade
+        return [*trades, *self._book.compare(), *([f"{alarms}"] if alarms else [])]
 
 
 class Told:
