@@ -53,6 +53,7 @@ Middleware = Callable[[HttpRequest, SendNext], HttpResponse]
 _CHUNK_BYTES = 64 * 1024
 _HEADERS = {"User-Agent": "venue-connector", "Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
 _WRITE_HEADERS = {"User-Agent": "venue-connector", "Accept": "*/*", "Accept-Encoding": "identity"}
+LINE_IDLE_S = 60.0
 _NEAR_S = 0.005  # a bound set this near to the right one serves
 _PORTS = {"http": 80, "https": 443}
 
@@ -218,6 +219,13 @@ class HttpClient:
             counted = self._counters
             return HttpCounters(*(getattr(counted, name) for name in HttpCounters.__slots__))
 
+    def leave(self) -> None:
+        """The calling thread sends nothing more for now: close what is its own."""
+        with self._lock:
+            worker = self._workers.pop(threading.current_thread(), None)
+        if worker is not None:
+            worker.close()
+
     def close(self) -> None:
         """End every session. Calls in flight end at once, with the error that is true for them. Idempotent."""
         self._closed.set()
@@ -312,7 +320,9 @@ class HttpClient:
         finally:
             worker.disown(line.sock)
             if keep:
+                line.used_s = self._clock.monotonic_s()
                 self._lines.append(line)
+                self._close_idle_lines(line.used_s)
                 if self._closed.is_set():  # `close` may have looked before it was back
                     self._close_lines()
             else:
@@ -330,6 +340,12 @@ class HttpClient:
                 worker.own(cast(_BoundedSocket, line.sock))
                 return line
             line.close()
+
+    def _close_idle_lines(self, now_s: float) -> None:
+        """The one used longest ago: as many are kept as were needed together lately. Another thread may take it meanwhile."""
+        with contextlib.suppress(IndexError):
+            if now_s - self._lines[0].used_s > LINE_IDLE_S:
+                self._lines.pop(0).close()
 
     def _close_lines(self) -> None:
         while self._lines:

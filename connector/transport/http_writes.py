@@ -68,10 +68,14 @@ class WriteLine:
 
     Args:
         sock: connected, TLS done; its `recv_into` and `sendall` are bounded by whoever made it.
+
+    Attributes:
+        used_s: when the owner last had no more use for it; monotonic.
     """
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
+        self.used_s = 0.0
         self._buffer = bytearray(_READ_BYTES)
         self._view = memoryview(self._buffer)
         self._held = b""  # read, and not yet part of anything

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["HttpWorkers"]
 
+IDLE_S = 60.0
+"""A thread that had nothing to do for so long ends, and with it its connection; the last one stays."""
+
 _Job = tuple[HttpRequest, float, Callable[[HttpResponse | ConnectorError], None]]
 
 
@@ -30,8 +33,8 @@ class HttpWorkers:
     Not before: each start of a thread may cost a turn of the interpreter, and a restarted actor must be up within milliseconds.
     """
 
-    def __init__(self, client: HttpClient, context: ActorContext, workers: int) -> None:
-        self._client, self._context, self._workers = client, context, workers
+    def __init__(self, client: HttpClient, context: ActorContext, workers: int, idle_s: float = IDLE_S) -> None:
+        self._client, self._context, self._workers, self._idle_s = client, context, workers, idle_s
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._lock = threading.Lock()  # guards the three below; arithmetic only inside
         self._threads = self._under_way = 0
@@ -69,8 +72,24 @@ class HttpWorkers:
                     self._end(job[2], NotConnected(f"the request was not sent: no thread for it, {problem}."))
 
     def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
+        while True:
+            try:
+                job = self._jobs.get(timeout=self._idle_s)
+            except queue.Empty:
+                if self._may_leave():
+                    self._client.leave()
+                    return
+                continue
+            if job is None:
+                return
             self._do(*job)
+
+    def _may_leave(self) -> bool:
+        """Whether this thread is not needed: a request that was counted and is not in the queue yet finds another."""
+        with self._lock:
+            spare = not self._closed and self._threads > max(1, self._under_way)
+            self._threads -= spare
+        return spare
 
     def _do(
         self, request: HttpRequest, deadline_s: float, done: Callable[[HttpResponse | ConnectorError], None]

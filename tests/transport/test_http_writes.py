@@ -7,6 +7,7 @@ import socket
 import threading
 import zlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from transport_servers import PATIENCE_S, Peer, Script, Server
@@ -14,6 +15,7 @@ from transport_servers import PATIENCE_S, Peer, Script, Server
 from connector.clock import SystemClock
 from connector.domain.wire import HttpRequest
 from connector.errors import NotConnected, OutcomeUnknown
+from connector.testing.clocks import FakeClock
 from connector.transport.http import HttpClient
 from connector.transport.http_writes import NotHttp, TooLong, WholeAnswer, WriteLine, request_bytes
 
@@ -182,8 +184,8 @@ def test_a_body_over_the_limit_is_refused_however_its_length_is_told(text: bytes
 def client_for() -> Iterator[Callable[..., HttpClient]]:
     made: list[HttpClient] = []
 
-    def make(url: str) -> HttpClient:
-        made.append(HttpClient(url, name="venue/rest"))
+    def make(url: str, **settings: Any) -> HttpClient:
+        made.append(HttpClient(url, name="venue/rest", **settings))
         return made[-1]
 
     yield make
@@ -298,6 +300,36 @@ def test_a_kept_connection_that_ends_as_a_write_is_sent_leaves_it_unknown(client
         assert server.accepted == 1
         assert client.send(WRITE).status == 200  # over a new one
         assert server.accepted == 2
+
+
+def test_a_kept_connection_nobody_needed_for_a_minute_is_closed_at_the_next_write(client_for: ClientFor) -> None:
+    clock, together, ended = FakeClock(), threading.Barrier(2), threading.Semaphore(0)
+
+    def script(peer: Peer) -> None:
+        try:
+            for nth in range(4):
+                read_whole(peer)
+                if nth == 0:
+                    together.wait(PATIENCE_S)  # two at once need two connections
+                peer.send(ANSWER)
+        except OSError:
+            pass
+        finally:
+            ended.release()
+
+    with Server(script) as server:
+        client = client_for(server.http_url, clock=clock)
+        threads = [threading.Thread(target=client.send, args=(WRITE,)) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE_S)
+        clock.advance(40.0)
+        assert client.send(WRITE).status == 200
+        clock.advance(40.0)
+        assert client.send(WRITE).status == 200
+        assert ended.acquire(timeout=PATIENCE_S)
+        assert (server.accepted, len(client._lines)) == (2, 1)
 
 
 def test_a_write_that_cannot_be_written_down_is_not_sent(client_for: ClientFor) -> None:

@@ -26,6 +26,18 @@ class Context:
         return thread
 
 
+class Slow(HttpClient):
+    """No call ends before `go`."""
+
+    def __init__(self, base: str) -> None:
+        super().__init__(base)
+        self.go = threading.Event()
+
+    def send(self, request, deadline_s=None):
+        assert self.go.wait(10.0)
+        return super().send(request, deadline_s)
+
+
 def ended(context: Context, requests: int) -> list[object]:
     """How so many requests ended, one after the other, to a port where nobody listens."""
     outcomes: list[object] = []
@@ -73,3 +85,28 @@ def test_requests_one_after_the_other_are_done_by_the_thread_that_is_free():
     context = Context(refused=0)
 
     assert len(ended(context, 5)) == 5 and len(context.threads) == 1
+
+
+def test_threads_that_had_nothing_to_do_for_a_while_end_but_for_one_which_does_what_comes_next():
+    context = Context(refused=0)
+    client = Slow("http://127.0.0.1:1")
+    workers = HttpWorkers(client, context, 4, idle_s=0.05)
+    try:
+        told, over = [], threading.Semaphore(0)
+        for _ in range(4):
+            workers.submit(TIME, 0.0, lambda outcome: (told.append(outcome), over.release()))
+        client.go.set()
+        assert all(over.acquire(timeout=10.0) for _ in range(4))
+        busy = len(context.threads)
+        for thread in context.threads:
+            thread.join(0.5)
+        left = [thread for thread in context.threads if thread.is_alive()]
+        workers.submit(TIME, 0.0, lambda outcome: (told.append(outcome), over.release()))
+        assert over.acquire(timeout=10.0)
+    finally:
+        workers.close()
+        for thread in context.threads:
+            thread.join(10.0)
+
+    assert (busy, len(left), len(context.threads)) == (4, 1, 4)
+    assert len(told) == 5
