@@ -358,7 +358,10 @@ class WebSocketClientLink(ThreadLink):
 
     def _take_close(self, body: bytes) -> None:
         code = int.from_bytes(body[:2], "big") if body else _NO_STATUS
-        reason = body[2:].decode("utf-8", "replace")
+        try:
+            reason = body[2:].decode()
+        except UnicodeDecodeError:
+            raise LinkEnded(f"the reason of a close frame with code {code} is not UTF-8", code=1007) from None
         with self._lock:
             ours = self._close_sent is not None
             if not ours:
