@@ -113,7 +113,8 @@ class PicowsLink(ThreadLink):
         with self._lock:
             if self._phase is not LinkPhase.OPEN or self._close_sent is not None or self._loop is None:
                 raise NotConnected(f"link {self._settings.name} is {self._phase.value}; nothing was sent")
-            if cast(WSTransport, self._transport).is_close_frame_sent:  # picows reads one frame ahead of what it tells
+            transport = self._transport
+            if transport is not None and transport.is_close_frame_sent:  # picows reads one frame ahead of what it tells
                 raise NotConnected(f"link {self._settings.name} met a frame it cannot accept; nothing was sent")
             if self._backlog_bytes + len(text) > _UNSENT_BYTES:
                 self._loop.call_soon_threadsafe(self._measure_backlog)  # only the loop knows what has gone meanwhile
