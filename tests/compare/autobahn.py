@@ -169,6 +169,7 @@ class Server:
                 self.url + path,
                 "autobahn",
                 tls=TlsSettings(ca_file=self.ca_file),
+                upgrade_timeout_s=CASE_WITHIN_S,
                 idle_timeout_s=CASE_WITHIN_S,
                 ping_every_s=None,  # a ping nobody asked for is judged as wrong
             ),
@@ -230,31 +231,35 @@ def fuzzing_server(wstest: str, tls: bool) -> Iterator[Server]:
 # ---------------------------------------------------------------- results
 
 
-def run_all(run: Run, server: Server, names: list[str], wanted: list[str]) -> dict[str, Result]:
+def visit_all(run: Run, server: Server, names: list[str], wanted: list[str]) -> dict[str, Echo]:
+    """Every case once. What the suite thinks of it, `judged` tells."""
     links, agent = LINKS[run.link](), quote(run.title)
-    not_utf8: dict[str, bool] = {}
+    heard: dict[str, Echo] = {}
     for number, name in enumerate(names, 1):
         if name.startswith(tuple(wanted)) and (name.startswith(UTF8) or not run.decodes):
-            echo = Echo(name.startswith(BINARY), run.decodes)
-            server.visit(links, f"/runCase?case={number}&agent={agent}", echo)
-            not_utf8[name] = echo.not_utf8
-    if not not_utf8:
-        return {}
-    server.visit(links, f"/updateReports?agent={agent}", Listen())
-    judged = json.loads((server.reports / "index.json").read_text())[run.title]
-    found: dict[str, Result] = {}
-    for name, had_bad_text in not_utf8.items():
-        if name not in judged:
-            raise SystemExit(f"{run.title}, {name}: the suite has no result")
-        more = json.loads((server.reports / judged[name]["reportfile"]).read_text())
-        found[name] = {
-            "behavior": judged[name]["behavior"],
-            "close": judged[name]["behaviorClose"],
-            "code": judged[name]["remoteCloseCode"],
-            "ms": judged[name]["duration"],
-            "not_utf8": had_bad_text,
-            "said": f"{more['result']} {more['resultClose']}",
-        }
+            heard[name] = Echo(name.startswith(BINARY), run.decodes)
+            server.visit(links, f"/runCase?case={number}&agent={agent}", heard[name])
+    return heard
+
+
+def judged(server: Server, visited: dict[Run, dict[str, Echo]]) -> dict[Run, dict[str, Result]]:
+    server.visit(LINKS["websocket-client"](), "/updateReports?agent=all", Listen())  # it writes before it answers
+    index = json.loads((server.reports / "index.json").read_text())
+    found: dict[Run, dict[str, Result]] = {}
+    for run, heard in visited.items():
+        found[run] = {}
+        for name, echo in heard.items():
+            each = index[run.title][name]
+            more = json.loads((server.reports / each["reportfile"]).read_text())
+            found[run][name] = {
+                "behavior": each["behavior"],
+                "close": each["behaviorClose"],
+                "code": each["remoteCloseCode"],
+                "ms": each["duration"],
+                "not_utf8": echo.not_utf8,
+                "said": f"{more['result']} {more['resultClose']}",
+                "ended": echo.closed.reason if echo.closed is not None else "not in time",
+            }
     return found
 
 
@@ -326,10 +331,12 @@ def main() -> int:
     for tls in (False, True) if chosen.tls else (False,):
         with fuzzing_server(chosen.wstest, tls) as server:
             names = server.case_names(LINKS[chosen.links[0]]())
+            visited: dict[Run, dict[str, Echo]] = {}
             for run in [Run(kind, tls, decodes) for kind in chosen.links for decodes in (False, True)]:
                 started_s = time.monotonic()
-                found[run] = run_all(run, server, names, chosen.cases)
-                print(f"{run.title}: {len(found[run])} cases in {time.monotonic() - started_s:.0f} s", flush=True)
+                visited[run] = visit_all(run, server, names, chosen.cases)
+                print(f"{run.title}: {len(visited[run])} cases in {time.monotonic() - started_s:.0f} s", flush=True)
+            found |= judged(server, visited)
     if chosen.json:
         chosen.json.write_text(json.dumps({run.title: results for run, results in found.items()}, indent=1) + "\n")
     text = tables(versions, found)
@@ -337,7 +344,7 @@ def main() -> int:
     if chosen.page:
         put_into(chosen.page, text)
     surprises = [
-        f"NO  {run.title}, {name}: {shown(result)}. {result['said']}"
+        f"NO  {run.title}, {name}: {shown(result)}. {result['said']}. The link: {result['ended']}"
         for run, results in found.items()
         for name, result in results.items()
         if not stands(run, name, result)

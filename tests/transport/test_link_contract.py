@@ -1374,6 +1374,34 @@ def test_sends_over_tls_from_four_threads_while_reading_stay_whole(
     assert sorted(frames) == sorted([b"%d:" % n + b"y" * 500 for n in range(4)] * 100)
 
 
+def test_a_peer_that_takes_much_slowly_over_tls_is_not_taken_for_one_that_takes_no_byte_by_websocket_client(
+    authority: trustme.CA, ca_file: str
+) -> None:
+    got, pace, done = 0, threading.Event(), threading.Event()
+
+    def script(peer: Peer) -> None:
+        nonlocal got
+        peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        peer.upgrade()
+        while got < 8_000_000:
+            got += len(peer.sock.recv(16_384))  # a record of TLS
+            pace.wait(0.005)
+        done.set()
+        peer.wait_gone()
+
+    recorder = Recorder()
+    with Server(script, tls=server_context(authority.issue_cert("localhost"))) as server:
+        settings = settings_for(server.url, tls=TlsSettings(ca_file=ca_file), send_timeout_s=0.8)
+        link = WebSocketClientLinks().open(settings, recorder)
+        recorder.wait_open()
+        link.send(b"L" * 4_000_000)  # the system takes most of it
+        link.send(b"M" * 4_000_000)
+        assert done.wait(PATIENCE_S), recorder.closed
+        link.shutdown()
+        assert link.join(5.0)
+    assert recorder.closed is not None and recorder.closed.by_us
+
+
 # ---------------------------------------------------------------- proxies
 
 
