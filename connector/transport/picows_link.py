@@ -7,7 +7,9 @@ delays this link's pings, pongs and sends, and nothing else; it should hand on a
 Everything that came out of the socket in one read is one call of the handler. To know where a read begins and ends, and
 that bytes of an unfinished message arrive, a thin protocol stands between the loop and picows. picows parses, masks and
 shakes hands; fragments are joined here, and what picows lets pass against the protocol is refused here, with one exception:
-a continuation of nothing that is longer than 125 bytes and complete is taken for a message. Nothing is logged.
+a continuation of nothing that is longer than 125 bytes and complete is taken for a message. picows reads one frame ahead of what
+it tells, and answers a frame it cannot accept at once: the message before it is handed over, but no longer takes an answer, which
+`send` says. Nothing is logged.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ from connector.transport.thread_link import (
     LinkEnded,
     ThreadLink,
     checked_endpoint,
+    is_close_code,
     refused,
     sendable_close,
     url_without_user,
@@ -97,7 +100,7 @@ class PicowsLink(ThreadLink):
         self._ended: asyncio.Future[LinkEnded] | None = None
         self._transport: WSTransport | None = None
         self._frames: list[bytes] = []  # one list for life: the listener holds its `append`
-        self._expect_fragments: Callable[[bool], None]
+        self._listener: _Listener | None = None
         self._fragments: list[bytes] | None = None
         self._fragments_bytes = 0
         self._written_bytes = 0  # as frames, taken by the socket or waiting for it
@@ -110,6 +113,9 @@ class PicowsLink(ThreadLink):
         with self._lock:
             if self._phase is not LinkPhase.OPEN or self._close_sent is not None or self._loop is None:
                 raise NotConnected(f"link {self._settings.name} is {self._phase.value}; nothing was sent")
+            transport = self._transport
+            if transport is not None and transport.is_close_frame_sent:  # picows reads one frame ahead of what it tells
+                raise NotConnected(f"link {self._settings.name} met a frame it cannot accept; nothing was sent")
             if self._backlog_bytes + len(text) > _UNSENT_BYTES:
                 self._loop.call_soon_threadsafe(self._measure_backlog)  # only the loop knows what has gone meanwhile
                 raise NotConnected(f"link {self._settings.name} takes no more bytes; nothing of this message was sent")
@@ -183,8 +189,7 @@ class PicowsLink(ThreadLink):
     async def _connect(self) -> None:
         settings, endpoint, sock = self._settings, self._endpoint, cast(socket.socket, self._sock)
         options: dict[str, Any] = {}
-        listener = _Listener(self)
-        self._expect_fragments = listener.expect_fragments
+        listener = self._listener = _Listener(self)
         if endpoint.secure:
             remaining_s = self._connect_deadline_s - self._clock.monotonic_s()
             options["ssl_context"] = self._dialer.tls_context(settings.tls)
@@ -253,6 +258,8 @@ class PicowsLink(ThreadLink):
     def _end(self, end: LinkEnded) -> None:
         if self._ended is not None and not self._ended.done():
             self._ended.set_result(end)
+            if self._listener is not None:
+                self._listener.ignore_rest()
 
     def _finish(self, end: LinkEnded) -> None:
         """Say why, if there is something to say, and drop the connection."""
@@ -300,8 +307,8 @@ class PicowsLink(ThreadLink):
 
     def _ping(self) -> None:
         transport = cast(WSTransport, self._transport)
-        if not transport.underlying_transport.get_write_buffer_size():  # behind a full socket a ping would be no probe
-            transport.send_ping(b"")
+        if not self._transport_closing() and not transport.underlying_transport.get_write_buffer_size():
+            transport.send_ping(b"")  # behind a full socket it would be no probe
         cast(asyncio.AbstractEventLoop, self._loop).call_later(cast(float, self._settings.ping_every_s), self._ping)
 
     # ---------------------------------------------------------------- sending, on the loop
@@ -385,7 +392,7 @@ class PicowsLink(ThreadLink):
                 self._frames.append(payload)
                 return
             self._fragments, self._fragments_bytes = [], 0
-            self._expect_fragments(True)
+            cast(_Listener, self._listener).expect_fragments(True)
         self._fragments.append(payload)
         self._fragments_bytes += max(len(payload), 1)  # an endless row of empty fragments is too long as well
         limit = self._settings.max_message_bytes
@@ -394,12 +401,12 @@ class PicowsLink(ThreadLink):
         elif last:
             self._frames.append(b"".join(self._fragments))
             self._fragments = None
-            self._expect_fragments(False)
+            cast(_Listener, self._listener).expect_fragments(False)
 
     def _take_close(self, body: bytes) -> None:
         code = int.from_bytes(body[:2], "big") if body else _NO_STATUS
-        if code >= 5000:
-            self._refuse(f"close code {code} does not exist", 1002)
+        if body and not is_close_code(code):  # picows lets 0 and 1006 pass
+            self._refuse(f"close code {code} cannot be sent", 1002)
             return
         self._hand_over()  # what stood before it
         ours = self._close_sent is not None
@@ -433,6 +440,12 @@ class _Listener(WSListener):
     def expect_fragments(self, expected: bool) -> None:
         """Choose what the next frames are taken for: picows calls what the instance says."""
         self.on_ws_frame = self._any if expected else self._whole  # type: ignore[assignment, method-assign]
+
+    def ignore_rest(self) -> None:
+        """The link is over, and picows goes on to the end of what it read."""
+        self.on_ws_frame = self._ignore  # type: ignore[method-assign]
+
+    def _ignore(self, transport: WSTransport, frame: WSFrame) -> None: ...
 
     def _any(self, transport: WSTransport, frame: WSFrame) -> None:
         self._link._take_other(frame, frame.get_payload_as_bytes())

@@ -27,6 +27,7 @@ __all__ = [
     "LinkEnded",
     "ThreadLink",
     "checked_endpoint",
+    "is_close_code",
     "refused",
     "sendable_close",
     "url_without_user",
@@ -93,13 +94,18 @@ def url_without_user(url: str) -> str:
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
+def is_close_code(code: int) -> bool:
+    """Whether `code` may stand in a close frame, ours or the peer's (RFC 6455, section 7.4; 1012 to 1014 came later)."""
+    return (1000 <= code <= 1014 and code not in (1004, 1005, 1006)) or 3000 <= code <= 4999
+
+
 def sendable_close(code: int, reason: str) -> bytes:
     """The body of a close frame; the reason is cut to what fits.
 
     Raises:
         ValueError: a code that must not appear on the wire.
     """
-    if not ((1000 <= code <= 1014 and code not in (1004, 1005, 1006)) or 3000 <= code <= 4999):
+    if not is_close_code(code):
         raise ValueError(f"close code {code} cannot be sent: expected 1000-1003, 1007-1014 or 3000-4999")
     text = reason.encode()[:_CLOSE_REASON_BYTES].decode("utf-8", "ignore").encode()
     return code.to_bytes(2, "big") + text

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import selectors
+import socket
 import ssl
 import threading
 from typing import Any
@@ -34,6 +35,7 @@ _LITTLE_BYTES, _MUCH_BYTES = 16 * 1024, 256 * 1024  # of one read: much while th
 _UNSENT_BYTES = 4 * 1024 * 1024  # more than this waiting for the socket, and a send is refused
 _PLAIN = frozenset({0x80 | ABNF.OPCODE_TEXT, 0x80 | ABNF.OPCODE_BINARY})  # whole messages without reserved bits
 _MASK_BYTES = 1_024
+_RECORD_BYTES = 16 * 1024  # of TLS, at most
 _TEXT = 0x80 | ABNF.OPCODE_TEXT
 _DATA = frozenset({ABNF.OPCODE_TEXT, ABNF.OPCODE_BINARY})
 _WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
@@ -165,6 +167,8 @@ class WebSocketClientLink(ThreadLink):
         if self._sock is None or self._send_failure is not None:
             return len(data)
         try:
+            if self._endpoint.secure and len(data) > _RECORD_BYTES:
+                return self._write_records(self._sock, data)
             return self._sock.send(data)
         except _WOULD_BLOCK:
             return 0
@@ -172,6 +176,18 @@ class WebSocketClientLink(ThreadLink):
             self._send_failure = LinkEnded(f"sending failed: {in_words(problem)}", cause=problem.with_traceback(None))
             self._cut()
             return len(data)
+
+    def _write_records(self, sock: socket.socket, data: bytes | bytearray) -> int:
+        """Over TLS one send tells nothing of what it sent before all of it is sent; so one record at a time."""
+        sent = 0
+        with memoryview(data) as whole:
+            while sent < len(data):
+                with whole[sent : sent + _RECORD_BYTES] as record:
+                    try:
+                        sent += sock.send(record)
+                    except _WOULD_BLOCK:
+                        break
+        return sent
 
     # ---------------------------------------------------------------- the keeper's thread
 
@@ -358,7 +374,10 @@ class WebSocketClientLink(ThreadLink):
 
     def _take_close(self, body: bytes) -> None:
         code = int.from_bytes(body[:2], "big") if body else _NO_STATUS
-        reason = body[2:].decode("utf-8", "replace")
+        try:
+            reason = body[2:].decode()
+        except UnicodeDecodeError:
+            raise LinkEnded(f"the reason of a close frame with code {code} is not UTF-8", code=1007) from None
         with self._lock:
             ours = self._close_sent is not None
             if not ours:

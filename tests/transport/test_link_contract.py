@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import socket
 import ssl
@@ -25,6 +26,8 @@ from transport_servers import (
     PING,
     PONG,
     TEXT,
+    Frame,
+    Gone,
     Peer,
     Script,
     Server,
@@ -668,6 +671,9 @@ def test_a_close_frame_without_a_code_is_1005(opened: Opened) -> None:
     assert answers == [b""]
 
 
+CLOSE_CODES_NOBODY_SENDS = (0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2999, 5000, 65535)
+
+
 @pytest.mark.parametrize(
     "wire",
     [
@@ -680,8 +686,7 @@ def test_a_close_frame_without_a_code_is_1005(opened: Opened) -> None:
         encode(PING, b"part", fin=False),
         encode(CLOSE, (1000).to_bytes(2, "big") + b"x" * 124),
         encode(CLOSE, b"\x03"),
-        encode(CLOSE, (1005).to_bytes(2, "big")),
-        encode(CLOSE, (5000).to_bytes(2, "big")),
+        *(encode(CLOSE, code.to_bytes(2, "big")) for code in CLOSE_CODES_NOBODY_SENDS),
         encode(CONTINUATION, b"of nothing"),
         encode(TEXT, b"a", fin=False) + encode(TEXT, b"b"),
         encode(TEXT, b"masked", mask=True),
@@ -696,8 +701,7 @@ def test_a_close_frame_without_a_code_is_1005(opened: Opened) -> None:
         "fragmented ping",
         "long close",
         "close of one byte",
-        "close 1005",
-        "close 5000",
+        *(f"close {code}" for code in CLOSE_CODES_NOBODY_SENDS),
         "continuation of nothing",
         "two messages mixed",
         "masked",
@@ -721,6 +725,63 @@ def test_a_frame_against_the_protocol_ends_the_link_with_1002_after_what_stood_b
     assert heard.frames == [b"good"]
     assert closed.code == 1002 and not closed.by_us and closed.phase is LinkPhase.OPEN
     assert answers == [1002]
+
+
+def test_a_close_reason_that_is_not_utf8_is_answered_with_1007(opened: Opened) -> None:
+    answers: list[int | None] = []
+
+    def script(peer: Peer) -> None:
+        peer.upgrade().frame(CLOSE, (1008).to_bytes(2, "big") + "weil €".encode()[:-1])
+        answers.append(peer.read_until(CLOSE).close_code)
+
+    with Server(script) as server:
+        link, heard = opened(server.url)
+        closed = heard.wait_closed()
+        assert link.join(5.0)
+    assert closed.code == 1007 and "UTF-8" in closed.reason and not closed.by_us
+    assert answers == [1007]
+
+
+@pytest.mark.parametrize("last", [encode(TEXT, b"reserved", rsv=2), encode(CLOSE)], ids=["a refused frame", "a close"])
+def test_nothing_that_came_after_the_last_frame_is_answered(opened: Opened, last: bytes) -> None:
+    answers: list[Frame] = []
+
+    def script(peer: Peer) -> None:
+        peer.upgrade().send(last + encode(PING, b"late") + encode(TEXT, b"late"))
+        with contextlib.suppress(Gone):
+            while True:
+                answers.append(peer.read_frame())
+
+    with Server(script) as server:
+        link, heard = opened(server.url)
+        heard.wait_closed()
+        assert link.join(5.0)
+    assert heard.frames == []
+    assert [frame.opcode for frame in answers] == [CLOSE]
+
+
+def test_a_send_in_answer_to_the_message_before_a_refused_frame_is_sent_or_says_that_it_is_not(opened: Opened) -> None:
+    came: list[bytes] = []
+    said: list[str] = []
+
+    def script(peer: Peer) -> None:
+        peer.upgrade().send(encode(TEXT, b"good") + encode(0x3, b"?"))
+        while (frame := peer.read_frame()).opcode != CLOSE:
+            came.append(frame.payload)
+
+    def answer(link: Link) -> None:
+        try:
+            link.send(b"answer")
+            said.append("sent")
+        except NotConnected:
+            said.append("not sent")
+
+    with Server(script) as server:
+        link, heard = opened(server.url, Recorder(on_frames=answer))
+        heard.wait_closed()
+        assert link.join(5.0)
+    assert heard.frames == [b"good"]
+    assert came == ([b"answer"] if said == ["sent"] else [])
 
 
 def test_a_reset_in_the_middle_of_a_frame_ends_the_link_and_delivers_no_part_of_it(opened: Opened) -> None:
@@ -986,6 +1047,24 @@ def test_a_close_that_is_never_answered_is_dropped_in_time(opened: Opened) -> No
         took = time.monotonic() - started
         deaf.set()
     assert closed.by_us and closed.code == 1000 and 0.25 < took < 1.2
+
+
+def test_no_own_ping_follows_our_close_frame(opened: Opened) -> None:
+    later: list[Frame] = []
+
+    def script(peer: Peer) -> None:
+        peer.upgrade().read_until(CLOSE)
+        with contextlib.suppress(Gone):
+            while True:
+                later.append(peer.read_frame())
+
+    with Server(script) as server:
+        link, heard = opened(server.url, ping_every_s=0.02, close_timeout_s=0.3)
+        heard.wait_open()
+        link.close()
+        heard.wait_closed()
+        assert link.join(5.0)
+    assert later == []
 
 
 def test_messages_before_the_answer_to_our_close_are_still_delivered(opened: Opened) -> None:
@@ -1293,6 +1372,34 @@ def test_sends_over_tls_from_four_threads_while_reading_stay_whole(
         for thread in threads:
             thread.join(PATIENCE_S)
     assert sorted(frames) == sorted([b"%d:" % n + b"y" * 500 for n in range(4)] * 100)
+
+
+def test_a_peer_that_takes_much_slowly_over_tls_is_not_taken_for_one_that_takes_no_byte_by_websocket_client(
+    authority: trustme.CA, ca_file: str
+) -> None:
+    got, pace, done = 0, threading.Event(), threading.Event()
+
+    def script(peer: Peer) -> None:
+        nonlocal got
+        peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        peer.upgrade()
+        while got < 8_000_000:
+            got += len(peer.sock.recv(16_384))  # a record of TLS
+            pace.wait(0.005)
+        done.set()
+        peer.wait_gone()
+
+    recorder = Recorder()
+    with Server(script, tls=server_context(authority.issue_cert("localhost"))) as server:
+        settings = settings_for(server.url, tls=TlsSettings(ca_file=ca_file), send_timeout_s=0.8)
+        link = WebSocketClientLinks().open(settings, recorder)
+        recorder.wait_open()
+        link.send(b"L" * 4_000_000)  # the system takes most of it
+        link.send(b"M" * 4_000_000)
+        assert done.wait(PATIENCE_S), recorder.closed
+        link.shutdown()
+        assert link.join(5.0)
+    assert recorder.closed is not None and recorder.closed.by_us
 
 
 # ---------------------------------------------------------------- proxies
