@@ -6,7 +6,7 @@ PY     := $(BIN)/python
 SOURCES := $(shell find connector -name '*.py' -o -name py.typed 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check unit bench docs e2e-test clean faults kills orders across storm sim planted fuzz soak compare
+.PHONY: help setup demo test check unit bench docs e2e-test clean faults kills orders across storm sim planted fuzz soak compare autobahn
 
 help:  ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -90,6 +90,9 @@ fuzz: setup  ## every reader of bytes, spoilt MUTATIONS=1000000 times: build/fuz
 
 soak: setup  ## HOURS=1 of everything with random faults: nothing may grow, nothing be untrue: build/soak.json, build/soak.svg
 	$(PY) tests/faults/soak.py --hours $(or $(HOURS),1) $(SOAK_ARGS)
+
+autobahn: setup  ## both links against the Autobahn|Testsuite, ws and wss: WSTEST=path/to/wstest (needs Python 2.7)
+	$(PY) tests/compare/autobahn.py --wstest $(WSTEST) --tls --page docs/reference/autobahn.md
 
 clean:  ## remove everything the other targets made
 	rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
