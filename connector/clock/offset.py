@@ -148,6 +148,11 @@ class ClockOffset:
         drift = abs(now_ns - known.at_ns) * self._drift_ppm // _PPM
         return OffsetEstimate(now_ns, known.offset_ns, known.error_ns + drift, known.sampled_ns, known.samples)
 
+    @property
+    def newest(self) -> OffsetEstimate | None:
+        """The estimate as of its own moment, the same object until there is another; None when unknown. It may be stale."""
+        return self._estimate
+
     def is_stale(self, now_ns: int) -> bool:
         """True when nothing is known, or only something too old."""
         return self.estimate(now_ns) is None

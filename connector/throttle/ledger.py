@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
-from connector.clock import Clock, ClockOffset
+from connector.clock import Clock, ClockOffset, OffsetEstimate
 from connector.domain.wire import BudgetLimit, Charge
 from connector.errors import Banned, InvalidRequest, RateLimited, RetryLater, SettingsError
 from connector.throttle.budget import Budget, Hold, VenueTime
@@ -31,6 +31,9 @@ CANCELLED_CHECK_S = 0.25
 
 MARGIN_S = 1.0
 """Venues give waits in whole seconds, rounded down for all we know."""
+
+VENUE_KEPT_S = 0.25
+"""One reading of the two clocks serves so long, unless the venue's is measured anew."""
 
 BAN_S = 120.0
 """Wait after a ban without a time: the shortest that a venue's documents name (read 2026-11)."""
@@ -66,10 +69,15 @@ class Grant:
     __slots__ = ("_holds", "_ledger", "charges", "expires_s", "granted_s")
 
     def __init__(
-        self, ledger: Ledger, charges: tuple[Charge, ...], holds: tuple[tuple[Budget, Hold], ...], granted_s: float
+        self,
+        ledger: Ledger,
+        charges: tuple[Charge, ...],
+        holds: tuple[tuple[Budget, Hold], ...],
+        granted_s: float,
+        expires_s: float,
     ) -> None:
         self._ledger, self.charges, self._holds, self.granted_s = ledger, charges, holds, granted_s
-        self.expires_s = granted_s
+        self.expires_s = expires_s
 
     def settle(self, used: Mapping[str, int] | None = None) -> None:
         """The answer arrived, or none will. Idempotent.
@@ -178,6 +186,9 @@ class Ledger:
         self._numbers = itertools.count()
         self._open: list[tuple[float, int, Grant]] = []  # heap by the moment each is given up for lost
         self._banned_until_s = float("-inf")
+        self._venue: VenueTime | None = None  # as read last, and the estimate it rests on
+        self._venue_of: OffsetEstimate | None = None
+        self._venue_s = float("-inf")
         self._closed = False
         self._in_flight = 0
         self._granted = self._delayed = self._refused = self._expired = self._penalties = self._unknown = 0
@@ -318,7 +329,7 @@ class Ledger:
     def use_offset(self, offset: ClockOffset | None) -> None:
         """Take the venue's clock from here on."""
         with self._lock:
-            self._offset = offset
+            self._offset, self._venue = offset, None
 
     def wake(self) -> None:
         """Let everybody in line look at their `cancelled` and the clock again."""
@@ -390,15 +401,22 @@ class Ledger:
     def _venue_time(self, now_s: float) -> VenueTime | None:
         if self._offset is None:
             return None
+        newest, read = self._offset.newest, self._venue
+        if read is not None and newest is self._venue_of and 0.0 <= now_s - self._venue_s < VENUE_KEPT_S:
+            return read
         # Our two clocks are read around one another: a thread switch between them becomes part of the error.
         before_s = self._clock.monotonic_s()
         time_ns = self._clock.time_ns()
         between_s = self._clock.monotonic_s() - before_s
-        known = self._offset.estimate(time_ns)
+        known = self._offset.estimate(time_ns + round(VENUE_KEPT_S * 1e9))  # as little as will be known at the end of its use
         if known is None:
             return None
         ahead_s = now_s - (before_s + between_s / 2)
-        return VenueTime((time_ns + known.offset_ns) / 1e9 + ahead_s, known.error_ns / 1e9 + between_s)
+        self._venue_of, self._venue_s = newest, now_s
+        self._venue = VenueTime(
+            (time_ns + known.offset_ns) / 1e9 + ahead_s, known.error_ns / 1e9 + between_s, now_s
+        )
+        return self._venue
 
     def _known(self, charges: Sequence[Charge]) -> tuple[Charge, ...]:
         """What is held back of a request's costs, each budget once."""
@@ -434,7 +452,7 @@ class Ledger:
         if not self._line and not self._closed and self._banned_until_s <= now_s:
             budgets = self._with_room(charges, SHARE[priority], now_s, venue)
             if budgets is not None:  # nobody waits and there is room: no line has to be formed
-                return self._take(tuple(charges), budgets, now_s, venue)
+                return self._take(tuple(charges), budgets, now_s, venue, charges)
         ticket = self._enter(self._known(charges), priority, None)
         next_s = self._serve(now_s, venue)
         if ticket.grant is not None:
@@ -490,8 +508,9 @@ class Ledger:
     ) -> list[Budget] | None:
         """The budget of each charge, where each is known, has one of its own, and has room for it now."""
         found: list[Budget] = []
+        budgets = self._budgets
         for charge in charges:
-            budget = self._budgets.get(charge.budget)
+            budget = budgets.get(charge.budget)
             if budget is None or budget in found or budget.wait_s(charge.points, now_s, venue, share=share) > 0.0:
                 return None
             found.append(budget)
@@ -507,15 +526,13 @@ class Ledger:
         budgets: Sequence[Budget],
         now_s: float,
         venue: VenueTime | None,
-        known: Sequence[Charge] | None = None,
+        known: Sequence[Charge],
     ) -> Grant:
-        """Take `known`, which is all of `charges` unless said otherwise, from its budgets, one each."""
-        holds = [
-            (budget, budget.take(charge.points, now_s, venue))
-            for budget, charge in zip(budgets, charges if known is None else known, strict=True)
-        ]
-        grant = Grant(self, charges, tuple(holds), now_s)
-        grant.expires_s = now_s + self._flight_s
+        """Take `known`, of `charges`, from its budgets, one each."""
+        holds: list[tuple[Budget, Hold]] = []
+        for budget, charge in zip(budgets, known, strict=True):
+            holds.append((budget, budget.take(charge.points, now_s, venue)))  # noqa: PERF401  a comprehension is a call more
+        grant = Grant(self, charges, tuple(holds), now_s, now_s + self._flight_s)
         self._granted += 1
         if holds:
             self._in_flight += 1
