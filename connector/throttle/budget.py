@@ -254,7 +254,9 @@ class Budget:
         last = math.floor((venue_s + phase.error_s) / width)
         # Until the next window comes near. What ages in the log meanwhile would count only where there are no windows.
         edge_s = (last + 1) * width - phase.error_s if first == last else last * width + phase.error_s
-        self._quiet_until_s = math.nextafter(now_s, math.inf) if venue.at_s is None else edge_s - phase.seconds - _EDGE_S
+        self._quiet_until_s = (
+            math.nextafter(now_s, math.inf) if venue.at_s is None else edge_s - phase.seconds - _EDGE_S
+        )
         if first == last and len(self._windows) == 1 and first in self._windows:
             return  # in the middle of a window, as nearly always
         for index in sorted(index for index in self._windows if index < first):

@@ -408,14 +408,14 @@ class Ledger:
         before_s = self._clock.monotonic_s()
         time_ns = self._clock.time_ns()
         between_s = self._clock.monotonic_s() - before_s
-        known = self._offset.estimate(time_ns + round(VENUE_KEPT_S * 1e9))  # as little as will be known at the end of its use
+        known = self._offset.estimate(
+            time_ns + round(VENUE_KEPT_S * 1e9)
+        )  # as little as will be known at the end of its use
         if known is None:
             return None
         ahead_s = now_s - (before_s + between_s / 2)
         self._venue_of, self._venue_s = newest, now_s
-        self._venue = VenueTime(
-            (time_ns + known.offset_ns) / 1e9 + ahead_s, known.error_ns / 1e9 + between_s, now_s
-        )
+        self._venue = VenueTime((time_ns + known.offset_ns) / 1e9 + ahead_s, known.error_ns / 1e9 + between_s, now_s)
         return self._venue
 
     def _known(self, charges: Sequence[Charge]) -> tuple[Charge, ...]:
@@ -531,7 +531,7 @@ class Ledger:
         """Take `known`, of `charges`, from its budgets, one each."""
         holds: list[tuple[Budget, Hold]] = []
         for budget, charge in zip(budgets, known, strict=True):
-            holds.append((budget, budget.take(charge.points, now_s, venue)))  # noqa: PERF401  a comprehension is a call more
+            holds.append((budget, budget.take(charge.points, now_s, venue)))
         grant = Grant(self, charges, tuple(holds), now_s, now_s + self._flight_s)
         self._granted += 1
         if holds:

@@ -125,6 +125,8 @@ RECEIPT_PATIENCE_S = 3.0
 PATIENCE_S = 1.0
 """How long a cancel that the venue answered with "not open" may take to find out what became of the order."""
 
+_ORDERS = (PlaceOrder, CancelOrder, AmendOrder)
+
 
 class ThrowKillSwitch(msgspec.Struct, frozen=True):
     """Refuse every new order from now on and cancel all of ours. Answer: tuple[OrderOutcome, ...] of the cancels."""
@@ -199,28 +201,14 @@ class _Group:
 class _Open:
     """One command on its way, or unknown. `current`: what is known of the order it is about."""
 
-    __slots__ = (
-        "_current",
-        "answer",
-        "asking",
-        "by_rest",
-        "by_s",
-        "client_id",
-        "clock_retried",
-        "command",
-        "evidence",
-        "grant",
-        "insist_until_s",
-        "instrument",
-        "intent",
-        "kind",
-        "look_s",
-        "number",
-        "patient_until_s",
-        "pending",
-        "unwritten",
-        "wanted",
-    )
+    # One of these is made before each first byte: what most never change stays on the class.
+    pending: Pending | None = None
+    wanted: Wanted | None = None
+    grant: Grant | None = None
+    asking = clock_retried = by_rest = False
+    unwritten = False  # it is in the journal, and its diary does not say so yet
+    look_s = float("inf")
+    patient_until_s = insist_until_s = float("-inf")
 
     def __init__(
         self,
@@ -236,15 +224,8 @@ class _Open:
     ) -> None:
         self.number, self.kind, self.command, self.client_id = number, kind, command, client_id
         self.instrument, self.intent, self.answer, self.by_s = instrument, intent, answer, by_s
-        self.pending: Pending | None = None
-        self.wanted: Wanted | None = None
         self._current = current
-        self.grant: Grant | None = None
         self.evidence: list[Evidence] = []
-        self.asking = self.clock_retried = self.by_rest = False
-        self.unwritten = False  # it is in the journal, and its diary does not say so yet
-        self.look_s = float("inf")
-        self.patient_until_s = self.insist_until_s = float("-inf")
 
     @property
     def current(self) -> Order:
@@ -286,7 +267,9 @@ class OrderCommandActor(SupervisedActor):
         self._numbers = count(1) if self._trading is None else self._trading.numbers
         self._for_state: list[Any] = []  # what the step in hand has to tell
         self._state: StableRef | None = None
-        self._charges: dict[CommandKind, tuple[Charge, ...]] = {}
+        self._charges: dict[
+            str, tuple[Charge, ...]
+        ] = {}  # over the session, by kind of command; an order that tests costs less
         self._hooks = _HookThread(self.context.spawn)
         self._ids: ClientIds | None = None
         if self._trading is not None:
@@ -304,7 +287,10 @@ class OrderCommandActor(SupervisedActor):
 
     def on_receive(self, message: Any) -> Any:
         try:
-            self._step(message)
+            if isinstance(message, _ORDERS):  # first, and alone: its first byte waits
+                self._on_command(message)
+            else:
+                self._step(message)
         finally:  # also of a step that failed: the diary lacks nothing that was done
             self._show_state()
 
@@ -364,9 +350,8 @@ class OrderCommandActor(SupervisedActor):
                 f"{self._memory.name}: {type(command).__name__} was refused and nothing was sent: this venue has no credentials. "
                 "Give VenueSettings(credentials=…) to trade."
             )
-        if isinstance(command, PlaceOrder | CancelOrder | AmendOrder):
-            reply = self.context.defer_reply()
-            self._begin(command, reply.set)
+        if isinstance(command, _ORDERS):
+            self._begin(command, self.context.defer_reply().set)
         elif isinstance(command, PlaceBatch):
             self._begin_all(command.orders)
         elif isinstance(command, CancelAll):
@@ -765,7 +750,7 @@ class OrderCommandActor(SupervisedActor):
         language = trading.session_language
         if language is None or not trading.session.is_up:
             return False
-        command = order.command
+        command, kind = order.command, order.kind
 
         def build(request_id: str) -> SessionRequest:
             auth, instrument = trading.auth(), order.instrument
@@ -778,10 +763,11 @@ class OrderCommandActor(SupervisedActor):
 
         try:
             timestamp_ms = trading.now_ms()
-            charges = self._charges.get(order.kind)
+            call = "test" if _is_test(command) else kind.value
+            charges = self._charges.get(call)
             if charges is None:
-                charges = self._charges[order.kind] = build("0").charges
-            grant = self._memory.ledger.try_grant(charges, _priority(order.kind), now_s)
+                charges = self._charges[call] = build("0").charges
+            grant = self._memory.ledger.try_grant(charges, _priority(kind), now_s)
         except Unsupported:  # over this connection; REST says whether it can be done at all
             return False
         except ConnectorError as refused:
@@ -793,10 +779,10 @@ class OrderCommandActor(SupervisedActor):
         order.grant = grant
         sent_ns = self._clock.time_ns()
         ref, number, due_s = self.actor_ref, order.number, now_s + ANSWER_WITHIN_S
-        circuit = Circuit.CANCELS if order.kind is CommandKind.CANCEL else Circuit.ORDERS
 
         def done(outcome: HttpResponse | SessionLost) -> None:  # on a reader thread
             lost = isinstance(outcome, SessionLost)
+            circuit = Circuit.CANCELS if kind is CommandKind.CANCEL else Circuit.ORDERS
             if not isinstance(outcome, SessionLost):
                 self._memory.health.heard(circuit, trading.language.failure(outcome, write=True))
             elif self._clock.monotonic_s() >= due_s:
@@ -838,13 +824,15 @@ class OrderCommandActor(SupervisedActor):
             trading.on_clock_doubt()
             self._wait_for_budget(order, 0.2, "the venue's clock is not known yet")
             return
-        command, instrument, current = order.command, order.instrument, order.current
+        command, instrument = order.command, order.instrument
+        current = None if order.kind is CommandKind.PLACE else order.current
 
         def build() -> HttpRequest:  # on the REST actor's thread, when its turn comes
             self._require_alive(order.kind)
             language, auth, now_ms = trading.language, trading.auth(), trading.now_ms()
             if isinstance(command, PlaceOrder):
                 return language.place(command, order.client_id, instrument, auth, now_ms)
+            assert current is not None
             if isinstance(command, CancelOrder):
                 return language.cancel(command, current, instrument, auth, now_ms)
             return language.amend(command, current, instrument, auth, now_ms)
