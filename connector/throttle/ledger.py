@@ -11,7 +11,6 @@ everything else only counts. Time comes from the injected clock, so one thread a
 from __future__ import annotations
 
 import enum
-import heapq
 import itertools
 import threading
 from bisect import insort
@@ -184,13 +183,12 @@ class Ledger:
         self._budgets: dict[str, Budget] = {}
         self._line: list[_Ticket] = []
         self._numbers = itertools.count()
-        self._open: list[tuple[float, int, Grant]] = []  # heap by the moment each is given up for lost
+        self._open: dict[Grant, None] = {}  # not settled, the oldest first
         self._banned_until_s = float("-inf")
         self._venue: VenueTime | None = None  # as read last, and the estimate it rests on
         self._venue_of: OffsetEstimate | None = None
         self._venue_s = float("-inf")
         self._closed = False
-        self._in_flight = 0
         self._granted = self._delayed = self._refused = self._expired = self._penalties = self._unknown = 0
         self.apply_limits(limits)
 
@@ -367,7 +365,7 @@ class Ledger:
                 ),
                 banned_s=max(0.0, self._banned_until_s - now_s),
                 waiting=waiting,
-                in_flight=self._in_flight,
+                in_flight=len(self._open),
                 granted=self._granted,
                 delayed=self._delayed,
                 refused=self._refused,
@@ -391,11 +389,12 @@ class Ledger:
     def _turn(self, now_s: float) -> VenueTime | None:
         """The venue's clock at `now_s`; gives up grants too old to be on their way."""
         venue = self._venue_time(now_s)
-        while self._open and self._open[0][0] <= now_s:
-            grant = heapq.heappop(self._open)[2]
-            if grant._holds:
-                self._expired += 1
-                self._land(grant, {}, now_s, venue)
+        while self._open:
+            grant = next(iter(self._open))
+            if grant.expires_s > now_s:
+                break
+            self._expired += 1
+            self._land(grant, {}, now_s, venue)
         return venue
 
     def _venue_time(self, now_s: float) -> VenueTime | None:
@@ -535,8 +534,7 @@ class Ledger:
         grant = Grant(self, charges, tuple(holds), now_s, now_s + self._flight_s)
         self._granted += 1
         if holds:
-            self._in_flight += 1
-            heapq.heappush(self._open, (grant.expires_s, next(self._numbers), grant))
+            self._open[grant] = None
         return grant
 
     def _settle(self, grant: Grant, used: Mapping[str, int]) -> None:
@@ -550,7 +548,7 @@ class Ledger:
         holds, grant._holds = grant._holds, ()
         if not holds:
             return
-        self._in_flight -= 1
+        del self._open[grant]
         for budget, hold in holds:
             budget.settle(hold, now_s, venue, used.get(budget.limit.name))
         told = {budget.limit.name for budget, _ in holds}
