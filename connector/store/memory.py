@@ -157,12 +157,14 @@ class MemoryStore:
     def _keep(self, record: Record) -> None:
         match record:
             case IntentRecord():
-                is_new = record.client_id not in self._orders
-                kept = self._kept(record.client_id, record.symbol, record.at_ns)
-                kept.intents += (record,)
-                if is_new and record.place is not None:  # nothing is known that could have ended it
+                if (
+                    record.place is not None and record.client_id not in self._orders
+                ):  # nothing is known that could have ended it
+                    self._orders[record.client_id] = _Kept(record.symbol, record.at_ns, (record,))
                     self._open[record.client_id] = None
                     return
+                kept = self._kept(record.client_id, record.symbol, record.at_ns)
+                kept.intents += (record,)
             case OrderRecord():
                 kept = self._kept(record.client_id, record.symbol, record.order.received_ns)
                 kept.state = head(record)

@@ -17,8 +17,9 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
 from typing import NamedTuple
+
+import msgspec
 
 from connector.domain.wire import BudgetLimit
 from connector.errors import SettingsError
@@ -76,8 +77,7 @@ class _Window:
         return self.charged + foreign + int(unheard)
 
 
-@dataclass(slots=True)
-class Hold:
+class Hold(msgspec.Struct, gc=False):
     """Points taken and not yet answered for. Made by `Budget.take`, ended by `Budget.settle`.
 
     Attributes:
@@ -165,7 +165,10 @@ class Budget:
             return max(blocked, self._sliding_wait_s(points, ceiling, now_s))
         width, room, full = self.limit.window_s, ceiling - points, None
         for index, window in self._windows.items():
-            if window.used(now_s, width) > room:
+            used = window.charged  # all of it, where nobody else has been seen to spend
+            if window.foreign_low or window.foreign_high or window.before:
+                used = window.used(now_s, width)
+            if used > room:
                 full = index if full is None else max(full, index)
         if full is None or venue is None:
             return blocked

@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
+import msgspec
+
 from connector.clock import Clock, ClockOffset, OffsetEstimate
 from connector.domain.wire import BudgetLimit, Charge
 from connector.errors import Banned, InvalidRequest, RateLimited, RetryLater, SettingsError
@@ -58,25 +60,18 @@ SHARE: Mapping[Priority, float] = {
 """The part of a budget each may fill, so that a cancel finds room in a window that reads have used up."""
 
 
-class Grant:
+class Grant(msgspec.Struct, eq=False):
     """Leave to send one request. Settle it when the answer is there, or when there will be none.
 
     Until then its points count in every window that begins, because the request may still be on its way.
     As a context manager it settles itself.
     """
 
-    __slots__ = ("_holds", "_ledger", "charges", "expires_s", "granted_s")
-
-    def __init__(
-        self,
-        ledger: Ledger,
-        charges: tuple[Charge, ...],
-        holds: tuple[tuple[Budget, Hold], ...],
-        granted_s: float,
-        expires_s: float,
-    ) -> None:
-        self._ledger, self.charges, self._holds, self.granted_s = ledger, charges, holds, granted_s
-        self.expires_s = expires_s
+    _ledger: Ledger
+    charges: tuple[Charge, ...]
+    _holds: tuple[tuple[Budget, Hold], ...]
+    granted_s: float
+    expires_s: float
 
     def settle(self, used: Mapping[str, int] | None = None) -> None:
         """The answer arrived, or none will. Idempotent.
@@ -246,7 +241,12 @@ class Ledger:
             InvalidRequest: it costs more than the limit ever allows.
         """
         with self._lock:
-            return self._try(charges, priority, now_s)
+            venue = self._turn(now_s)
+            if not self._line and not self._closed and self._banned_until_s <= now_s:
+                budgets = self._with_room(charges, SHARE[priority], now_s, venue)
+                if budgets is not None:  # nobody waits and there is room: no line has to be formed
+                    return self._take(tuple(charges), budgets, now_s, venue, charges)
+            return self._try(charges, priority, now_s, venue)
 
     def try_reserve(self, charges: Sequence[Charge], priority: Priority, now_s: float) -> float:
         """As `try_grant`, for callers that cannot settle: 0.0 when granted, and it counts as on its way for `flight_s`.
@@ -446,12 +446,9 @@ class Ledger:
         insort(self._line, ticket)
         return ticket
 
-    def _try(self, charges: Sequence[Charge], priority: Priority, now_s: float) -> Grant | float:
-        venue = self._turn(now_s)
-        if not self._line and not self._closed and self._banned_until_s <= now_s:
-            budgets = self._with_room(charges, SHARE[priority], now_s, venue)
-            if budgets is not None:  # nobody waits and there is room: no line has to be formed
-                return self._take(tuple(charges), budgets, now_s, venue, charges)
+    def _try(
+        self, charges: Sequence[Charge], priority: Priority, now_s: float, venue: VenueTime | None
+    ) -> Grant | float:
         ticket = self._enter(self._known(charges), priority, None)
         next_s = self._serve(now_s, venue)
         if ticket.grant is not None:

@@ -268,8 +268,8 @@ class OrderCommandActor(SupervisedActor):
         self._for_state: list[Any] = []  # what the step in hand has to tell
         self._state: StableRef | None = None
         self._charges: dict[
-            str, tuple[Charge, ...]
-        ] = {}  # over the session, by kind of command; an order that tests costs less
+            tuple[type, bool], tuple[Charge, ...]
+        ] = {}  # over the session, by command, and whether it tests
         self._hooks = _HookThread(self.context.spawn)
         self._ids: ClientIds | None = None
         if self._trading is not None:
@@ -287,8 +287,8 @@ class OrderCommandActor(SupervisedActor):
 
     def on_receive(self, message: Any) -> Any:
         try:
-            if isinstance(message, _ORDERS):  # first, and alone: its first byte waits
-                self._on_command(message)
+            if isinstance(message, _ORDERS) and self._trading is not None:  # looked for first: its first byte waits
+                self._begin(message, self.context.defer_reply().set)
             else:
                 self._step(message)
         finally:  # also of a step that failed: the diary lacks nothing that was done
@@ -426,9 +426,11 @@ class OrderCommandActor(SupervisedActor):
         trading, instrument = self._trading, self._instrument(command.symbol)
         assert trading is not None and self._ids is not None
         check(command, instrument, trading.view.prices.get(command.symbol))
-        self._ask_hooks(command)
-        client_id = self._client_id(command)
-        self._require_healthy()
+        if trading.hooks or trading.killed:
+            self._ask_hooks(command)
+        client_id = self._ids.make() if command.client_id is None else self._client_id(command)
+        if not self._memory.health.is_calm:
+            self._require_healthy()
         order = self._open(CommandKind.PLACE, command, client_id, instrument, answer)
         if not command.test:
             self._journal(order)
@@ -669,7 +671,7 @@ class OrderCommandActor(SupervisedActor):
         """Durable before the first byte leaves. A store that fails lets nothing pass."""
         assert self._trading is not None
         try:
-            self._trading.store.append(tuple(order.intent for order in orders))
+            self._trading.store.append([order.intent for order in orders] if len(orders) > 1 else (orders[0].intent,))
         except ConnectorError:
             for order in orders:
                 self._forget(order)
@@ -725,11 +727,13 @@ class OrderCommandActor(SupervisedActor):
     def _send(self, order: _Open) -> None:
         if order.pending is not None and order.pending.settled is not None:
             return
-        try:
-            self._require_alive(order.kind)
-        except RiskRefused as killed:
-            self._learn(order, NotSent(str(killed)))
-            return
+        assert self._trading is not None
+        if self._trading.killed:
+            try:
+                self._require_alive(order.kind)
+            except RiskRefused as killed:
+                self._learn(order, NotSent(str(killed)))
+                return
         if order.by_rest or not self._send_on_session(order):
             self._send_by_rest(order)
 
@@ -761,9 +765,10 @@ class OrderCommandActor(SupervisedActor):
                 return language.cancel(request_id, command, current, instrument, auth, timestamp_ms)
             return language.amend(request_id, command, current, instrument, auth, timestamp_ms)
 
+        sent_ns = self._clock.time_ns()
         try:
-            timestamp_ms = trading.now_ms()
-            call = "test" if _is_test(command) else kind.value
+            timestamp_ms = trading.now_ms(sent_ns)
+            call = command.__class__, kind is CommandKind.PLACE and _is_test(command)
             charges = self._charges.get(call)
             if charges is None:
                 charges = self._charges[call] = build("0").charges
@@ -777,7 +782,6 @@ class OrderCommandActor(SupervisedActor):
             self._wait_for_budget(order, grant)
             return True
         order.grant = grant
-        sent_ns = self._clock.time_ns()
         ref, number, due_s = self.actor_ref, order.number, now_s + ANSWER_WITHIN_S
 
         def done(outcome: HttpResponse | SessionLost) -> None:  # on a reader thread

@@ -268,7 +268,7 @@ def limit_words(order: PlaceOrder, client_id: str, instrument: Instrument) -> tu
     The usual order is a limit order, good till cancelled, with nothing else to it: all else of it is known beforehand.
 
     Raises:
-        InvalidRequest: as `place_params`.
+        InvalidRequest: a number the venue would refuse for its form.
     """
     quantity, price = order.quantity, order.price
     if (
@@ -290,10 +290,11 @@ def limit_words(order: PlaceOrder, client_id: str, instrument: Instrument) -> tu
         or order.test
     ):
         return None
-    _client_id(client_id)
+    if _CLIENT_ID.fullmatch(client_id) is None:
+        return None
     return (
-        _plain("Quantity", quantity, instrument.base_decimals),
-        _plain("Price", price, instrument.quote_decimals),
+        checks.plain(VENUE, "Quantity", quantity, instrument.base_decimals),
+        checks.plain(VENUE, "Price", price, instrument.quote_decimals),
     )
 
 
