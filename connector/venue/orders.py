@@ -19,6 +19,7 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from heapq import heappop, heappush
 from itertools import count
 from typing import Any
 
@@ -166,9 +167,8 @@ class _Again(msgspec.Struct, frozen=True):
 
 
 class _Look(msgspec.Struct, frozen=True):
-    """To itself: decide anew about a command, unless an earlier look was arranged meanwhile."""
+    """To itself: decide anew about the commands whose time has come, unless an earlier look was arranged meanwhile."""
 
-    number: int
     due_s: float
 
 
@@ -265,6 +265,8 @@ class OrderCommandActor(SupervisedActor):
         self._configuring: dict[int, tuple[Configure, Reply]] = {}
         self._number = 0
         self._numbers = count(1) if self._trading is None else self._trading.numbers
+        self._looks: list[tuple[float, int]] = []  # heap of (when, number); some of commands that have ended
+        self._look_armed_s = float("inf")
         self._for_state: list[Any] = []  # what the step in hand has to tell
         self._state: StableRef | None = None
         self._charges: dict[
@@ -302,7 +304,7 @@ class OrderCommandActor(SupervisedActor):
         elif isinstance(message, _Told):
             self._on_told(message)
         elif isinstance(message, _Look):
-            self._with(message.number, lambda order: self._on_look(order, message.due_s))
+            self._on_looks(message)
         elif isinstance(message, _Again):
             bundle = self._lists.get(message.number)
             if bundle is not None:
@@ -1023,9 +1025,25 @@ class OrderCommandActor(SupervisedActor):
             self._note(order, _source(fact), _words(fact))
         self._decide(order)
 
-    def _on_look(self, order: _Open, due_s: float) -> None:
+    def _on_looks(self, message: _Look) -> None:
+        if message.due_s != self._look_armed_s:
+            return
+        self._look_armed_s = float("inf")
+        now_s = max(self._clock.monotonic_s(), message.due_s)
+        while self._looks:
+            due_s, number = self._looks[0]
+            order = self._opens.get(number)
+            is_void = order is None or due_s != order.look_s
+            if due_s > now_s and not is_void:
+                break
+            heappop(self._looks)
+            if order is not None and not is_void:
+                self._on_look(order)
+        self._arm_look()
+
+    def _on_look(self, order: _Open) -> None:
         pending = order.pending
-        if due_s != order.look_s or pending is None:
+        if pending is None:
             return
         order.look_s = float("inf")
         waited_s = (self._clock.time_ns() - pending.sent_ns) / 1e9
@@ -1060,7 +1078,14 @@ class OrderCommandActor(SupervisedActor):
         due_s = self._clock.monotonic_s() + after_s
         if due_s < order.look_s:
             order.look_s = due_s
-            self.context.call_later(after_s, _Look(order.number, due_s))
+            heappush(self._looks, (due_s, order.number))
+            self._arm_look()
+
+    def _arm_look(self) -> None:
+        """One timer for all: most commands have ended long before anybody would have looked at them."""
+        if self._looks and self._looks[0][0] < self._look_armed_s:
+            self._look_armed_s = due_s = self._looks[0][0]
+            self.context.call_later(max(0.0, due_s - self._clock.monotonic_s()), _Look(due_s))
 
     def _moment(self) -> Moment:
         assert self._trading is not None
