@@ -35,9 +35,9 @@ LATE_S = 0.1
 """A pong later than this counts as late; exchanges are more patient, but each of these was held up by somebody."""
 ONE_WAY_PER_S = 300_000
 ASK_RATIO = 3.0
-ONE_CPU_RATIOS = (2.6, 3.5)
-"""Of a small question and of one that is answered with an instrument, all threads of both processes on one CPU. Where the system
-puts them by itself, each change of threads costs what waking another CPU costs there and then: nothing of ours, and it may be 50 us."""
+ONE_CPU_RATIOS = (3.0, 4.0)
+"""Of a small question, and of one that is answered with an instrument; all threads of both processes on one CPU. Where the system
+puts them by itself, each change of threads costs what waking another CPU costs there and then, which may be 50 us."""
 BOOK_RATIO = 2.0
 FIRST_ID = 1000
 AT_NS = 1_760_000_000_000_000_000
