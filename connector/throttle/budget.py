@@ -58,12 +58,13 @@ class _Window:
     the last window.
     """
 
-    __slots__ = ("before", "charged", "foreign_high", "foreign_low", "heard_s", "released")
+    __slots__ = ("before", "charged", "foreign_high", "foreign_low", "heard_s", "is_ours", "released")
 
     def __init__(self, charged: int, released: int, now_s: float, before: int) -> None:
         self.charged, self.released = charged, released
         self.heard_s, self.before = now_s, before
         self.foreign_low = self.foreign_high = 0
+        self.is_ours = before == 0  # nobody else has been seen to spend
 
     @property
     def foreign(self) -> int:
@@ -106,9 +107,11 @@ class Budget:
         "_foreign_before",
         "_in_flight",
         "_log",
+        "_only",
         "_phase",
         "_quiet_until_s",
         "_sliding",
+        "_span",
         "_turned_s",
         "_turned_venue",
         "_windows",
@@ -130,6 +133,8 @@ class Budget:
         self._log: deque[list[float]] = deque()  # [counted until at latest, points] of what was answered, oldest first
         self._sliding = 0
         self._windows: dict[int, _Window] = {}
+        self._only: _Window | None = None  # where there is one: in the middle of it, as nearly always
+        self._span = (0, 0)  # its number, twice
         self._foreign_before = 0
         self._phase: VenueTime | None = None  # seconds: venue's clock minus monotonic
         self._blocked_until_s = _NEVER
@@ -161,14 +166,14 @@ class Budget:
         if points > ceiling:
             # A request dearer than its share passes when little else is spent: never being able to is a deadlock, not a limit.
             ceiling = min(points, self.limit.points)
+        only = self._only
+        if only is not None and only.is_ours and blocked == 0.0 and only.charged + points <= ceiling:
+            return 0.0  # as nearly always
         if not self._windows:
             return max(blocked, self._sliding_wait_s(points, ceiling, now_s))
         width, room, full = self.limit.window_s, ceiling - points, None
         for index, window in self._windows.items():
-            used = window.charged  # all of it, where nobody else has been seen to spend
-            if window.foreign_low or window.foreign_high or window.before:
-                used = window.used(now_s, width)
-            if used > room:
+            if window.used(now_s, width) > room:
                 full = index if full is None else max(full, index)
         if full is None or venue is None:
             return blocked
@@ -179,13 +184,13 @@ class Budget:
         if venue is not self._turned_venue or not self._turned_s <= now_s < self._quiet_until_s:
             self._turn(now_s, venue)
         self._in_flight += points
+        only = self._only
+        if only is not None:
+            only.charged += points
+            return Hold(points, now_s, self._span, only.released)
         windows = self._windows
         if not windows:
             return Hold(points, now_s, None, 0)
-        if len(windows) == 1:  # in the middle of a window, as nearly always
-            for index, window in windows.items():
-                window.charged += points
-                return Hold(points, now_s, (index, index), window.released)
         for window in windows.values():
             window.charged += points
         first = min(windows)
@@ -269,10 +274,13 @@ class Budget:
                 # A window just begun holds what is in flight. One first seen under this clock may hold all of the last width.
                 spent = self._sliding if known is None else 0
                 self._windows[index] = _Window(self._in_flight + spent, spent, now_s, self._foreign_before)
+        alone = first == last and len(self._windows) == 1  # a clock that went back a little leaves a later one, too
+        self._only, self._span = (self._windows[first] if alone else None), (first, last)
 
     def _forget_windows(self, now_s: float) -> None:
         foreign = max((window.foreign for window in self._windows.values()), default=0)
         self._windows.clear()
+        self._only = None
         self._foreign_before = 0
         if foreign > 0:
             self._record(now_s, foreign)  # ours is in the log already
@@ -307,6 +315,7 @@ class Budget:
             landed = window.released if hold is None else hold.released + hold.points
             window.heard_s = sent_s
             window.foreign_high = max(0, used - landed)
+        window.is_ours = window.foreign == 0 == window.before
 
     def _sliding_wait_s(self, points: int, ceiling: int, now_s: float) -> float:
         excess = self._sliding + self._in_flight + points - ceiling
