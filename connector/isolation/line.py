@@ -66,7 +66,11 @@ class Line:
         self._is_read = False  # to its end
         self._poll = select.poll()
         self._poll.register(end, select.POLLIN)
-        end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL.pack(int(LOOKS_S), 0))
+        self._looks_s = LOOKS_S
+        try:
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL.pack(int(LOOKS_S), 0))
+        except OSError:  # a system that writes times in another form: there, it waits first and reads then
+            self._looks_s = float("inf")
 
     @property
     def backlog(self) -> int:
@@ -151,7 +155,7 @@ class Line:
             if self._is_read:
                 return None
             self._start, self._stop = start, end
-            if within_s is not None and within_s <= LOOKS_S and not self._poll.poll(max(0.0, within_s) * 1000.0):
+            if within_s is not None and within_s <= self._looks_s and not self._poll.poll(max(0.0, within_s) * 1000.0):
                 raise TimeoutError(f"no packet within {within_s} s")
             try:
                 got = self._end.recv_into(memoryview(self._buffer)[end:])

@@ -5,7 +5,8 @@ The same parameters as over REST, signed sorted by name. A reply becomes an `Htt
 There is no renewal: a subscription is signed anew on every connection and ends with it. The probe asks for the subscriptions
 of the connection, so a session that lives but no longer tells anything is found out.
 
-Never sends, waits or reads a clock; keeps nothing between frames. Safe on any thread.
+Never sends, waits or reads a clock; keeps nothing between frames but what the usual order of a symbol always says. Safe on any
+thread.
 
 Source: venue API docs, "WebSocket API", "User data streams", read 2026-11.
 """
