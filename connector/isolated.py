@@ -31,7 +31,7 @@ from connector.isolation.bridge import Pulse
 from connector.isolation.line import Line, LineEnded, adopt
 from connector.isolation.outlet import Outlet
 from connector.isolation.setup import VenueOrder, settings_from
-from connector.isolation.wire import ACTORS, Code, flat_error, pack, read_ask, read_tell, reply_packet, unpack
+from connector.isolation.wire import ACTORS, Code, flat_error, opened, pack, read_ask, read_tell, reply_packet, unpack
 from connector.store.contract import Store
 from connector.supervision import Reason, Reply, StableRef, Stopped, ThreadRuntime, TreeEvent, start_tree
 from connector.telemetry import enable_logging
@@ -230,7 +230,7 @@ class _Program:
         target, number, deadline_s, sealed = read_ask(packet)
         reply = _WireReply(number, deadline_s, self._asks, self._is_told_to_stop)
         try:
-            self._refs[target].actor_inbox.push((pickle.loads(sealed), reply))  # type: ignore[attr-defined]
+            self._refs[target].actor_inbox.push((opened(sealed), reply))  # type: ignore[attr-defined]
         except pykka.ActorDeadError as refused:
             reply.fail(refused)
         except Exception as failure:  # noqa: BLE001  a message of a class this process cannot import
@@ -239,7 +239,7 @@ class _Program:
     def _on_tell(self, packet: memoryview) -> None:
         target, sealed = read_tell(packet)
         try:
-            self._refs[target].tell(pickle.loads(sealed))
+            self._refs[target].tell(opened(sealed))
         except Exception as failure:  # noqa: BLE001  as above; nobody waits to be told
             self._memory.counters.add("isolation.messages_lost")
             self._memory.alarms.report("a message from the engine's process was lost", repr(failure))

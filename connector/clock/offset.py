@@ -55,12 +55,14 @@ class ClockOffset:
         drift_ppm: how fast the two clocks may part.
         window_s: samples older than this are forgotten when newer ones exist.
         max_age_s: an estimate whose newest sample is older is stale, and no longer given out.
+
+    Attributes:
+        newest: the estimate as of its own moment, the same object until there is another; None when unknown. It may be stale.
     """
 
     __slots__ = (
         "_disagreement_ns",
         "_drift_ppm",
-        "_estimate",
         "_max_age_ns",
         "_max_round_trip_ns",
         "_proofs",
@@ -69,6 +71,7 @@ class ClockOffset:
         "_window_ns",
         "contradicted",
         "dropped",
+        "newest",
     )
 
     def __init__(
@@ -86,7 +89,7 @@ class ClockOffset:
         self._window_ns, self._max_age_ns = round(window_s * 1e9), round(max_age_s * 1e9)
         self._proofs: deque[_Proof] = deque(maxlen=32)
         self._suspect: _Proof | None = None
-        self._estimate: OffsetEstimate | None = None
+        self.newest: OffsetEstimate | None = None
         self.dropped = 0
         self.contradicted = 0
 
@@ -118,7 +121,7 @@ class ClockOffset:
             self._proofs.append(suspect)
         self._suspect = None
         self._proofs.append(proof)
-        self._estimate = OffsetEstimate(
+        self.newest = OffsetEstimate(
             at_ns=received_ns,
             offset_ns=(low + high) // 2,
             error_ns=(high - low + 1) // 2,
@@ -138,11 +141,11 @@ class ClockOffset:
         """Forget everything: a clock was stepped, the machine slept, or the venue refused a timestamp."""
         self._proofs.clear()
         self._suspect = None
-        self._estimate = None
+        self.newest = None
 
     def estimate(self, now_ns: int) -> OffsetEstimate | None:
         """The offset as of `now_ns`, its error grown by drift since the newest sample; None when unknown or stale."""
-        known = self._estimate
+        known = self.newest
         if known is None or now_ns - known.sampled_ns > self._max_age_ns:
             return None
         drift = abs(now_ns - known.at_ns) * self._drift_ppm // _PPM
@@ -154,13 +157,13 @@ class ClockOffset:
 
     def venue_time_ns(self, now_ns: int) -> int | None:
         """The venue's clock at `now_ns` of ours; None when unknown or stale: nothing may be signed then."""
-        known = self._estimate
+        known = self.newest
         if known is None or now_ns - known.sampled_ns > self._max_age_ns:
             return None
         return now_ns + known.offset_ns
 
     def __repr__(self) -> str:
-        known = self._estimate
+        known = self.newest
         if known is None:
             return "<ClockOffset unknown>"
         return f"<ClockOffset {known.offset_ns / 1e6:+.1f}ms ±{known.error_ns / 1e6:.1f}ms of {known.samples} samples>"

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 __all__ = ["Clock", "SystemClock", "WallStep", "WallWatching"]
@@ -63,7 +64,7 @@ def _elapsed_clock() -> Callable[[], int]:
     for name in ("CLOCK_BOOTTIME", "CLOCK_MONOTONIC") if sys.platform != "win32" else ():
         number = getattr(time, name, None)  # BOOTTIME: Linux. On macOS, CLOCK_MONOTONIC is the one that runs in sleep.
         if number is not None:
-            return lambda: time.clock_gettime_ns(number)
+            return partial(time.clock_gettime_ns, number)
     return time.perf_counter_ns  # Windows: monotonic() moves in steps of 16 ms before Python 3.13, this one does not
 
 

@@ -66,7 +66,7 @@ def _decimals(command: msgspec.Struct, *names: str) -> None:
             )
 
 
-class PlaceOrder(msgspec.Struct, frozen=True, kw_only=True):
+class PlaceOrder(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Place one order. Answer: OrderOutcome.
 
     Attributes:
@@ -108,7 +108,7 @@ class PlaceOrder(msgspec.Struct, frozen=True, kw_only=True):
         _decimals(self, "quantity", "quote_quantity", "price", "stop_price", "iceberg_quantity", "contracts")
 
 
-class CancelOrder(msgspec.Struct, frozen=True, kw_only=True):
+class CancelOrder(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Cancel one order of ours. Answer: OrderOutcome; final only with the final filled quantity.
 
     Attributes:
@@ -125,7 +125,7 @@ class CancelAll(msgspec.Struct, frozen=True, kw_only=True):
     symbol: Symbol | None = None
 
 
-class AmendOrder(msgspec.Struct, frozen=True, kw_only=True):
+class AmendOrder(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Change an open order in place, where the venue can. Answer: OrderOutcome.
 
     What the venue can change is in its driver's `OrderRules.amends`; whether the order keeps its place in the queue is the
@@ -206,7 +206,7 @@ Command = PlaceOrder | CancelOrder | CancelAll | AmendOrder | PlaceBatch | Place
 # ---------------------------------------------------------------- answers
 
 
-class Evidence(msgspec.Struct, frozen=True):
+class Evidence(msgspec.Struct, frozen=True, gc=False):
     """One thing known about an order, and whence. `explain` lists them in order.
 
     Attributes:
@@ -228,7 +228,7 @@ class OutcomeKind(enum.Enum):
     UNKNOWN = "unknown"
 
 
-class OrderOutcome(msgspec.Struct, frozen=True):
+class OrderOutcome(msgspec.Struct, frozen=True, gc=False):
     """How a command went, as far as it is known now.
 
     Attributes:

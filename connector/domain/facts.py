@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 
-class OrderReport(msgspec.Struct, frozen=True, kw_only=True):
+class OrderReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One order's state as the venue told it.
 
     Attributes:

@@ -36,7 +36,7 @@ class InstrumentStatus(enum.Enum):
     OTHER = "other"
 
 
-class PriceFilter(msgspec.Struct, frozen=True, tag="price"):
+class PriceFilter(msgspec.Struct, frozen=True, tag="price", gc=False):
     """Prices lie in [minimum, maximum] and are multiples of `tick`. A bound of None does not bind."""
 
     minimum: Decimal | None
@@ -44,7 +44,7 @@ class PriceFilter(msgspec.Struct, frozen=True, tag="price"):
     tick: Decimal | None
 
 
-class AmountFilter(msgspec.Struct, frozen=True, tag="amount"):
+class AmountFilter(msgspec.Struct, frozen=True, tag="amount", gc=False):
     """Quantities lie in [minimum, maximum] and are multiples of `step`. `market_only`: binds market orders, in addition.
 
     They count what the venue's orders count: contracts of `Instrument.contract_size`. Where that is 1 and the product is not
@@ -57,7 +57,7 @@ class AmountFilter(msgspec.Struct, frozen=True, tag="amount"):
     market_only: bool = False
 
 
-class NotionalFilter(msgspec.Struct, frozen=True, tag="notional"):
+class NotionalFilter(msgspec.Struct, frozen=True, tag="notional", gc=False):
     """What an order is worth in the quote asset lies in [minimum, maximum]; each bound says whether it binds market orders too.
 
     Attributes:
@@ -72,7 +72,7 @@ class NotionalFilter(msgspec.Struct, frozen=True, tag="notional"):
     reduce_only_exempt: bool = False
 
 
-class PriceBandFilter(msgspec.Struct, frozen=True, tag="price_band"):
+class PriceBandFilter(msgspec.Struct, frozen=True, tag="price_band", gc=False):
     """Prices lie within multiples of a reference price, for buys and sells apart."""
 
     buy_up: Decimal
@@ -82,7 +82,7 @@ class PriceBandFilter(msgspec.Struct, frozen=True, tag="price_band"):
     average_minutes: int = 0
 
 
-class TrailingFilter(msgspec.Struct, frozen=True, tag="trailing"):
+class TrailingFilter(msgspec.Struct, frozen=True, tag="trailing", gc=False):
     """Trailing distances in basis points: `above` for stop buys and take-profit sells, `below` for the other two."""
 
     minimum_above: int
@@ -91,14 +91,14 @@ class TrailingFilter(msgspec.Struct, frozen=True, tag="trailing"):
     maximum_below: int
 
 
-class CountFilter(msgspec.Struct, frozen=True, tag="count"):
+class CountFilter(msgspec.Struct, frozen=True, tag="count", gc=False):
     """At most `limit` of something, `name` being the venue's word, e.g. "MAX_NUM_ORDERS"."""
 
     name: str
     limit: Decimal
 
 
-class OtherFilter(msgspec.Struct, frozen=True, tag="other"):
+class OtherFilter(msgspec.Struct, frozen=True, tag="other", gc=False):
     """A filter this version does not know; kept as the venue sent it."""
 
     name: str
@@ -108,7 +108,7 @@ class OtherFilter(msgspec.Struct, frozen=True, tag="other"):
 Filter = PriceFilter | AmountFilter | NotionalFilter | PriceBandFilter | TrailingFilter | CountFilter | OtherFilter
 
 
-class Instrument(msgspec.Struct, frozen=True):
+class Instrument(msgspec.Struct, frozen=True, gc=False):
     """One thing that can be traded at one venue.
 
     Attributes:

@@ -51,7 +51,7 @@ class OrderStatus(enum.Enum):
 _FINAL = frozenset({OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.REJECTED, OrderStatus.EXPIRED})
 
 
-class Order(msgspec.Struct, frozen=True):
+class Order(msgspec.Struct, frozen=True, gc=False):
     """What is known of one order.
 
     Attributes:
@@ -104,7 +104,7 @@ class FillKind(enum.Enum):
     SETTLEMENT = "settlement"
 
 
-class Fill(msgspec.Struct, frozen=True):
+class Fill(msgspec.Struct, frozen=True, gc=False):
     """One execution of one of our orders, or one the venue forced; counted exactly once, by its `key`.
 
     Attributes:

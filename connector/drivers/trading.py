@@ -13,7 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
 
 from connector.domain.account import FundingPayment
 from connector.domain.commands import AmendOrder, CancelOrder, Configure, PlaceOrder, PlaceOrderList
@@ -293,8 +295,7 @@ class KeyRule:
     renew_every_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class SessionRequest:
+class SessionRequest(msgspec.Struct, frozen=True, gc=False):
     """One frame to send. The reply carries the same `request_id`, or where the venue repeats none, the same `answers`.
 
     Attributes:
@@ -310,6 +311,9 @@ class SessionRequest:
 
     def __repr__(self) -> str:  # the frame holds a signature
         return f"<SessionRequest {self.request_id}>"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:  # a struct's own would show it in tracebacks of rich
+        return [("request_id", self.request_id)]
 
 
 @dataclass(frozen=True, slots=True)

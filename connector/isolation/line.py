@@ -23,6 +23,11 @@ KERNEL_BYTES = 1024 * 1024
 """Asked of the kernel for each direction; it may give less."""
 
 
+LOOKS_S = 1.0
+"""A reader that may wait for longer than this waits in the read itself, one call instead of two, and looks up so often."""
+_TIMEVAL = struct.Struct("@ll")
+
+
 class LineEnded(Exception):
     """The other end is gone, or this one was shut down."""
 
@@ -61,6 +66,11 @@ class Line:
         self._is_read = False  # to its end
         self._poll = select.poll()
         self._poll.register(end, select.POLLIN)
+        self._looks_s = LOOKS_S
+        try:
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL.pack(int(LOOKS_S), 0))
+        except OSError:  # a system that writes times in another form: there, it waits first and reads then
+            self._looks_s = float("inf")
 
     @property
     def backlog(self) -> int:
@@ -145,12 +155,16 @@ class Line:
             if self._is_read:
                 return None
             self._start, self._stop = start, end
-            if within_s is not None and not self._poll.poll(max(0.0, within_s) * 1000.0):
+            if within_s is not None and within_s <= self._looks_s and not self._poll.poll(max(0.0, within_s) * 1000.0):
                 raise TimeoutError(f"no packet within {within_s} s")
             try:
                 got = self._end.recv_into(memoryview(self._buffer)[end:])
             except InterruptedError:
                 got = -1
+            except BlockingIOError:
+                got = -1
+                if within_s is not None:
+                    within_s -= LOOKS_S
             except OSError:
                 got = 0
             if not got:

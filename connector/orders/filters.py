@@ -108,8 +108,6 @@ def check_shape(order: PlaceOrder) -> None:
         FilterRefused: `filter` is "ORDER_SHAPE".
     """
     kind = order.type
-    if kind is _T.LIMIT and _is_plain_limit(order):
-        return  # the usual order, without asking about what it does not have
 
     def refuse(field: str, value: object, problem: str) -> None:
         raise FilterRefused("ORDER_SHAPE", field, value, problem)
@@ -177,10 +175,11 @@ def check_shape(order: PlaceOrder) -> None:
 
 
 def _is_plain_limit(order: PlaceOrder) -> bool:
-    """Whether a limit order has a price, a quantity and a time in force at most, all of them in order."""
+    """Whether it is a limit order that has a price, a quantity and a time in force at most, all of them in order."""
     quantity, price = order.quantity, order.price
     return (
-        quantity is not None
+        order.type is _T.LIMIT
+        and quantity is not None
         and price is not None
         and SMALLEST <= quantity <= LARGEST
         and SMALLEST <= price <= LARGEST
@@ -191,6 +190,7 @@ def _is_plain_limit(order: PlaceOrder) -> bool:
         and order.trailing_bips is None
         and order.trigger_by is None
         and order.iceberg_quantity is None
+        and order.position_side is PositionSide.NET
         and not order.reduce_only
         and not order.close_position
     )
@@ -216,8 +216,9 @@ def check(
     Raises:
         FilterRefused: the first rule that is broken.
     """
-    check_shape(order)
-    _check_product(order, instrument)
+    if not _is_plain_limit(order):  # the usual order is right everywhere, and not asked about what it does not have
+        check_shape(order)
+        _check_product(order, instrument)
     if instrument.status is InstrumentStatus.HALTED or instrument.status is InstrumentStatus.CANCEL_ONLY:
         raise FilterRefused(
             "SYMBOL_STATUS", "symbol", instrument.status_text, f"means {instrument.symbol} takes no orders now"

@@ -48,6 +48,7 @@ class ClientIds:
     def __init__(self, random: Callable[[], float], rules: IdRules) -> None:
         self.prefix = MARK + "".join(_DIGITS[int(random() * 36)] for _ in range(_CHANCE))
         self._made = 0
+        self._high = self.prefix + "0" * (_COUNTER - 1)  # the next id but for its last character
         example = self.prefix + "0" * _COUNTER
         if problem := _problem(example, rules):
             raise Unsupported(f"client ids like {example!r} are not taken by this venue: {problem}.")
@@ -55,7 +56,10 @@ class ClientIds:
     def make(self) -> str:
         """The next id, e.g. 'cnk3x0q81mz7rt0000001a'."""
         self._made += 1
-        return self.prefix + _base36(self._made).rjust(_COUNTER, "0")
+        last = self._made % 36
+        if last == 0:
+            self._high = self.prefix + _base36(self._made // 36).rjust(_COUNTER - 1, "0")
+        return self._high + _DIGITS[last]
 
     def made_here(self, client_id: str) -> bool:
         """Whether this very maker gave it out."""

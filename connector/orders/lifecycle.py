@@ -77,7 +77,7 @@ def can_transition(old: OrderStatus, new: OrderStatus) -> bool:
 # ---------------------------------------------------------------- values
 
 
-class IntentRecord(msgspec.Struct, frozen=True, kw_only=True, tag="intent"):
+class IntentRecord(msgspec.Struct, frozen=True, kw_only=True, tag="intent", gc=False):
     """What an engine wants, written to the store before the first byte leaves. Made by `IntentRecord.of`.
 
     Attributes:
@@ -139,7 +139,7 @@ class IntentRecord(msgspec.Struct, frozen=True, kw_only=True, tag="intent"):
         return command
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How the request of an order ended that the venue never reported as an order.
 
     Attributes:
@@ -153,7 +153,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     at_ns: int
 
 
-class OrderRecord(msgspec.Struct, frozen=True, kw_only=True, tag="order"):
+class OrderRecord(msgspec.Struct, frozen=True, kw_only=True, tag="order", gc=False):
     """All that is known of one order.
 
     Attributes:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
+import msgspec
+
 from connector.domain.commands import Evidence
 from connector.domain.market import Side
 from connector.domain.orders import Fill, FillKey
@@ -28,17 +30,15 @@ from connector.store.contract import (
 __all__ = ["MemoryStore"]
 
 
-class _Kept:
-    """What is kept of one order."""
+class _Kept(msgspec.Struct, gc=False):
+    """What is kept of one order. Values only, in tuples: there may be tens of thousands, and the collector looks at none."""
 
-    __slots__ = ("at_ns", "evidence", "fills", "intents", "state", "symbol")
-
-    def __init__(self, symbol: Symbol | None, at_ns: int) -> None:
-        self.symbol, self.at_ns = symbol, at_ns
-        self.intents: list[IntentRecord] = []
-        self.state: OrderRecord | None = None
-        self.fills: dict[str, Fill] = {}
-        self.evidence: list[Evidence] = []
+    symbol: Symbol | None
+    at_ns: int
+    intents: tuple[IntentRecord, ...] = ()
+    state: OrderRecord | None = None
+    fills: dict[str, Fill] = {}
+    evidence: tuple[Evidence, ...] = ()
 
     @property
     def placed(self) -> IntentRecord | None:
@@ -108,7 +108,7 @@ class MemoryStore:
         with self._lock:
             self._check()
             kept = self._orders.get(client_id)
-            return () if kept is None else tuple(kept.intents)
+            return () if kept is None else kept.intents
 
     def fills(self, symbol: Symbol | None = None, since_ns: int = 0) -> tuple[Fill, ...]:
         with self._lock:
@@ -157,18 +157,20 @@ class MemoryStore:
     def _keep(self, record: Record) -> None:
         match record:
             case IntentRecord():
-                is_new = record.client_id not in self._orders
-                kept = self._kept(record.client_id, record.symbol, record.at_ns)
-                kept.intents.append(record)
-                if is_new and record.place is not None:  # nothing is known that could have ended it
+                if (
+                    record.place is not None and record.client_id not in self._orders
+                ):  # nothing is known that could have ended it
+                    self._orders[record.client_id] = _Kept(record.symbol, record.at_ns, (record,))
                     self._open[record.client_id] = None
                     return
+                kept = self._kept(record.client_id, record.symbol, record.at_ns)
+                kept.intents += (record,)
             case OrderRecord():
                 kept = self._kept(record.client_id, record.symbol, record.order.received_ns)
                 kept.state = head(record)
             case EvidenceRecord(client_id, evidence):
                 kept = self._kept(client_id, None, evidence.at_ns)
-                kept.evidence.append(evidence)
+                kept.evidence += (evidence,)
             case FillRecord(fill):
                 self._fills[fill.key] = fill
                 if not fill.client_id:

@@ -17,8 +17,9 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
 from typing import NamedTuple
+
+import msgspec
 
 from connector.domain.wire import BudgetLimit
 from connector.errors import SettingsError
@@ -28,14 +29,26 @@ __all__ = ["Budget", "Hold", "VenueTime"]
 _SLICES = 128
 """A sliding window is counted in so many slices; an entry leaves at most one slice late."""
 
+_EDGE_S = 1e-3
+"""So long before a window's edge time is looked at closely again: more than sums of seconds since 1970 are rounded by."""
+
 _NEVER = -math.inf
 
 
 class VenueTime(NamedTuple):
-    """The venue's clock in seconds since 1970, right within `error_s`."""
+    """The venue's clock in seconds since 1970, right within `error_s`.
+
+    Attributes:
+        at_s: the monotonic moment it is about; None: that of the call it is given to. With it, one reading of the clocks serves
+            for all that is asked in the next moments.
+    """
 
     seconds: float
     error_s: float
+    at_s: float | None = None
+
+    def seconds_at(self, now_s: float) -> float:
+        return self.seconds if self.at_s is None else self.seconds + (now_s - self.at_s)
 
 
 class _Window:
@@ -45,12 +58,13 @@ class _Window:
     the last window.
     """
 
-    __slots__ = ("before", "charged", "foreign_high", "foreign_low", "heard_s", "released")
+    __slots__ = ("before", "charged", "foreign_high", "foreign_low", "heard_s", "is_ours", "released")
 
     def __init__(self, charged: int, released: int, now_s: float, before: int) -> None:
         self.charged, self.released = charged, released
         self.heard_s, self.before = now_s, before
         self.foreign_low = self.foreign_high = 0
+        self.is_ours = before == 0  # nobody else has been seen to spend
 
     @property
     def foreign(self) -> int:
@@ -64,8 +78,7 @@ class _Window:
         return self.charged + foreign + int(unheard)
 
 
-@dataclass(slots=True)
-class Hold:
+class Hold(msgspec.Struct, gc=False):
     """Points taken and not yet answered for. Made by `Budget.take`, ended by `Budget.settle`.
 
     Attributes:
@@ -90,11 +103,15 @@ class Budget:
 
     __slots__ = (
         "_blocked_until_s",
+        "_ceilings",
         "_foreign_before",
         "_in_flight",
         "_log",
+        "_only",
         "_phase",
+        "_quiet_until_s",
         "_sliding",
+        "_span",
         "_turned_s",
         "_turned_venue",
         "_windows",
@@ -116,16 +133,19 @@ class Budget:
         self._log: deque[list[float]] = deque()  # [counted until at latest, points] of what was answered, oldest first
         self._sliding = 0
         self._windows: dict[int, _Window] = {}
+        self._only: _Window | None = None  # where there is one: in the middle of it, as nearly always
+        self._span = (0, 0)  # its number, twice
         self._foreign_before = 0
         self._phase: VenueTime | None = None  # seconds: venue's clock minus monotonic
         self._blocked_until_s = _NEVER
-        self._turned_s = _NEVER
+        self._turned_s = self._quiet_until_s = _NEVER  # between them, and by the same clock, time changes nothing here
         self._turned_venue: VenueTime | None = None
 
     def change(self, limit: BudgetLimit) -> None:
         """Take a new number of points; what was spent stays spent. The window must be the same."""
         self.limit = limit
         self.capacity = max(1, math.floor(limit.points * self.headroom))
+        self._ceilings: dict[float, int] = {}  # share to points
 
     # ---------------------------------------------------------------- what the caller does
 
@@ -135,26 +155,39 @@ class Budget:
         Args:
             share: the part of the capacity this request may fill up, so that more urgent ones find room.
         """
-        if now_s != self._turned_s or venue is not self._turned_venue:
+        if venue is not self._turned_venue or not self._turned_s <= now_s < self._quiet_until_s:
             self._turn(now_s, venue)
-        blocked = max(0.0, self._blocked_until_s - now_s)
-        # A request dearer than its share passes when little else is spent: never being able to is a deadlock, not a limit.
-        ceiling = max(math.ceil(self.capacity * share), min(points, self.limit.points))
+        blocked = self._blocked_until_s - now_s
+        if blocked < 0.0:
+            blocked = 0.0
+        ceiling = self._ceilings.get(share)
+        if ceiling is None:
+            ceiling = self._ceilings[share] = math.ceil(self.capacity * share)
+        if points > ceiling:
+            # A request dearer than its share passes when little else is spent: never being able to is a deadlock, not a limit.
+            ceiling = min(points, self.limit.points)
+        only = self._only
+        if only is not None and only.is_ours and blocked == 0.0 and only.charged + points <= ceiling:
+            return 0.0  # as nearly always
         if not self._windows:
             return max(blocked, self._sliding_wait_s(points, ceiling, now_s))
-        width, room = self.limit.window_s, ceiling - points
-        full = [index for index, window in self._windows.items() if window.used(now_s, width) > room]
-        if not full:
+        width, room, full = self.limit.window_s, ceiling - points, None
+        for index, window in self._windows.items():
+            if window.used(now_s, width) > room:
+                full = index if full is None else max(full, index)
+        if full is None or venue is None:
             return blocked
-        if venue is None:
-            return blocked
-        return max(blocked, (max(full) + 1) * width - (venue.seconds - venue.error_s) + 1e-5)
+        return max(blocked, (full + 1) * width - (venue.seconds_at(now_s) - venue.error_s) + 1e-5)
 
     def take(self, points: int, now_s: float, venue: VenueTime | None) -> Hold:
         """Count a request that is about to be sent. The caller asked `wait_s` first."""
-        if now_s != self._turned_s or venue is not self._turned_venue:
+        if venue is not self._turned_venue or not self._turned_s <= now_s < self._quiet_until_s:
             self._turn(now_s, venue)
         self._in_flight += points
+        only = self._only
+        if only is not None:
+            only.charged += points
+            return Hold(points, now_s, self._span, only.released)
         windows = self._windows
         if not windows:
             return Hold(points, now_s, None, 0)
@@ -208,24 +241,30 @@ class Budget:
 
     def _turn(self, now_s: float, venue: VenueTime | None) -> None:
         """Let go of what cannot count any more; open the windows a request sent now may land in."""
-        if now_s == self._turned_s and venue is self._turned_venue:
-            return  # one moment, read once, asked about again
+        if venue is self._turned_venue and self._turned_s <= now_s < self._quiet_until_s:
+            return  # one reading of the clocks, asked about again before it says anything new
         self._turned_s, self._turned_venue = now_s, venue
         log = self._log
         while log and log[0][0] <= now_s:
             self._sliding -= int(log.popleft()[1])
+        self._quiet_until_s = log[0][0] if log else math.inf
         if venue is None or not self.limit.aligned:
             self._forget_windows(now_s)
             self._phase = None
             return
-        phase = VenueTime(venue.seconds - now_s, venue.error_s)
+        phase = VenueTime(venue.seconds - (now_s if venue.at_s is None else venue.at_s), venue.error_s)
         known, self._phase = self._phase, phase
         if known is None or abs(phase.seconds - known.seconds) > phase.error_s + known.error_s + 1e-3:
             self._forget_windows(now_s)  # numbers of windows counted by another clock mean nothing now
             known = None
-        width = self.limit.window_s
-        first = math.floor((venue.seconds - venue.error_s) / width)
-        last = math.floor((venue.seconds + venue.error_s) / width)
+        width, venue_s = self.limit.window_s, venue.seconds_at(now_s)
+        first = math.floor((venue_s - phase.error_s) / width)
+        last = math.floor((venue_s + phase.error_s) / width)
+        # Until the next window comes near. What ages in the log meanwhile would count only where there are no windows.
+        edge_s = (last + 1) * width - phase.error_s if first == last else last * width + phase.error_s
+        self._quiet_until_s = (
+            math.nextafter(now_s, math.inf) if venue.at_s is None else edge_s - phase.seconds - _EDGE_S
+        )
         if first == last and len(self._windows) == 1 and first in self._windows:
             return  # in the middle of a window, as nearly always
         for index in sorted(index for index in self._windows if index < first):
@@ -235,10 +274,13 @@ class Budget:
                 # A window just begun holds what is in flight. One first seen under this clock may hold all of the last width.
                 spent = self._sliding if known is None else 0
                 self._windows[index] = _Window(self._in_flight + spent, spent, now_s, self._foreign_before)
+        alone = first == last and len(self._windows) == 1  # a clock that went back a little leaves a later one, too
+        self._only, self._span = (self._windows[first] if alone else None), (first, last)
 
     def _forget_windows(self, now_s: float) -> None:
         foreign = max((window.foreign for window in self._windows.values()), default=0)
         self._windows.clear()
+        self._only = None
         self._foreign_before = 0
         if foreign > 0:
             self._record(now_s, foreign)  # ours is in the log already
@@ -251,6 +293,8 @@ class Budget:
             self._log[-1][1] += points
         else:
             self._log.append([until_s + step, points])
+            if not self._windows:
+                self._quiet_until_s = min(self._quiet_until_s, self._log[0][0])
 
     def _heard(self, used: int, hold: Hold | None, now_s: float) -> None:
         if not self._windows:
@@ -271,6 +315,7 @@ class Budget:
             landed = window.released if hold is None else hold.released + hold.points
             window.heard_s = sent_s
             window.foreign_high = max(0, used - landed)
+        window.is_ours = window.foreign == 0 == window.before
 
     def _sliding_wait_s(self, points: int, ceiling: int, now_s: float) -> float:
         excess = self._sliding + self._in_flight + points - ceiling

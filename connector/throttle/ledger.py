@@ -11,7 +11,6 @@ everything else only counts. Time comes from the injected clock, so one thread a
 from __future__ import annotations
 
 import enum
-import heapq
 import itertools
 import threading
 from bisect import insort
@@ -19,7 +18,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
-from connector.clock import Clock, ClockOffset
+import msgspec
+
+from connector.clock import Clock, ClockOffset, OffsetEstimate
 from connector.domain.wire import BudgetLimit, Charge
 from connector.errors import Banned, InvalidRequest, RateLimited, RetryLater, SettingsError
 from connector.throttle.budget import Budget, Hold, VenueTime
@@ -34,6 +35,9 @@ CANCELLED_CHECK_S = 0.25
 
 MARGIN_S = 1.0
 """Venues give waits in whole seconds, rounded down for all we know."""
+
+VENUE_KEPT_S = 0.25
+"""One reading of the two clocks serves so long, unless the venue's is measured anew."""
 
 BAN_S = 120.0
 """Wait after a ban without a time: the shortest that a venue's documents name (read 2026-11)."""
@@ -59,20 +63,18 @@ SHARE: Mapping[Priority, float] = {
 """The part of a budget each may fill, so that a cancel finds room in a window that reads have used up."""
 
 
-class Grant:
+class Grant(msgspec.Struct, eq=False):
     """Leave to send one request. Settle it when the answer is there or nothing was sent; lose it when no answer came.
 
     Until then its points count in every window that begins, because the request may still be on its way.
     As a context manager it settles itself.
     """
 
-    __slots__ = ("_holds", "_ledger", "charges", "expires_s", "granted_s")
-
-    def __init__(
-        self, ledger: Ledger, charges: tuple[Charge, ...], holds: tuple[tuple[Budget, Hold], ...], granted_s: float
-    ) -> None:
-        self._ledger, self.charges, self._holds, self.granted_s = ledger, charges, holds, granted_s
-        self.expires_s = granted_s
+    _ledger: Ledger
+    charges: tuple[Charge, ...]
+    _holds: tuple[tuple[Budget, Hold], ...]
+    granted_s: float
+    expires_s: float
 
     def settle(self, used: Mapping[str, int] | None = None) -> None:
         """The answer arrived, or nothing was sent. Idempotent.
@@ -183,10 +185,13 @@ class Ledger:
         self._budgets: dict[str, Budget] = {}
         self._line: list[_Ticket] = []
         self._numbers = itertools.count()
-        self._open: list[tuple[float, int, Grant]] = []  # heap by the moment each is given up for lost
+        self._open: dict[Grant, None] = {}  # not settled, the oldest first
+        self._lost: dict[Grant, None] = {}  # those whose answer nobody waits for any more, likewise
         self._banned_until_s = float("-inf")
+        self._venue: VenueTime | None = None  # as read last, and the estimate it rests on
+        self._venue_of: OffsetEstimate | None = None
+        self._venue_s = float("-inf")
         self._closed = False
-        self._in_flight = 0
         self._granted = self._delayed = self._refused = self._expired = self._penalties = self._unknown = 0
         self.apply_limits(limits)
 
@@ -244,7 +249,12 @@ class Ledger:
             InvalidRequest: it costs more than the limit ever allows.
         """
         with self._lock:
-            return self._try(charges, priority, now_s)
+            venue = self._turn(now_s)
+            if not self._line and not self._closed and self._banned_until_s <= now_s:
+                budgets = self._with_room(charges, SHARE[priority], now_s, venue)
+                if budgets is not None:  # nobody waits and there is room: no line has to be formed
+                    return self._take(tuple(charges), budgets, now_s, venue, charges)
+            return self._try(charges, priority, now_s, venue)
 
     def try_reserve(self, charges: Sequence[Charge], priority: Priority, now_s: float) -> float:
         """As `try_grant`, for callers that cannot settle: 0.0 when granted, and it counts as on its way for `flight_s`.
@@ -325,7 +335,7 @@ class Ledger:
     def use_offset(self, offset: ClockOffset | None) -> None:
         """Take the venue's clock from here on."""
         with self._lock:
-            self._offset = offset
+            self._offset, self._venue = offset, None
 
     def wake(self) -> None:
         """Let everybody in line look at their `cancelled` and the clock again."""
@@ -363,7 +373,7 @@ class Ledger:
                 ),
                 banned_s=max(0.0, self._banned_until_s - now_s),
                 waiting=waiting,
-                in_flight=self._in_flight,
+                in_flight=len(self._open) + len(self._lost),
                 granted=self._granted,
                 delayed=self._delayed,
                 refused=self._refused,
@@ -387,9 +397,11 @@ class Ledger:
     def _turn(self, now_s: float) -> VenueTime | None:
         """The venue's clock at `now_s`; gives up grants too old to be on their way."""
         venue = self._venue_time(now_s)
-        while self._open and self._open[0][0] <= now_s:
-            due_s, _, grant = heapq.heappop(self._open)
-            if grant._holds and due_s >= grant.expires_s:  # else it was lost meanwhile, and has another entry
+        for late in (self._open, self._lost):
+            while late:
+                grant = next(iter(late))
+                if grant.expires_s > now_s:
+                    break
                 self._expired += 1
                 self._land(grant, {}, now_s, venue)
         return venue
@@ -397,15 +409,22 @@ class Ledger:
     def _venue_time(self, now_s: float) -> VenueTime | None:
         if self._offset is None:
             return None
+        newest, read = self._offset.newest, self._venue
+        if read is not None and newest is self._venue_of and 0.0 <= now_s - self._venue_s < VENUE_KEPT_S:
+            return read
         # Our two clocks are read around one another: a thread switch between them becomes part of the error.
         before_s = self._clock.monotonic_s()
         time_ns = self._clock.time_ns()
         between_s = self._clock.monotonic_s() - before_s
-        known = self._offset.estimate(time_ns)
+        known = self._offset.estimate(
+            time_ns + round(VENUE_KEPT_S * 1e9)
+        )  # as little as will be known at the end of its use
         if known is None:
             return None
         ahead_s = now_s - (before_s + between_s / 2)
-        return VenueTime((time_ns + known.offset_ns) / 1e9 + ahead_s, known.error_ns / 1e9 + between_s)
+        self._venue_of, self._venue_s = newest, now_s
+        self._venue = VenueTime((time_ns + known.offset_ns) / 1e9 + ahead_s, known.error_ns / 1e9 + between_s, now_s)
+        return self._venue
 
     def _known(self, charges: Sequence[Charge]) -> tuple[Charge, ...]:
         """What is held back of a request's costs, each budget once."""
@@ -436,12 +455,9 @@ class Ledger:
         insort(self._line, ticket)
         return ticket
 
-    def _try(self, charges: Sequence[Charge], priority: Priority, now_s: float) -> Grant | float:
-        venue = self._turn(now_s)
-        if not self._line and not self._closed and self._banned_until_s <= now_s:
-            budgets = self._with_room(charges, SHARE[priority], now_s, venue)
-            if budgets is not None:  # nobody waits and there is room: no line has to be formed
-                return self._take(tuple(charges), budgets, now_s, venue)
+    def _try(
+        self, charges: Sequence[Charge], priority: Priority, now_s: float, venue: VenueTime | None
+    ) -> Grant | float:
         ticket = self._enter(self._known(charges), priority, None)
         next_s = self._serve(now_s, venue)
         if ticket.grant is not None:
@@ -497,8 +513,9 @@ class Ledger:
     ) -> list[Budget] | None:
         """The budget of each charge, where each is known, has one of its own, and has room for it now."""
         found: list[Budget] = []
+        budgets = self._budgets
         for charge in charges:
-            budget = self._budgets.get(charge.budget)
+            budget = budgets.get(charge.budget)
             if budget is None or budget in found or budget.wait_s(charge.points, now_s, venue, share=share) > 0.0:
                 return None
             found.append(budget)
@@ -514,19 +531,16 @@ class Ledger:
         budgets: Sequence[Budget],
         now_s: float,
         venue: VenueTime | None,
-        known: Sequence[Charge] | None = None,
+        known: Sequence[Charge],
     ) -> Grant:
-        """Take `known`, which is all of `charges` unless said otherwise, from its budgets, one each."""
-        holds = [
-            (budget, budget.take(charge.points, now_s, venue))
-            for budget, charge in zip(budgets, charges if known is None else known, strict=True)
-        ]
-        grant = Grant(self, charges, tuple(holds), now_s)
-        grant.expires_s = now_s + self._flight_s
+        """Take `known`, of `charges`, from its budgets, one each."""
+        holds: list[tuple[Budget, Hold]] = []
+        for budget, charge in zip(budgets, known, strict=True):
+            holds.append((budget, budget.take(charge.points, now_s, venue)))
+        grant = Grant(self, charges, tuple(holds), now_s, now_s + self._flight_s)
         self._granted += 1
         if holds:
-            self._in_flight += 1
-            heapq.heappush(self._open, (grant.expires_s, next(self._numbers), grant))
+            self._open[grant] = None
         return grant
 
     def _settle(self, grant: Grant, used: Mapping[str, int]) -> None:
@@ -538,14 +552,16 @@ class Ledger:
 
     def _lose(self, grant: Grant) -> None:
         with self._lock:
-            grant.expires_s = self._clock.monotonic_s() + LANDS_WITHIN_S
-            heapq.heappush(self._open, (grant.expires_s, next(self._numbers), grant))
+            if grant in self._open:
+                del self._open[grant]
+                grant.expires_s = self._clock.monotonic_s() + LANDS_WITHIN_S
+                self._lost[grant] = None
 
     def _land(self, grant: Grant, used: Mapping[str, int], now_s: float, venue: VenueTime | None) -> None:
         holds, grant._holds = grant._holds, ()
         if not holds:
             return
-        self._in_flight -= 1
+        del (self._open if grant in self._open else self._lost)[grant]
         for budget, hold in holds:
             budget.settle(hold, now_s, venue, used.get(budget.limit.name))
         told = {budget.limit.name for budget, _ in holds}

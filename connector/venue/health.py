@@ -191,6 +191,8 @@ class Health:
         self._clock, self._counters = clock, counters
         self._lock = threading.Lock()  # guards the states; arithmetic only, no call is made inside
         self._states = dict.fromkeys(Circuit, CircuitState())
+        self.is_calm = True
+        """No circuit is open, and none has counted a failure: every call may go."""
 
     def is_closed(self, circuit: Circuit) -> bool:
         return self._states[circuit].breaker.is_closed
@@ -201,7 +203,7 @@ class Health:
 
     def take(self, circuit: Circuit) -> float:
         """As `wait_s`; where it is 0.0 the caller sends its call now, as the trial if the circuit is open."""
-        if self.is_closed(circuit):
+        if self.is_calm or self.is_closed(circuit):
             return 0.0
         with self._lock:
             state, spec, now_s = self._states[circuit], SPECS[circuit], self._clock.monotonic_s()
@@ -212,13 +214,15 @@ class Health:
 
     def withdraw(self, circuit: Circuit) -> None:
         """The call that was to be the trial was not sent."""
+        if self.is_calm:
+            return
         with self._lock:
             self._states[circuit] = withdrawn(self._states[circuit])
 
     def heard(self, circuit: Circuit, error: ConnectorError | None) -> None:
         """How a call ended that was sent; None: well."""
         word = word_of(error)
-        if word is Word.ANSWERED and self._states[circuit].breaker == CLOSED:
+        if self.is_calm and word is Word.ANSWERED:
             return  # the usual case, without the lock
         with self._lock:
             before = self._states[circuit]
@@ -230,6 +234,7 @@ class Health:
                 getattr(error, "retry_after_s", None),
             )
             self._states[circuit] = after
+            self.is_calm = all(state == CircuitState() for state in self._states.values())
         if before.breaker.is_closed and not after.breaker.is_closed:
             self._counters.add("health.opened")
         elif after.breaker.is_closed and not before.breaker.is_closed:

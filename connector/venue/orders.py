@@ -19,6 +19,7 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from heapq import heappop, heappush
 from itertools import count
 from typing import Any
 
@@ -128,6 +129,8 @@ UNLISTED_EVERY_S = 5.0
 PATIENCE_S = 1.0
 """How long a cancel that the venue answered with "not open" may take to find out what became of the order."""
 
+_ORDERS = (PlaceOrder, CancelOrder, AmendOrder)
+
 
 class ThrowKillSwitch(msgspec.Struct, frozen=True):
     """Refuse every new order from now on and cancel all of ours. Answer: tuple[OrderOutcome, ...] of the cancels."""
@@ -167,9 +170,8 @@ class _Again(msgspec.Struct, frozen=True):
 
 
 class _Look(msgspec.Struct, frozen=True):
-    """To itself: decide anew about a command, unless an earlier look was arranged meanwhile."""
+    """To itself: decide anew about the commands whose time has come, unless an earlier look was arranged meanwhile."""
 
-    number: int
     due_s: float
 
 
@@ -202,29 +204,15 @@ class _Group:
 class _Open:
     """One command on its way, or unknown. `current`: what is known of the order it is about."""
 
-    __slots__ = (
-        "_current",
-        "answer",
-        "asking",
-        "by_rest",
-        "by_s",
-        "client_id",
-        "clock_retried",
-        "command",
-        "evidence",
-        "grant",
-        "insist_until_s",
-        "instrument",
-        "intent",
-        "kind",
-        "look_s",
-        "number",
-        "patient_until_s",
-        "pending",
-        "resending",
-        "unwritten",
-        "wanted",
-    )
+    # One of these is made before each first byte: what most never change stays on the class.
+    pending: Pending | None = None
+    wanted: Wanted | None = None
+    grant: Grant | None = None
+    asking = clock_retried = by_rest = False
+    resending = False  # it will be sent once more, in a moment
+    unwritten = False  # it is in the journal, and its diary does not say so yet
+    look_s = float("inf")
+    patient_until_s = insist_until_s = float("-inf")
 
     def __init__(
         self,
@@ -240,16 +228,8 @@ class _Open:
     ) -> None:
         self.number, self.kind, self.command, self.client_id = number, kind, command, client_id
         self.instrument, self.intent, self.answer, self.by_s = instrument, intent, answer, by_s
-        self.pending: Pending | None = None
-        self.wanted: Wanted | None = None
         self._current = current
-        self.grant: Grant | None = None
         self.evidence: list[Evidence] = []
-        self.asking = self.clock_retried = self.by_rest = False
-        self.resending = False  # it will be sent once more, in a moment
-        self.unwritten = False  # it is in the journal, and its diary does not say so yet
-        self.look_s = float("inf")
-        self.patient_until_s = self.insist_until_s = float("-inf")
 
     @property
     def current(self) -> Order:
@@ -289,9 +269,13 @@ class OrderCommandActor(SupervisedActor):
         self._configuring: dict[int, tuple[Configure, Reply]] = {}
         self._number = 0
         self._numbers = count(1) if self._trading is None else self._trading.numbers
+        self._looks: list[tuple[float, int]] = []  # heap of (when, number); some of commands that have ended
+        self._look_armed_s = float("inf")
         self._for_state: list[Any] = []  # what the step in hand has to tell
         self._state: StableRef | None = None
-        self._charges: dict[CommandKind, tuple[Charge, ...]] = {}
+        self._charges: dict[
+            tuple[type, bool], tuple[Charge, ...]
+        ] = {}  # over the session, by command, and whether it tests
         self._hooks = _HookThread(self.context.spawn)
         self._ids: ClientIds | None = None
         if self._trading is not None:
@@ -309,7 +293,10 @@ class OrderCommandActor(SupervisedActor):
 
     def on_receive(self, message: Any) -> Any:
         try:
-            self._step(message)
+            if isinstance(message, _ORDERS) and self._trading is not None:  # looked for first: its first byte waits
+                self._begin(message, self.context.defer_reply().set)
+            else:
+                self._step(message)
         finally:  # also of a step that failed: the diary lacks nothing that was done
             self._show_state()
 
@@ -321,7 +308,7 @@ class OrderCommandActor(SupervisedActor):
         elif isinstance(message, _Told):
             self._on_told(message)
         elif isinstance(message, _Look):
-            self._with(message.number, lambda order: self._on_look(order, message.due_s))
+            self._on_looks(message)
         elif isinstance(message, _Again):
             bundle = self._lists.get(message.number)
             if bundle is not None:
@@ -369,9 +356,8 @@ class OrderCommandActor(SupervisedActor):
                 f"{self._memory.name}: {type(command).__name__} was refused and nothing was sent: this venue has no credentials. "
                 "Give VenueSettings(credentials=…) to trade."
             )
-        if isinstance(command, PlaceOrder | CancelOrder | AmendOrder):
-            reply = self.context.defer_reply()
-            self._begin(command, reply.set)
+        if isinstance(command, _ORDERS):
+            self._begin(command, self.context.defer_reply().set)
         elif isinstance(command, PlaceBatch):
             self._begin_all(command.orders)
         elif isinstance(command, CancelAll):
@@ -446,9 +432,11 @@ class OrderCommandActor(SupervisedActor):
         trading, instrument = self._trading, self._instrument(command.symbol)
         assert trading is not None and self._ids is not None
         check(command, instrument, trading.view.prices.get(command.symbol))
-        self._ask_hooks(command)
-        client_id = self._client_id(command)
-        self._require_healthy()
+        if trading.hooks or trading.killed:
+            self._ask_hooks(command)
+        client_id = self._ids.make() if command.client_id is None else self._client_id(command)
+        if not self._memory.health.is_calm:
+            self._require_healthy()
         order = self._open(CommandKind.PLACE, command, client_id, instrument, answer)
         if not command.test:
             self._journal(order)
@@ -689,7 +677,7 @@ class OrderCommandActor(SupervisedActor):
         """Durable before the first byte leaves. A store that fails lets nothing pass."""
         assert self._trading is not None
         try:
-            self._trading.store.append(tuple(order.intent for order in orders))
+            self._trading.store.append([order.intent for order in orders] if len(orders) > 1 else (orders[0].intent,))
         except ConnectorError:
             for order in orders:
                 self._forget(order)
@@ -746,11 +734,13 @@ class OrderCommandActor(SupervisedActor):
         order.resending = False
         if order.pending is not None and order.pending.settled is not None:
             return
-        try:
-            self._require_alive(order.kind)
-        except RiskRefused as killed:
-            self._learn(order, NotSent(str(killed)))
-            return
+        assert self._trading is not None
+        if self._trading.killed:
+            try:
+                self._require_alive(order.kind)
+            except RiskRefused as killed:
+                self._learn(order, NotSent(str(killed)))
+                return
         if order.by_rest or not self._send_on_session(order):
             self._send_by_rest(order)
 
@@ -771,7 +761,7 @@ class OrderCommandActor(SupervisedActor):
         language = trading.session_language
         if language is None or not trading.session.is_up:
             return False
-        command = order.command
+        command, kind = order.command, order.kind
 
         def build(request_id: str) -> SessionRequest:
             auth, instrument = trading.auth(), order.instrument
@@ -782,12 +772,14 @@ class OrderCommandActor(SupervisedActor):
                 return language.cancel(request_id, command, current, instrument, auth, timestamp_ms)
             return language.amend(request_id, command, current, instrument, auth, timestamp_ms)
 
+        sent_ns = self._clock.time_ns()
         try:
-            timestamp_ms = trading.now_ms()
-            charges = self._charges.get(order.kind)
+            timestamp_ms = trading.now_ms(sent_ns)
+            call = command.__class__, kind is CommandKind.PLACE and _is_test(command)
+            charges = self._charges.get(call)
             if charges is None:
-                charges = self._charges[order.kind] = build("0").charges
-            grant = self._memory.ledger.try_grant(charges, _priority(order.kind), now_s)
+                charges = self._charges[call] = build("0").charges
+            grant = self._memory.ledger.try_grant(charges, _priority(kind), now_s)
         except Unsupported:  # over this connection; REST says whether it can be done at all
             return False
         except ConnectorError as refused:
@@ -797,12 +789,11 @@ class OrderCommandActor(SupervisedActor):
             self._wait_for_budget(order, grant)
             return True
         order.grant = grant
-        sent_ns = self._clock.time_ns()
         ref, number, due_s = self.actor_ref, order.number, now_s + ANSWER_WITHIN_S
-        circuit = Circuit.CANCELS if order.kind is CommandKind.CANCEL else Circuit.ORDERS
 
         def done(outcome: HttpResponse | SessionLost) -> None:  # on a reader thread
             lost = isinstance(outcome, SessionLost)
+            circuit = Circuit.CANCELS if kind is CommandKind.CANCEL else Circuit.ORDERS
             if not isinstance(outcome, SessionLost):
                 self._memory.health.heard(circuit, trading.language.failure(outcome, write=True))
             elif self._clock.monotonic_s() >= due_s:
@@ -844,13 +835,15 @@ class OrderCommandActor(SupervisedActor):
             trading.on_clock_doubt()
             self._wait_for_budget(order, 0.2, "the venue's clock is not known yet")
             return
-        command, instrument, current = order.command, order.instrument, order.current
+        command, instrument = order.command, order.instrument
+        current = None if order.kind is CommandKind.PLACE else order.current
 
         def build() -> HttpRequest:  # on the REST actor's thread, when its turn comes
             self._require_alive(order.kind)
             language, auth, now_ms = trading.language, trading.auth(), trading.now_ms()
             if isinstance(command, PlaceOrder):
                 return language.place(command, order.client_id, instrument, auth, now_ms)
+            assert current is not None
             if isinstance(command, CancelOrder):
                 return language.cancel(command, current, instrument, auth, now_ms)
             return language.amend(command, current, instrument, auth, now_ms)
@@ -1039,9 +1032,25 @@ class OrderCommandActor(SupervisedActor):
             self._note(order, _source(fact), _words(fact))
         self._decide(order, RESEND_AFTER_S if isinstance(fact, NotSent) else 0.0)
 
-    def _on_look(self, order: _Open, due_s: float) -> None:
+    def _on_looks(self, message: _Look) -> None:
+        if message.due_s != self._look_armed_s:
+            return
+        self._look_armed_s = float("inf")
+        now_s = max(self._clock.monotonic_s(), message.due_s)
+        while self._looks:
+            due_s, number = self._looks[0]
+            order = self._opens.get(number)
+            is_void = order is None or due_s != order.look_s
+            if due_s > now_s and not is_void:
+                break
+            heappop(self._looks)
+            if order is not None and not is_void:
+                self._on_look(order)
+        self._arm_look()
+
+    def _on_look(self, order: _Open) -> None:
         pending = order.pending
-        if due_s != order.look_s or pending is None:
+        if pending is None:
             return
         order.look_s = float("inf")
         waited_s = (self._clock.time_ns() - pending.sent_ns) / 1e9
@@ -1080,7 +1089,14 @@ class OrderCommandActor(SupervisedActor):
         due_s = self._clock.monotonic_s() + after_s
         if due_s < order.look_s:
             order.look_s = due_s
-            self.context.call_later(after_s, _Look(order.number, due_s))
+            heappush(self._looks, (due_s, order.number))
+            self._arm_look()
+
+    def _arm_look(self) -> None:
+        """One timer for all: most commands have ended long before anybody would have looked at them."""
+        if self._looks and self._looks[0][0] < self._look_armed_s:
+            self._look_armed_s = due_s = self._looks[0][0]
+            self.context.call_later(max(0.0, due_s - self._clock.monotonic_s()), _Look(due_s))
 
     def _moment(self) -> Moment:
         assert self._trading is not None

@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -81,8 +80,7 @@ class AccountDoubt(msgspec.Struct, frozen=True):
     reason: str
 
 
-@dataclass(slots=True)
-class _Waiting:
+class _Waiting(msgspec.Struct, eq=False):
     connection: SessionConnection
     answers: str
     deadline_s: float

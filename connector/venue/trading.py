@@ -89,13 +89,13 @@ class Trading:
     def auth(self) -> Auth:
         return self._auth
 
-    def now_ms(self) -> int:
-        """The venue's time for the next request, later than any given out before.
+    def now_ms(self, now_ns: int | None = None) -> int:
+        """The venue's time for the next request, later than any given out before. `now_ns`: our clock, where it was just read.
 
         Raises:
             NotConnected: the venue's clock was not measured yet; a guessed timestamp would be refused, or worse, taken late.
         """
-        venue_ns = self.memory.offset.venue_time_ns(self.memory.clock.time_ns())
+        venue_ns = self.memory.offset.venue_time_ns(self.memory.clock.time_ns() if now_ns is None else now_ns)
         if venue_ns is None:
             self.on_clock_doubt()
             raise NotConnected(f"the clock of {self.memory.name} is not known yet; nothing was signed or sent.")

@@ -3,7 +3,8 @@
 Three things are measured, each in processes of its own:
 
 - the channel: trades put into the outlet of one process until they reach a callback of another, one topic, as fast as it goes;
-- an ask: question and answer between an engine's thread and an actor of the venue, nothing of the network in it;
+- an ask: question and answer between an engine's thread and an actor of the venue, nothing of the network in it; once with the
+  processes where the system puts them, once on one CPU;
 - an engine that burns CPU on four threads: how old the venue's own book is when an update has been applied to it, counted from
   the exchange's time stamp (whole milliseconds), how late the engine's callback is, and how late pongs are at the exchange.
 
@@ -34,6 +35,9 @@ LATE_S = 0.1
 """A pong later than this counts as late; exchanges are more patient, but each of these was held up by somebody."""
 ONE_WAY_PER_S = 300_000
 ASK_RATIO = 3.0
+ONE_CPU_RATIOS = (3.0, 4.0)
+"""Of a small question, and of one that is answered with an instrument; all threads of both processes on one CPU. Where the system
+puts them by itself, each change of threads costs what waking another CPU costs there and then, which may be 50 us."""
 BOOK_RATIO = 2.0
 FIRST_ID = 1000
 AT_NS = 1_760_000_000_000_000_000
@@ -326,11 +330,12 @@ def rows(scale: float) -> list[dict[str, Any]]:
         row("one_way.receiver_cpu", min(run[2] for run in runs), "us CPU per trade"),
     ]
 
-    asks = figures_of("--asks", "--count", str(max(500, int(ASKS * scale))))
-    report += [row(f"ask.{name}", value, "us") for name, value in asks.items()]
-    for name, bound in (("small", ASK_RATIO), ("instrument", None)):
-        ratio = asks[f"{name}.process.p50"] / asks[f"{name}.thread.p50"]
-        report.append(row(f"ask.{name}.ratio", ratio, "of the thread's", bound))
+    for placed, bounds, more in (("ask", (ASK_RATIO, None), ()), ("ask.one_cpu", ONE_CPU_RATIOS, ("--one-cpu",))):
+        asks = figures_of("--asks", "--count", str(max(500, int(ASKS * scale))), *more)
+        report += [row(f"{placed}.{name}", value, "us") for name, value in asks.items()]
+        for name, bound in zip(("small", "instrument"), bounds, strict=True):
+            ratio = asks[f"{name}.process.p50"] / asks[f"{name}.thread.p50"]
+            report.append(row(f"{placed}.{name}.ratio", ratio, "of the thread's", bound))
 
     seconds = max(2.0, SECONDS * scale)
     for mode in ("thread", "process"):
@@ -351,6 +356,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sender", type=int)
     parser.add_argument("--asks", action="store_true")
+    parser.add_argument("--one-cpu", action="store_true", help="asks, with all threads on one CPU")
     parser.add_argument("--exchange", action="store_true")
     parser.add_argument("--engine", choices=["thread", "process"])
     parser.add_argument("--burners", type=int, default=0)
@@ -366,6 +372,8 @@ def main() -> int:
     if chosen.sender is not None:
         sender_main(chosen.sender, chosen.count)
     elif chosen.asks:
+        if chosen.one_cpu and hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
         # Not on the main thread, where Ctrl-C may strike: the library answers others one change of threads sooner.
         engine = threading.Thread(target=asks_main, args=(chosen.count,), name="engine")
         engine.start()

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import json
 import os
 import re
@@ -49,12 +50,13 @@ BOUNDS = {"REST": 1.0, "session": 1.0}
 FIRST_BYTE = "first byte"
 TURN, COLD = 30, 10
 BARE_TIMES = 1.5
-ALLOWED = 4.0
+ALLOWED = 2.6
 """To its first byte over the session an order should cost at most so many times bare, and one hop. 1.0 of that is the aim, and
-not reached; the bound keeps what is."""
-BY_REST = 1.25
-"""By REST, of what `requests` needs to its first byte: two more hops, and what the state actor does meanwhile. 1.0 is the aim."""
-PEER_SHARE = 0.5
+not reached; the bound keeps what is. Bare finds its few lines in the processor's caches and an order does not find its many, so
+the more else runs on the machine, the larger this is."""
+BY_REST = 0.9
+"""By REST, of what `requests` needs to its first byte."""
+PEER_SHARE = 0.25
 """And a part of what other clients need: a tenth is the aim, not reached either."""
 PEERS = Path(__file__).parent.parent / "compare" / "orders_peers.py"
 PRICE, QUANTITY = "60000.00", "0.01000000"
@@ -333,6 +335,10 @@ def ready_library(port: int, session: bool) -> Iterator[tuple[Any, Any, Any]]:
             if time.perf_counter() > until_s:
                 raise SystemExit(f"not ready to trade: {trading!r}")
             time.sleep(0.01)
+        # As the guide advises an engine once it has started: full collections leave alone what stays for good. One of these
+        # took 60 ms in the middle of the orders, of which a hundred were late then.
+        gc.collect()
+        gc.freeze()
         yield venue, trading, command
 
 

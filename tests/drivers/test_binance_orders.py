@@ -23,6 +23,7 @@ from connector.domain.credentials import Credentials
 from connector.domain.market import Side
 from connector.domain.orders import OrderType, TimeInForce
 from connector.domain.wire import Charge
+from connector.drivers.binance.orders import CALLS, place_params
 from connector.drivers.binance.session import Session
 from connector.drivers.binance.trading import Trading, order_rules
 from connector.errors import InvalidRequest, SettingsError, Unsupported
@@ -112,6 +113,29 @@ def test_each_order_type_is_written_and_signed_to_the_byte(driver, eth, auth, wa
     assert (said["id"], said["method"], frame.request_id) == ("c7", "order.place", "c7")
     assert {name: str(value) for name, value in said["params"].items()} == pairs | {"signature": hmac_hex(payload)}
     assert frame.charges == (Charge(WEIGHT, 1), Charge(ORDERS_10S, 1), Charge(ORDERS_DAY, 1))
+
+
+@pytest.mark.parametrize("side", [Side.BUY, Side.SELL])
+@pytest.mark.parametrize(
+    "fields", [{}, {"time_in_force": TimeInForce.GTC}, {"price": D("3150.10000000000")}, {"price": D("1E+2")}]
+)
+def test_the_usual_order_prepared_beforehand_says_what_it_says_when_written_from_its_parameters(
+    driver, eth, auth, side, fields
+):
+    wanted = limit(side=side, **fields)
+    prepared = json.loads(driver.session.place("c7", wanted, ID, eth, auth, NOW_MS).frame)
+    written = driver.session._signed("c7", CALLS["place"], place_params(wanted, ID, eth), auth, NOW_MS)
+    assert prepared == json.loads(written.frame)
+
+
+def test_a_key_or_a_name_that_json_has_to_escape_is_escaped(driver, eth):
+    for key, name in (('k"ey', "ETHUSDT"), (KEY, 'ETH"USDT'), (KEY, "ETH%sUSDT")):
+        auth = driver.trading.auth(Credentials(key, secret=SECRET))
+        frame = driver.session.place("c7", limit(), ID, msgspec.structs.replace(eth, venue_name=name), auth, NOW_MS)
+        params = json.loads(frame.frame)["params"]
+        signature = params.pop("signature")
+        assert (params["apiKey"], params["symbol"]) == (key, name)
+        assert signature == hmac_hex("&".join(f"{each}={params[each]}" for each in sorted(params)))
 
 
 def test_whole_numbers_are_numbers_and_decimals_text_in_the_session(driver, eth, auth):
@@ -573,7 +597,7 @@ def test_keys_that_cannot_be_read_say_nothing_of_themselves(driver):
 def test_no_secret_or_signature_is_shown(driver, eth, auth):
     request = driver.trading.place(limit(), ID, eth, auth, NOW_MS)
     frame = driver.session.place("c1", limit(), ID, eth, auth, NOW_MS)
-    shown = " ".join(map(repr, (auth, request, frame, driver, driver.trading, driver.session)))
+    shown = " ".join(map(repr, (auth, request, frame, frame.__rich_repr__(), driver, driver.trading, driver.session)))
     signature = dict(parse_qsl(request.body.decode()))["signature"]
     assert SECRET not in shown and signature not in shown and KEY not in shown
     assert SECRET not in request.body.decode() and SECRET.encode() not in frame.frame

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import hmac
 import sys
 
 import pytest
@@ -44,6 +46,14 @@ def test_rest_vectors_are_met(query, body, signature):
     assert hmac_signer(SECRET)(rest_payload(query, body)) == signature
     if not body:
         assert signed_body(query, hmac_signer(SECRET)) == f"{percent_encoded(query)}&signature={signature}"
+
+
+@pytest.mark.parametrize("length", [1, 32, 63, 64, 65, 200])
+def test_hmac_is_the_standard_librarys_for_a_secret_of_any_length_and_signs_again_and_again(length):
+    secret = "süss" * 50
+    sign = hmac_signer(secret[:length])
+    for payload in ("", "a=1", "x" * 1000, "a=1"):
+        assert sign(payload) == hmac.new(secret[:length].encode(), payload.encode(), hashlib.sha256).hexdigest()
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,19 @@ import pickle
 import threading
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from connector import Symbol
+from connector.domain.commands import (
+    AmendOrder,
+    CancelOrder,
+    Evidence,
+    OrderOutcome,
+    OutcomeKind,
+    PlaceBatch,
+    PlaceOrder,
+)
 from connector.domain.market import (
     AggTrade,
     BookDelta,
@@ -22,8 +32,9 @@ from connector.domain.market import (
     Ticker,
     Trade,
 )
+from connector.domain.orders import OrderType
 from connector.domain.topics import Topic, TopicKind
-from connector.errors import ConnectorError, InvalidRequest, RateLimited, UnknownSymbol, VenueRejected
+from connector.errors import ConnectorError, InvalidRequest, OutcomeUnknown, RateLimited, UnknownSymbol, VenueRejected
 from connector.isolation.line import READ_BYTES, Line, LineEnded, pair
 from connector.isolation.wire import (
     Tag,
@@ -34,14 +45,18 @@ from connector.isolation.wire import (
     encoder,
     facts_packet,
     flat_error,
+    opened,
     raised_error,
     read_facts,
     read_reply,
     reply_packet,
     seal,
 )
+from connector.orders.lifecycle import IntentRecord, new_record
 from connector.supervision import Restarted
 from connector.venue.delivery import TopicState, TopicStatus
+from connector.venue.state import GetInstrument
+from connector.venue.stream import StreamStatus
 
 BTC_USDT = Symbol("BTC", "USDT")
 D = Decimal
@@ -133,6 +148,43 @@ def test_what_cannot_leave_its_process_is_refused_in_words():
     number, _, error = read_reply(memoryview(reply_packet(7, threading.Lock(), None)))
 
     assert number == 7 and isinstance(error, InvalidRequest) and "cannot leave" in str(error)
+
+
+LIMIT = PlaceOrder(
+    symbol=BTC_USDT, side=Side.BUY, type=OrderType.LIMIT, quantity=D("0.10"), price=D("6E+4"), client_id="mine"
+)
+ORDER = new_record(IntentRecord.of(LIMIT, venue="binance", client_id="mine", at_ns=1, recv_window_ms=5_000)).order
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        LIMIT,
+        CancelOrder(symbol=BTC_USDT, client_id="mine"),
+        AmendOrder(symbol=BTC_USDT, client_id="mine", quantity=D("0E-8")),
+        PlaceBatch(orders=(LIMIT, LIMIT)),
+        GetInstrument(BTC_USDT),
+        OrderOutcome(OutcomeKind.UNKNOWN, "mine", ORDER, evidence=(Evidence(1, "journal", "written"),)),
+        StreamStatus,
+        StreamStatus(1, 2, 3, 4, 5, 6, 7),
+        {"of": "an engine's own"},
+        None,
+    ],
+    ids=lambda said: said.__name__ if isinstance(said, type) else type(said).__name__,
+)
+def test_messages_and_answers_arrive_exactly_as_they_were(said):
+    for _ in range(2):
+        found = opened(memoryview(seal(said)))
+        number, answer, error = read_reply(memoryview(reply_packet(7, said, None)))
+        assert found == answer == said and type(found) is type(said) and (number, error) == (7, None)
+        assert repr(found) == repr(said), "with every digit that was written"
+
+
+def test_a_field_that_is_not_what_its_type_says_is_refused_in_words_and_as_an_answer_leaves_the_effect_unknown():
+    with pytest.raises(InvalidRequest, match=r"PlaceOrder holds a field of another type.*symbol"):
+        opened(memoryview(seal(msgspec.structs.replace(LIMIT, symbol="BTC/USDT"))))
+    _, _, error = read_reply(memoryview(reply_packet(7, OrderOutcome(OutcomeKind.ACCEPTED, 5, None), None)))
+    assert isinstance(error, OutcomeUnknown)
 
 
 # ---------------------------------------------------------------- the line

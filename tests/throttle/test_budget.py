@@ -63,6 +63,13 @@ def test_request_in_flight_over_the_edge_counts_on_both_sides():
     assert budget.used(63.0, venue(63.0)) == 80
 
 
+def test_a_clock_that_is_known_better_near_an_edge_does_not_uncount_what_may_land_after_it():
+    budget = Budget(MINUTE, headroom=1.0)
+    assert budget.wait_s(1, 59.9, venue(59.9, 0.2)) == 0.0
+    budget.take(50, 59.95, venue(59.95, 0.01))
+    assert budget.used(61.0, venue(61.0, 0.01)) == 50
+
+
 def test_request_answered_before_the_edge_does_not_count_after_it():
     budget = Budget(MINUTE, headroom=1.0)
     spend(budget, 80, 58.0, 59.0)

@@ -77,6 +77,42 @@ def fill(ledger: Ledger, clock: FakeClock, points: int = 100) -> Grant:
     return got
 
 
+def test_a_window_turns_in_time_though_the_clocks_were_read_a_moment_before():
+    clock, offset = FakeClock(), ClockOffset(resolution_ns=0, disagreement_ns=0)
+    now_ns = clock.time_ns()
+    offset.add(now_ns, now_ns, now_ns)
+    orders = BudgetLimit("ORDERS", 10, 10.0, True, "test")
+    ledger = Ledger([orders], clock, offset=offset, headroom=1.0)
+    clock.advance(10.0 - now_ns / 1e9 % 10.0 - 0.1)  # a tenth of a second before the venue's window ends
+
+    for _ in range(10):
+        assert isinstance(ledger.try_grant(one(1, "ORDERS"), Priority.CANCEL, clock.monotonic_s()), Grant)
+        clock.advance(0.001)
+    assert isinstance(ledger.try_grant(one(1, "ORDERS"), Priority.CANCEL, clock.monotonic_s()), float)
+    clock.advance(0.08)
+    assert isinstance(ledger.try_grant(one(1, "ORDERS"), Priority.CANCEL, clock.monotonic_s()), float)
+    clock.advance(0.02)
+    late = ledger.try_grant(one(1, "ORDERS"), Priority.CANCEL, clock.monotonic_s())
+    assert isinstance(late, float), "what is on its way may still land in the new window"
+    offset.invalidate()
+    assert isinstance(ledger.try_grant(one(1, "ORDERS"), Priority.CANCEL, clock.monotonic_s()), float)
+
+
+def test_the_end_of_a_window_frees_what_was_answered_in_it_though_the_clocks_were_read_a_moment_before():
+    clock, offset = FakeClock(), ClockOffset(resolution_ns=0, disagreement_ns=0)
+    now_ns = clock.time_ns()
+    offset.add(now_ns, now_ns, now_ns)
+    ledger = Ledger([BudgetLimit("ORDERS", 10, 10.0, True, "test")], clock, offset=offset, headroom=1.0)
+    clock.advance(20.0 - now_ns / 1e9 % 10.0 - 0.1)
+    fill_orders = ledger.try_grant(one(10, "ORDERS"), Priority.CANCEL, clock.monotonic_s())
+    assert isinstance(fill_orders, Grant)
+    fill_orders.settle()
+    clock.advance(0.09)
+    assert isinstance(ledger.try_grant(one(1, "ORDERS"), Priority.CANCEL, clock.monotonic_s()), float)
+    clock.advance(0.02)
+    assert isinstance(ledger.try_grant(one(1, "ORDERS"), Priority.CANCEL, clock.monotonic_s()), Grant)
+
+
 def test_free_budget_is_granted_at_once_and_counted(ledger, clock):
     grant = ledger.reserve(one(40), Priority.READ, clock.monotonic_s() + 1.0)
     grant.settle()

@@ -10,8 +10,10 @@ import random
 from dataclasses import replace
 from decimal import Decimal
 
+import far_side
 import pytest
 from far_side import BTC, FarSide, Run, connect
+from msgspec.structs import replace as replace_struct
 
 from connector import Side
 from connector.domain.commands import CancelOrder, OutcomeKind, PlaceOrder
@@ -22,6 +24,7 @@ from connector.drivers.trading import CancelAnswer, KeyRule, PlaceAnswer
 from connector.errors import NotConnected
 from connector.testing.deterministic import DeterministicRuntime
 
+PLACE = PlaceOrder(symbol=BTC, side=Side.BUY, type=OrderType.LIMIT, quantity=Decimal(1), price=Decimal(100))
 SEEDS = range(int(os.environ.get("SEEDS", "8")))
 SPOT = find_driver("binance")
 RENEW_S = 1800.0
@@ -381,3 +384,22 @@ def test_a_receipt_for_a_cancel_alone_is_worth_a_moments_patience_too():
 
         assert outcome.kind is OutcomeKind.ACCEPTED
         assert bench.counter("orders.unknown") == 0
+
+
+# ---------------------------------------------------------------- what orders are charged
+
+
+def test_an_order_after_one_that_only_tested_is_charged_as_an_order(monkeypatch):
+    monkeypatch.setitem(far_side.METHODS, "order.test", ("POST", "order"))
+    runtime = DeterministicRuntime(0)
+    far = FarSide(runtime, random.Random(0))
+    with connect(far, random.Random(0), session=True) as connector:
+        venue = connector.venue("binance")
+        runtime.advance(5.0)
+        ledger = connector._assembly.memories["binance"].ledger
+        for tests in (True, False, True, False, False):
+            order = replace_struct(PLACE, test=tests)
+            assert venue.orders.ask(order, block=False, timeout=9.0) is not None
+            runtime.advance(0.01)
+        used = {budget.name: budget.used for budget in ledger.state().budgets}
+        assert used["ORDERS/10s"] == 3

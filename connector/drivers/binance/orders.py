@@ -39,6 +39,7 @@ __all__ = [
     "cancel_params",
     "charges",
     "fills_params",
+    "limit_words",
     "list_params",
     "order_params",
     "place_params",
@@ -259,6 +260,42 @@ def place_params(order: PlaceOrder, client_id: str, instrument: Instrument) -> P
     """
     leg = [(_ALONE[name], value) for name, value in _leg(order, client_id, instrument)]
     return [("symbol", instrument.venue_name), *leg, ("newOrderRespType", "FULL"), *_self_trade(order.self_trade)]
+
+
+def limit_words(order: PlaceOrder, client_id: str, instrument: Instrument) -> tuple[str, str] | None:
+    """(quantity, price) of the usual order as they are sent; None: `place_params` has to look at it.
+
+    The usual order is a limit order, good till cancelled, with nothing else to it: all else of it is known beforehand.
+
+    Raises:
+        InvalidRequest: a number the venue would refuse for its form.
+    """
+    quantity, price = order.quantity, order.price
+    if (
+        order.type is not OrderType.LIMIT
+        or quantity is None
+        or price is None
+        or order.symbol != instrument.symbol
+        or (order.time_in_force is not None and order.time_in_force is not TimeInForce.GTC)
+        or order.quote_quantity is not None
+        or order.stop_price is not None
+        or order.trailing_bips is not None
+        or order.iceberg_quantity is not None
+        or order.self_trade is not None
+        or order.contracts is not None
+        or order.trigger_by is not None
+        or order.position_side is not PositionSide.NET
+        or order.reduce_only
+        or order.close_position
+        or order.test
+    ):
+        return None
+    if _CLIENT_ID.fullmatch(client_id) is None:
+        return None
+    return (
+        checks.plain(VENUE, "Quantity", quantity, instrument.base_decimals),
+        checks.plain(VENUE, "Price", price, instrument.quote_decimals),
+    )
 
 
 # ---------------------------------------------------------------- order lists
