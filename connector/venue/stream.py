@@ -345,6 +345,8 @@ class WebSocketActor(SupervisedActor):
             else:
                 table[name].own(carrier.connection)
         self._send_frames(slot)
+        for name in sorted(slot.names):
+            table[name].catch_up(carrier.opened_s, joined=False)
 
     def _on_ended(self, message: LinkEnded) -> None:
         found = self._find(message.connection)
@@ -491,6 +493,7 @@ class WebSocketActor(SupervisedActor):
         if not again:
             feed.rate.forget(feed.accepted, now_s)
         self._silence.confirmed(name, now_s)
+        feed.catch_up(now_s, joined=True)
 
     # ------------------------------------------------------------ ticks and liveness
 
