@@ -8,7 +8,8 @@ waits for depends on how the last connection ended:
   earned by every ten seconds of life. What breaks now and then is back without delay; what breaks all the time comes to wait.
 - *The host was not reached*: refused, no route, no upgrade, or not a word after it. Then nobody else of the venue will reach
   that host either, and one attempt asks for all: whoever's turn it is, by lot. The waits grow with the outage and not with the
-  number of those who wait, from a second to a quarter of a minute. The first word from the host wakes everybody.
+  number of those who wait, from a second to a quarter of a minute; to half a minute only where more than half of the allowance
+  has to be left for them. The first word from the host wakes everybody.
 - *It was reached and did not last*: full jitter, doubling, none longer than a quarter of the trouble so far.
 
 Full jitter is for the first wait, in which many that are lost at once come back spread, and what is woken at once is spaced by
@@ -148,8 +149,11 @@ class Backoff:
         out_s = budget.out_of_reach_s(self.host, now_s)
         if out_s is None:  # the first to learn of it: at once if nothing had failed, else as the first of all waits
             return 0.0 if self.failures == 1 else self.policy.base_s * self._random()
-        part = PROBE_LEAST_PART + (1.0 - PROBE_LEAST_PART) * self._random()
-        return self.policy.probe_bound_s(max(out_s, now_s - began_s)) * part
+        out_s = max(out_s, now_s - began_s)
+        bound_s = self.policy.probe_bound_s(out_s)
+        if out_s > PROBE_GROWS_S:  # not before: an outage may be short, and most are
+            bound_s = min(self.policy.max_s, max(bound_s, budget.apart_s(self.host)))
+        return bound_s * (PROBE_LEAST_PART + (1.0 - PROBE_LEAST_PART) * self._random())
 
     def succeeded(self, now_s: float) -> None:
         """The host spoke to this one: whoever waits for it is woken. That alone does not start the series over."""
@@ -282,6 +286,12 @@ class ConnectBudget:
         with self._lock:
             host = self._hosts.get(name)
             return None if host is None or host.out_since_s is None else now_s - host.out_since_s
+
+    def apart_s(self, name: str) -> float:
+        """How far apart attempts to reach a host have to be to leave an attempt for everybody who waits for it."""
+        with self._lock:
+            host = self._hosts.get(name)
+            return self.window_s / max(1, self.allowed - (0 if host is None else len(host.waiting)))
 
     def not_reached(self, who: Backoff, now_s: float, probe_in_s: float) -> float:
         """Note that an attempt did not reach its host; returns how long to wait before asking for the next one."""

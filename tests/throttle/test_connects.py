@@ -32,7 +32,9 @@ def test_waits_are_spread_over_all_of_the_bound():
     assert min(waits) < 0.1 and max(waits) > 3.9
 
 
-@pytest.mark.parametrize(("lived_s", "expected"), [(None, 4.0), (0.0, 4.0), (0.9, 4.0), (1.0, 0.0), (30.0, 0.0), (86_400.0, 0.0)])
+@pytest.mark.parametrize(
+    ("lived_s", "expected"), [(None, 4.0), (0.0, 4.0), (0.9, 4.0), (1.0, 0.0), (30.0, 0.0), (86_400.0, 0.0)]
+)
 def test_only_a_connection_that_lived_starts_the_series_over(lived_s, expected):
     series = Backoff(BackoffPolicy(), lambda: 1.0)
     for _ in range(4):
@@ -219,6 +221,16 @@ def test_a_venue_that_refuses_sees_no_more_attempts_of_many_connections_than_of_
     assert len([at_s for at_s in outage.attempts if at_s < 20.0]) <= 25
     assert outage.most_in_a_window() <= 50 < outage.budget.allowed
     assert len([at_s for at_s in outage.attempts if 900.0 <= at_s < 1_200.0]) <= 27
+
+
+@pytest.mark.parametrize("outage_s", [900.0, 7_200.0])
+def test_after_a_long_outage_there_is_an_attempt_left_for_each_of_fifty_who_waited(outage_s):
+    outage = Outage(50, outage_s)
+    outage.run(outage_s + 900.0)
+
+    assert min(outage.back.values()) <= 30.0
+    assert max(outage.back.values()) <= 90.0
+    assert outage.most_in_a_window() <= outage.budget.allowed
 
 
 def test_those_who_wait_take_turns():
