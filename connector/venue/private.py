@@ -47,6 +47,7 @@ __all__ = ["PrivateSide", "PrivateUp", "dead_key_wait_s", "private_handlers", "p
 
 PROBE_EVERY_S = 15.0
 LOGIN_WITHIN_S = 5.0
+CLOCK_LOOK_S = 0.1
 RENEW_AGAIN_S = 10.0
 """A key whose renewal got no answer is renewed again after this; it lives twice as long as the pause between renewals."""
 TOO_MANY = (418, 429)
@@ -65,6 +66,13 @@ class _Reachable(msgspec.Struct, frozen=True):
     """From whoever was answered first, perhaps another actor: the host that this side waits for is there again."""
 
     side: PrivateSide
+
+
+class _ClockKnown(msgspec.Struct, frozen=True):
+    """To itself: the venue's clock, which the opening is signed by, may be known by now."""
+
+    connection: SessionConnection
+    until_s: float
 
 
 class _Connect(msgspec.Struct, frozen=True):
@@ -111,6 +119,7 @@ def private_handlers() -> dict[type, Callable[[Any], None]]:
         _Reachable: lambda message: message.side.on_reachable(),
         _KeyCame: lambda message: message.side.on_key(message),
         _KeyRenewed: lambda message: message.connection.side.on_key_renewed(message),
+        _ClockKnown: lambda message: message.connection.side.on_clock_known(message),
         _Opened: lambda message: message.connection.side.on_answered(message),
         _Probed: lambda message: message.connection.side.on_probed(message),
     }
@@ -379,7 +388,23 @@ class PrivateSide:
         if message.connection not in (self._current, self._successor):
             self._drop(message.connection)
             return
-        self._go_on(message.connection)
+        if (
+            self._language.opening() and self._trading.venue_ms() is None
+        ):  # e.g. after an outage longer than a measurement keeps
+            self._trading.on_clock_doubt()
+            self._context.call_later(
+                CLOCK_LOOK_S, _ClockKnown(message.connection, self._clock.monotonic_s() + LOGIN_WITHIN_S)
+            )
+        else:
+            self._go_on(message.connection)
+
+    def on_clock_known(self, message: _ClockKnown) -> None:
+        if message.connection not in (self._current, self._successor):
+            return
+        if self._trading.venue_ms() is None and self._clock.monotonic_s() < message.until_s:
+            self._context.call_later(CLOCK_LOOK_S, message)
+        else:
+            self._go_on(message.connection)
 
     def _go_on(self, connection: SessionConnection) -> None:
         """Send the next request of the opening; after the last, the connection is up."""
@@ -492,7 +517,7 @@ class PrivateSide:
         if closed.status in TOO_MANY:
             refused = RateLimited(closed.reason, retry_after_s=closed.retry_after_s)
             self._memory.connects.penalize(refused, self._clock.monotonic_s())
-        self._connect_in(self._delay_s(lived_s, closed.retry_after_s, reached=connection.frames > 0))
+        self._connect_in(self._delay_s(lived_s, closed.retry_after_s, reached=connection.frames > 0 or closed.by_us))
 
     def _delay_s(self, lived_s: float | None, retry_after_s: float | None, *, reached: bool) -> float:
         now_s = self._clock.monotonic_s()
