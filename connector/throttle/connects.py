@@ -43,8 +43,10 @@ PROBE_MAX_S = 15.0
 PROBE_GROWS_S = 20.0
 PROBE_LEAST_PART = 0.75
 UNANSWERED_S = 2.0
-"""An attempt that has not ended after so long no longer keeps the next one waiting."""
+"""An attempt that has not ended after so long, or after the wait that is due by now, no longer keeps the next one waiting."""
 LOT_S = 0.25
+FORGOTTEN_S = 120.0
+"""Who has not asked for its turn for so long does not wait any more: its actor ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,14 +179,14 @@ class _Host:
         out_since_s: when an attempt first failed to reach it; None when it spoke since.
         failed_s, reached_s: when an attempt last failed to reach it, and when it last spoke.
         next_s: nobody who waits for it tries before.
-        waiting: who is to be woken.
+        waiting: who is to be woken, and when it last asked.
     """
 
     out_since_s: float | None = None
     failed_s: float = -math.inf
     reached_s: float = -math.inf
     next_s: float = -math.inf
-    waiting: dict[Backoff, None] = field(default_factory=dict)
+    waiting: dict[Backoff, float] = field(default_factory=dict)
 
 
 class ConnectBudget:
@@ -242,7 +244,8 @@ class ConnectBudget:
                 if host is not None:
                     host.waiting.pop(who, None)
                     if host.out_since_s is not None:
-                        host.next_s = max(host.next_s, now_s + UNANSWERED_S)
+                        unanswered_s = max(UNANSWERED_S, who.policy.probe_bound_s(now_s - host.out_since_s))
+                        host.next_s = max(host.next_s, now_s + unanswered_s)
             self._taken.append(now_s)
             self.attempts += 1
             self._next_s = now_s + self.spacing_s * self._random()
@@ -274,11 +277,11 @@ class ConnectBudget:
         """How long until somebody may try that host again; called under the lock."""
         if host.out_since_s is None or host.failed_s < who.fresh_s or now_s >= host.next_s:
             return 0.0
-        return host.next_s - now_s + self._lot_s(host, who)
+        return host.next_s - now_s + self._lot_s(host, who, now_s)
 
-    def _lot_s(self, host: _Host, who: Backoff) -> float:
+    def _lot_s(self, host: _Host, who: Backoff, now_s: float) -> float:
         """Who waits draws a lot, so that nobody keeps the attempts to itself; called under the lock."""
-        host.waiting[who] = None
+        host.waiting[who] = now_s
         return LOT_S * self._random() if len(host.waiting) > 1 else 0.0
 
     def out_of_reach_s(self, name: str, now_s: float) -> float | None:
@@ -302,7 +305,8 @@ class ConnectBudget:
             if host.out_since_s is None:
                 host.out_since_s = now_s
             host.failed_s, host.next_s = now_s, now_s + probe_in_s
-            return probe_in_s + self._lot_s(host, who)
+            host.waiting = {each: at_s for each, at_s in host.waiting.items() if at_s > now_s - FORGOTTEN_S}
+            return probe_in_s + self._lot_s(host, who, now_s)
 
     def reached(self, who: Backoff, now_s: float) -> tuple[Callable[[], None], ...]:
         """Note that a host spoke; returns what wakes those who wait for it, to be called outside all locks."""

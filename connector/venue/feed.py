@@ -117,9 +117,7 @@ class Feed:
         self._at_key: set[Hashable] = set()  # values of the last key, where those have to be told apart
         self._before_hole: frozenset[Hashable] = frozenset()  # those before the hole being filled
         self._fetched: frozenset[Hashable] = frozenset()  # names of what `catch_up` brought last
-        self._caught_up_for: Source | None = (
-            None  # the owner for which `catch_up` asked; None: not since the last interruption
-        )
+        self._caught_up_for: Source | None = None  # the owner for which `catch_up` asked since the last interruption
         self._interrupted = ""  # by what the stream may have been without us since the last value
         self._make_reader: Callable[[], Callable[[bytes, int], Any]] | None = None
         self._read: Callable[[bytes, int], Any] | None = None
@@ -591,7 +589,9 @@ class Feed:
             if distinct is not None:
                 at_first = self._before_hole if ended == first else frozenset()
                 self._before_hole = at_first | {distinct(value) for value in fresh if identity(value) == ended}
-        self._fetched = frozenset(map(distinct, values)) if distinct is not None else frozenset()
+        # An answer that neither brings anything new nor reaches back to what came last leaves open what lies between.
+        says = bool(fresh) or any(identity(value) <= first for value in values)
+        self._fetched = frozenset(map(distinct, values)) if distinct is not None and says else frozenset()
         self._go_on(last, since_s)
 
     def _go_on(self, last: Any, since_s: float) -> None:

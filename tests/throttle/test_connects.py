@@ -291,6 +291,39 @@ def test_an_attempt_that_nobody_hears_of_again_keeps_the_others_waiting_for_two_
     assert budget.try_reserve(3.5, waits) == 0.0
 
 
+def test_attempts_that_are_never_answered_are_made_no_oftener_than_those_that_are_refused():
+    """A black hole: each attempt ends by its own deadline of five seconds, and others come meanwhile."""
+    dice = random.Random(5)
+    budget = ConnectBudget(300, 300.0, dice.random)
+    series = [Backoff(BackoffPolicy(), dice.random, budget) for _ in range(10)]
+    due = [(who.after_failure(3600.0, 0.0), n, "ask") for n, who in enumerate(series)]
+    attempts: list[float] = []
+    while len(attempts) < 80:
+        now_s, n, what = heapq.heappop(due)
+        if what == "end":
+            heapq.heappush(due, (now_s + series[n].after_failure(None, now_s), n, "ask"))
+        elif (wait_s := budget.try_reserve(now_s, series[n])) > 0.0:
+            heapq.heappush(due, (now_s + wait_s, n, "ask"))
+        else:
+            attempts.append(now_s)
+            heapq.heappush(due, (now_s + 5.0, n, "end"))
+
+    assert max(sum(1 for at in attempts if start <= at < start + 300.0) for start in attempts) <= 50
+    gaps = [later - earlier for earlier, later in itertools.pairwise(attempts)]
+    assert max(gaps) <= 15.0 + 5.0 + 0.25
+
+
+def test_who_has_not_asked_for_two_minutes_is_not_waited_for_any_more():
+    budget, woken = spacious(), []
+    gone, waits = alone(budget), alone(budget)
+    gone.wake, waits.wake = partial(woken.append, "gone"), partial(woken.append, "waits")
+    gone.after_failure(None, 0.0)
+    waits.after_failure(None, 130.0)
+    alone(budget).succeeded(131.0)
+
+    assert woken == ["waits"]
+
+
 def test_asking_when_it_is_ones_turn_takes_nothing():
     budget = spacious()
     series = alone(budget)

@@ -516,6 +516,18 @@ def test_where_ids_say_nothing_a_held_value_that_came_both_ways_shows_it_too(opa
     assert len(opaque.wishes) == 1
 
 
+def test_an_answer_that_brings_nothing_new_and_does_not_reach_back_is_no_proof_that_nothing_was_missed(opaque):
+    opaque.frames(1, 5)
+    lost(opaque)
+    opaque.frames(8, 9)
+    opaque.feed.recovered(opaque.wishes[0].token, (sequenced(8), sequenced(9)))
+    opaque.feed.recovered(opaque.wishes[1].token, (sequenced(8), sequenced(9)))
+
+    told = opaque.values()
+    assert marks(told) == ["1", "5", "8", "9"]
+    assert [gap.missing for gap in told if isinstance(gap, Gap)] == [None]
+
+
 @pytest.mark.parametrize("order", ["answer first", "live first"])
 def test_where_ids_say_nothing_and_no_value_came_both_ways_it_is_asked_again(opaque, order):
     opaque.frames(1, 5)
