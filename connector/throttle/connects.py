@@ -6,8 +6,8 @@ waits for depends on how the last connection ended:
 
 - *It had lived*, and the venue had spoken: the next attempt is at once. Each such attempt costs one of five, and one more is
   earned by every ten seconds of life. What breaks now and then is back without delay; what breaks all the time comes to wait.
-  Elsewhere only a healthy period starts a series over; here a second of data does, but for a price: beyond the first five, a
-  connection that breaks all the time gets six such attempts a minute at most, half of the allowance at a venue of 300 attempts in five minutes.
+  That a second of data starts the series over, and not only a healthy period, has that price so that no storm comes of it: beyond
+  the first five, a connection gets six such attempts a minute at most, half of what a venue of 300 in five minutes leaves us.
 - *The host was not reached*: refused, no route, no upgrade, or not a word after it. Then nobody else of the venue will reach
   that host either, and one attempt asks for all: whoever's turn it is, by lot. The waits grow with the outage and not with the
   number of those who wait, from a second to a quarter of a minute; to half a minute only where more than half of the allowance
