@@ -388,13 +388,11 @@ class PrivateSide:
         if message.connection not in (self._current, self._successor):
             self._drop(message.connection)
             return
-        if (
-            self._language.opening() and self._trading.venue_ms() is None
-        ):  # e.g. after an outage longer than a measurement keeps
+        # After an outage longer than a measurement is good for, the clock is not known: better to wait for it than to hang up.
+        if self._language.opening() and self._trading.venue_ms() is None:
             self._trading.on_clock_doubt()
-            self._context.call_later(
-                CLOCK_LOOK_S, _ClockKnown(message.connection, self._clock.monotonic_s() + LOGIN_WITHIN_S)
-            )
+            until_s = self._clock.monotonic_s() + LOGIN_WITHIN_S
+            self._context.call_later(CLOCK_LOOK_S, _ClockKnown(message.connection, until_s))
         else:
             self._go_on(message.connection)
 
