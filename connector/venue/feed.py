@@ -363,9 +363,9 @@ class Feed:
             and not self._is_other_of(key, value)
             and (self._is_repeated_or_late(key, value) or not self._count_restarted(key, value, now_s))
         ):
-            self.duplicates += 1
             if self._interrupted and self._came_both_ways(value):
                 self._interrupted = ""  # from here on the stream follows on what was fetched
+            self.duplicates += 1
             return
         self._on_new(value, key, now_s)
 
