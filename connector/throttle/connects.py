@@ -11,7 +11,8 @@ waits for depends on how the last connection ended:
 - *The host was not reached*: refused, no route, no upgrade, or not a word after it. Then nobody else of the venue will reach
   that host either, and one attempt asks for all: whoever's turn it is, by lot. The waits grow with the outage and not with the
   number of those who wait, from a second to a quarter of a minute; to half a minute only where more than half of the allowance
-  has to be left for them. The first word from the host wakes everybody.
+  has to be left for them. Where upgrades succeed and nothing is said, a quarter of the trouble so far is waited, if that is
+  longer. The first word from the host wakes everybody.
 - *It was reached and did not last*: full jitter, doubling, none longer than a quarter of the trouble so far.
 
 Full jitter is for the first wait, in which many that are lost at once come back spread, and what is woken at once is spaced by
@@ -106,7 +107,12 @@ class Backoff:
         self.fresh_s = self.tried_s = -math.inf  # when a connection of ours ended that had spoken; our last attempt
 
     def after_failure(
-        self, lived_s: float | None = None, now_s: float | None = None, *, reached: bool | None = None
+        self,
+        lived_s: float | None = None,
+        now_s: float | None = None,
+        *,
+        reached: bool | None = None,
+        accepted: bool | None = None,
     ) -> float:
         """Seconds to wait before the next attempt.
 
@@ -115,6 +121,7 @@ class Backoff:
             now_s: monotonic.
             reached: whether the host said anything to it, an upgrade aside; None: it did if it was up at all. To be up for
                 `LIVED_S` counts, too.
+            accepted: whether the upgrade succeeded; None: it did if it was up at all.
         """
         if lived_s is not None and lived_s >= self.policy.healthy_s:
             self.reset()
@@ -127,7 +134,8 @@ class Backoff:
         if self._began_s is None:
             self._began_s = now_s
         if not reached:
-            wait_s = self._until_next_probe_s(self._budget, now_s, self._began_s)
+            accepted = lived_s is not None if accepted is None else accepted
+            wait_s = self._until_next_probe_s(self._budget, now_s, self._began_s, accepted)
             return self._budget.not_reached(self, now_s, wait_s)
         self.fresh_s = now_s
         if quick:
@@ -149,12 +157,14 @@ class Backoff:
         self.reset()
         return True
 
-    def _until_next_probe_s(self, budget: ConnectBudget, now_s: float, began_s: float) -> float:
+    def _until_next_probe_s(self, budget: ConnectBudget, now_s: float, began_s: float, accepted: bool) -> float:
         out_s = budget.out_of_reach_s(self.host, now_s)
         if out_s is None:  # the first to learn of it: at once if nothing had failed, else as the first of all waits
             return 0.0 if self.failures == 1 else self.policy.base_s * self._random()
         out_s = max(out_s, now_s - began_s)
         bound_s = self.policy.probe_bound_s(out_s)
+        if accepted:  # whoever accepts and hangs up at once had better be asked less often
+            bound_s = max(bound_s, min(self.policy.max_s, OUTAGE_PART * out_s))
         if out_s > PROBE_GROWS_S:  # not before: an outage may be short, and most are
             bound_s = min(self.policy.max_s, max(bound_s, budget.apart_s(self.host)))
         return bound_s * (PROBE_LEAST_PART + (1.0 - PROBE_LEAST_PART) * self._random())

@@ -30,7 +30,7 @@ from connector.errors import (
 )
 from connector.supervision import ActorContext, Timer
 from connector.throttle import LIVED_S, Backoff, Priority
-from connector.transport.contract import Links
+from connector.transport.contract import LinkPhase, Links
 from connector.venue.messages import RawAnswer, SignedFetch, post
 from connector.venue.session import (
     AccountDoubt,
@@ -515,11 +515,15 @@ class PrivateSide:
         if closed.status in TOO_MANY:
             refused = RateLimited(closed.reason, retry_after_s=closed.retry_after_s)
             self._memory.connects.penalize(refused, self._clock.monotonic_s())
-        self._connect_in(self._delay_s(lived_s, closed.retry_after_s, reached=connection.frames > 0 or closed.by_us))
+        reached, accepted = connection.frames > 0 or closed.by_us, closed.phase in (LinkPhase.OPEN, LinkPhase.CLOSING)
+        self._connect_in(self._delay_s(lived_s, closed.retry_after_s, reached=reached, accepted=accepted))
 
-    def _delay_s(self, lived_s: float | None, retry_after_s: float | None, *, reached: bool) -> float:
+    def _delay_s(
+        self, lived_s: float | None, retry_after_s: float | None, *, reached: bool, accepted: bool = False
+    ) -> float:
         now_s = self._clock.monotonic_s()
-        delay_s = max(self._backoff.after_failure(lived_s, now_s, reached=reached), retry_after_s or 0.0)
+        patience_s = self._backoff.after_failure(lived_s, now_s, reached=reached, accepted=accepted)
+        delay_s = max(patience_s, retry_after_s or 0.0)
         self._not_before_s = now_s + (retry_after_s or 0.0)
         return max(delay_s, dead_key_wait_s(self._refused_keys)) if self._refused_keys else delay_s
 

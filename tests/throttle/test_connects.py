@@ -152,9 +152,9 @@ def test_a_wait_after_a_flap_begins_with_the_shortest_again():
 class Outage:
     """Connections of one venue that are all lost at 0, while nobody listens until `ends_s`. Heap of (due, order, who)."""
 
-    def __init__(self, connections: int, ends_s: float, *, seed: int = 1, budget: ConnectBudget | None = None) -> None:
-        self.dice, self.ends_s = random.Random(seed), ends_s
-        self.budget = budget or ConnectBudget(300, 300.0, self.dice.random)
+    def __init__(self, connections: int, ends_s: float, *, seed: int = 1, accepts: bool = False) -> None:
+        self.dice, self.ends_s, self.accepts = random.Random(seed), ends_s, accepts
+        self.budget = ConnectBudget(300, 300.0, self.dice.random)
         self.order = itertools.count()
         self.due: dict[Backoff, float] = {}
         self.attempts: list[float] = []
@@ -177,7 +177,8 @@ class Outage:
                 continue
             self.attempts.append(now_s)
             if now_s < self.ends_s:
-                self.due[who] = now_s + who.after_failure(None, now_s)
+                lived_s = 0.01 if self.accepts else None
+                self.due[who] = now_s + who.after_failure(lived_s, now_s, reached=False)
                 continue
             del self.due[who]
             self.back[who] = now_s - self.ends_s
@@ -231,6 +232,16 @@ def test_after_a_long_outage_there_is_an_attempt_left_for_each_of_fifty_who_wait
     assert min(outage.back.values()) <= 30.0
     assert max(outage.back.values()) <= 90.0
     assert outage.most_in_a_window() <= outage.budget.allowed
+
+
+@pytest.mark.parametrize("connections", [1, 10])
+@pytest.mark.parametrize("seed", range(10))
+def test_a_venue_that_accepts_and_hangs_up_without_a_word_is_tried_less_often_than_one_that_refuses(connections, seed):
+    outage = Outage(connections, math.inf, seed=seed, accepts=True)
+    outage.run(300.0)
+
+    assert len([at_s for at_s in outage.attempts if at_s < 20.0]) <= 16
+    assert len(outage.attempts) <= 36
 
 
 def test_those_who_wait_take_turns():
