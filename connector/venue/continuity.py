@@ -30,6 +30,7 @@ from connector.drivers.contract import Driver
 __all__ = [
     "CONTINUITY",
     "OPAQUE_TRADES",
+    "OPEN_END",
     "Missing",
     "TopicContinuity",
     "continuity_of",
@@ -40,6 +41,8 @@ __all__ = [
 
 
 NS_PER_MS = 1_000_000
+OPEN_END = 2**63 - 1
+"""The last of what is missing where nothing has come behind the hole yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class Missing:
     """Values between two that arrived.
 
     Attributes:
-        first, last: ids, inclusive; open times in UTC nanoseconds for candles.
+        first, last: ids, inclusive; open times in UTC nanoseconds for candles. `OPEN_END`: up to whatever is the newest.
         count: how many; None when only the venue can tell.
         query: the first page that brings them back; `following` makes the next from the answer.
     """
@@ -56,6 +59,10 @@ class Missing:
     last: int
     count: int | None
     query: Query
+
+    @property
+    def is_open(self) -> bool:
+        return self.last == OPEN_END
 
 
 def _missing_trades(topic: Topic, last: Trade, new: Trade) -> Missing | None:
@@ -70,6 +77,24 @@ def _missing_opaque_trades(topic: Topic, last: Trade, new: Trade) -> Missing | N
     if last.sequence is None or new.sequence is None:
         return None
     return Missing(last.sequence, new.sequence, None, RecentTradesQuery(topic.symbol))
+
+
+def _trades_since(topic: Topic, last: Trade) -> Missing | None:
+    if not isinstance(last.trade_id, int):
+        return None
+    first = last.trade_id + 1
+    return Missing(first, OPEN_END, None, HistoricalTradesQuery(topic.symbol, from_id=first))
+
+
+def _opaque_trades_since(topic: Topic, last: Trade) -> Missing | None:
+    if last.sequence is None:
+        return None
+    return Missing(last.sequence, OPEN_END, None, RecentTradesQuery(topic.symbol))
+
+
+def _agg_trades_since(topic: Topic, last: AggTrade) -> Missing | None:
+    first = last.agg_id + 1
+    return Missing(first, OPEN_END, None, AggTradesQuery(topic.symbol, from_id=first))
 
 
 def _missing_agg_trades(topic: Topic, last: AggTrade, new: AggTrade) -> Missing | None:
@@ -114,6 +139,8 @@ class TopicContinuity:
         contiguous: keys rise by exactly one from value to value.
         distinct: tells values of an equal key apart; None where an equal key is the same value.
         missing: (topic, last, new) -> what lies between them; None when nothing does, or when it cannot be known.
+        since: (topic, last) -> what may be missing behind the last value, before anything new has come; an open end. None: such
+            values are fetched only when a new one shows the hole.
         after_loss: True where keys do not show a hole: what lies between is missing only when the stream was interrupted there.
         identity: (recovered value) -> its place in `Missing.first … last`.
         probe: the question whose answer shows whether a silent topic missed something; None where there is none, and silence
@@ -127,6 +154,7 @@ class TopicContinuity:
     contiguous: bool = False
     distinct: Callable[[Any], Hashable] | None = None
     missing: Callable[[Topic, Any, Any], Missing | None] | None = None
+    since: Callable[[Topic, Any], Missing | None] | None = None
     after_loss: bool = False
     identity: Callable[[Any], int] | None = None
 
@@ -136,6 +164,7 @@ CONTINUITY: dict[TopicKind, TopicContinuity] = {
         key=attrgetter("trade_id"),
         contiguous=True,
         missing=_missing_trades,
+        since=_trades_since,
         identity=lambda trade: int(trade.trade_id),
         # Aggregates tell the newest trade id at a sixth of the price of the trades call.
         probe=lambda topic: AggTradesQuery(topic.symbol, limit=1),
@@ -145,6 +174,7 @@ CONTINUITY: dict[TopicKind, TopicContinuity] = {
         key=attrgetter("agg_id"),
         contiguous=True,
         missing=_missing_agg_trades,
+        since=_agg_trades_since,
         identity=lambda trade: int(trade.agg_id),
         probe=lambda topic: AggTradesQuery(topic.symbol, limit=1),
         shows_newer=lambda seen, answer: bool(answer) and answer[-1].agg_id > seen.agg_id,
@@ -200,6 +230,7 @@ OPAQUE_TRADES = TopicContinuity(
     key=attrgetter("sequence"),
     distinct=attrgetter("trade_id"),
     missing=_missing_opaque_trades,
+    since=_opaque_trades_since,
     after_loss=True,
     identity=attrgetter("sequence"),
     probe=lambda topic: RecentTradesQuery(topic.symbol, limit=1),
@@ -216,8 +247,11 @@ def continuity_of(driver: Driver, kind: TopicKind) -> TopicContinuity:
 
 
 def following(missing: Missing, page: Sequence[Any]) -> Query | None:
-    """The query for the page after this one; None when everything missing has been fetched or the venue has no more."""
-    if not page:
+    """The query for the page after this one; None when everything missing has been fetched or the venue has no more.
+
+    What has an open end is one page: what that leaves missing shows when something newer is there.
+    """
+    if not page or missing.is_open:
         return None
     newest, query = page[-1], missing.query
     if isinstance(newest, Trade) and isinstance(newest.trade_id, int) and newest.trade_id < missing.last:

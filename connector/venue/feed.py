@@ -11,6 +11,10 @@ goes on with a new lock, so that one consumer's trouble stays its own. The late 
 
 Planned change of connection: the successor's frames wait here until `adopt` makes it the owner; then they follow the
 predecessor's last value, duplicates dropped.
+
+After an interruption `catch_up` asks for what was missed before a live value has shown that anything was: what it brings is
+delivered at once, and says nothing of the state, which is that of the stream. Whether the stream then follows on it is judged as
+ever: by ids that rise by one; elsewhere by a value that came both ways, or the question is asked again.
 """
 
 from __future__ import annotations
@@ -30,7 +34,7 @@ from connector.domain.market import Candle, Freshness, Gap
 from connector.domain.topics import Topic
 from connector.errors import WireFormatError
 from connector.telemetry import Counters, OncePerKind
-from connector.venue.continuity import CONTINUITY, Missing, TopicContinuity
+from connector.venue.continuity import CONTINUITY, OPEN_END, Missing, TopicContinuity
 from connector.venue.delivery import Notice, Subscription, TopicState, TopicStatus
 from connector.venue.liveness import Rate
 
@@ -74,11 +78,12 @@ class Feed:
 
     # Beyond thirty attributes a dict would make each access slower.
     __slots__ = (  # noqa: SIM905
-        "_alarms _ask _at_key _backfill _before_hole _calling _changed _clock _consumers _counters _frames_before_owner "
-        "_held _hole_made_by _in_steps _interrupted _is_plain _key _last_key _lock _make_reader _may_be_plain "
-        "_other_accepted _other_frames _other_values _owner _plain _read _reason _recent _recovery _sole _state _stray "
-        "_successor _successor_frames _token _torn _waiting duplicates epoch gaps last last_new_s quiet_s rate recovered_values "
-        "rule topic unreadable venue"
+        "_alarms _ask _at_key _backfill _before_hole _calling _caught_up_for _changed _clock _consumers "
+        "_counters _fetched _frames_before_owner _held _hole_made_by _in_steps _interrupted _is_plain _key "
+        "_last_key _lock _make_reader _may_be_plain _other_accepted _other_frames _other_values _owner _plain "
+        "_read _reason _recent _recovery _sole _state _stray _successor _successor_frames _token _torn "
+        "_waiting duplicates epoch gaps last last_new_s quiet_s rate recovered_values rule topic unreadable "
+        "venue"
     ).split()
 
     def __init__(
@@ -111,6 +116,8 @@ class Feed:
         self._recent: dict[Hashable, tuple[int, int]] = {}  # the newest values that have names: key, and when they came
         self._at_key: set[Hashable] = set()  # values of the last key, where those have to be told apart
         self._before_hole: frozenset[Hashable] = frozenset()  # those before the hole being filled
+        self._fetched: frozenset[Hashable] = frozenset()  # names of what `catch_up` brought last
+        self._caught_up_for: Source | None = None  # the owner for which `catch_up` asked since the last interruption
         self._interrupted = ""  # by what the stream may have been without us since the last value
         self._make_reader: Callable[[], Callable[[bytes, int], Any]] | None = None
         self._read: Callable[[bytes, int], Any] | None = None
@@ -356,6 +363,8 @@ class Feed:
             and not self._is_other_of(key, value)
             and (self._is_repeated_or_late(key, value) or not self._count_restarted(key, value, now_s))
         ):
+            if self._interrupted and self._came_both_ways(value):
+                self._interrupted = ""  # from here on the stream follows on what was fetched
             self.duplicates += 1
             return
         self._on_new(value, key, now_s)
@@ -396,6 +405,8 @@ class Feed:
         """A value that was not here before: look for what lies between, then deliver or hold."""
         missing, before = None, self.last
         rule = self.rule
+        if self._held is not None and not self._held and rule.contiguous and self._follows(key):
+            self._held = self._recovery = None  # nothing was missed: what was asked for is not waited for
         if (
             rule.missing is not None
             and before is not None
@@ -428,6 +439,9 @@ class Feed:
         self._is_plain = (
             self._may_be_plain and key is not None and self._held is None and self._state is TopicState.LIVE
         )
+
+    def _follows(self, key: int | None) -> bool:
+        return key is not None and self._last_key is not None and key == self._last_key + 1
 
     def _deliver(self, value: Any) -> None:
         self._other_values += 1
@@ -485,22 +499,34 @@ class Feed:
             self._report(self._gap(why, before, value, missing))
             self._deliver(value)
             return
+        self._held, self._torn = [value], {}
+        self._wish_for(missing, before, now_s)
+
+    def _wish_for(self, missing: Missing, before: Any, since_s: float) -> None:
         self._token += 1
         wish = Backfill(self.topic, missing, self._token)
-        self._held, self._torn = [value], {}
-        self._recovery = (wish, before, now_s)
+        self._recovery = (wish, before, since_s)
         self._ask(wish)
 
     def recovered(self, token: int, values: tuple[Any, ...]) -> None:
         """Deliver fetched values in their place, marked `recovered`, then what waited behind them."""
         with self._exclusively():
-            if self._recovery is not None and self._recovery[0].token == token:
+            if self._recovery is None or self._recovery[0].token != token:
+                return
+            if self._recovery[0].missing.is_open:
+                self._caught_up(values)
+            else:
                 self._end_recovery(values, self._hole_made_by)
 
     def give_up_recovery(self, token: int, reason: str) -> None:
         """The missing values cannot be had: say so and go on."""
         with self._exclusively():
-            if self._recovery is not None and self._recovery[0].token == token:
+            if self._recovery is None or self._recovery[0].token != token:
+                return
+            if self._recovery[0].missing.is_open:
+                self._fetched = frozenset()
+                self._go_on(self._recovery[1], self._recovery[2])
+            else:
                 self._end_recovery((), f"{self._hole_made_by}, and {reason}")
 
     def expire_recovery(self, now_s: float, limit_s: float) -> None:
@@ -509,10 +535,107 @@ class Feed:
             if self._recovery is not None and now_s - self._recovery[2] > limit_s:
                 self._end_recovery((), f"{self._hole_made_by}, and the missing values did not come within {limit_s} s")
 
+    def catch_up(self, now_s: float, *, joined: bool) -> None:
+        """Ask for what was surely missed in an interruption, if by its rate anything was, before the first value shows it.
+
+        Args:
+            joined: the venue said that the topic is joined. Before that only ids that rise by one can tell what is still missing.
+        """
+        with self._exclusively():
+            since, before, mean_s = self.rule.since, self.last, self.rate.mean_interval_s
+            if since is None or before is None or mean_s is None or self.last_new_s is None or not self._backfill:
+                return
+            if not self._interrupted or self._held is not None or now_s - self.last_new_s < mean_s:
+                return
+            due = self._caught_up_for is not self._owner if self.rule.contiguous else joined
+            missing = since(self.topic, before) if due else None
+            if missing is None:
+                return
+            self._counters.add("feed.catch_ups")
+            self._caught_up_for, self._hole_made_by = self._owner, self._interrupted
+            self._before_hole = frozenset(self._at_key)
+            self._held, self._torn, self._is_plain = [], {}, False
+            self._wish_for(missing, before, now_s)
+
+    def _caught_up(self, values: tuple[Any, ...]) -> None:
+        """Deliver what is new of the answer to `catch_up`, up to the first live value if there is one; then go on with that."""
+        assert self._recovery is not None and self._held is not None and self.rule.identity is not None
+        recovery, held = self._recovery, self._held
+        wish, last, since_s = recovery
+        distinct, identity, first = self.rule.distinct, self.rule.identity, wish.missing.first
+        ends = identity(held[0]) if held else OPEN_END
+        fresh = []
+        for value in values:
+            place = identity(value)
+            if not first <= place <= ends or (
+                distinct(value) in self._recent if distinct is not None else place == ends
+            ):
+                continue
+            fresh.append(value)
+            if distinct is not None:
+                self._remember(place, value)
+            self._other_values += 1
+            self._call_all(msgspec.structs.replace(value, recovered=True))
+        if self._recovery is not recovery:
+            return  # a consumer was taken off meanwhile
+        self.recovered_values += len(fresh)
+        self._counters.add("feed.recovered", len(fresh))
+        if fresh:
+            before, last = last, fresh[-1]
+            ended = identity(last)
+            count = ended - first + 1 if self.rule.contiguous else None
+            missing = Missing(first, ended, count, wish.missing.query)
+            self._report(self._gap(self._hole_made_by, before, last, missing, len(fresh)))
+            if distinct is not None:
+                at_first = self._before_hole if ended == first else frozenset()
+                self._before_hole = at_first | {distinct(value) for value in fresh if identity(value) == ended}
+        # An answer that neither brings anything new nor reaches back to what came last leaves open what lies between.
+        says = bool(fresh) or any(identity(value) <= first for value in values)
+        self._fetched = frozenset(map(distinct, values)) if distinct is not None and says else frozenset()
+        self._go_on(last, since_s)
+
+    def _go_on(self, last: Any, since_s: float) -> None:
+        """Deliver what waited for an answer to `catch_up`, where it follows on `last`; else ask for what lies between."""
+        held, distinct = self._held, self.rule.distinct
+        assert held is not None
+        if not held:
+            self._held = self._recovery = None
+            self.last, self._last_key = last, self._key(last)
+            if distinct is not None:
+                self._at_key = set(self._before_hole)
+            return
+        look = self.rule.missing
+        follows = look is None or any(map(self._came_both_ways, held))
+        missing = look(self.topic, last, held[0]) if look is not None and not follows else None
+        if missing is not None:
+            self._wish_for(missing, last, since_s)
+            return
+        self._held = self._recovery = None
+        self._release(held)
+
+    def _came_both_ways(self, value: Any) -> bool:
+        """Whether a value of the stream is one that was fetched after that stream was joined."""
+        distinct = self.rule.distinct
+        if distinct is None or self._owner is None or self._caught_up_for is not self._owner:
+            return False
+        return distinct(value) in self._fetched
+
     def _end_recovery(self, values: tuple[Any, ...], reason: str) -> None:
         assert self._recovery is not None and self._held is not None and self.rule.identity is not None
-        missing, last = self._recovery[0].missing, self._recovery[1]
+        wanted: Missing | None
+        wanted, last = self._recovery[0].missing, self._recovery[1]
         held, self._held, self._recovery = self._held, None, None
+        if not held:
+            return  # nothing live waits: the next value shows what is missing
+        if wanted.is_open:
+            wanted = self.rule.missing(self.topic, last, held[0]) if self.rule.missing is not None else None
+        if wanted is not None:
+            self._fill(wanted, last, held, values, reason)
+        self._release(held)
+
+    def _fill(self, missing: Missing, last: Any, held: list[Any], values: tuple[Any, ...], reason: str) -> None:
+        """Deliver those of the fetched values that belong into the hole, and tell it."""
+        assert self.rule.identity is not None
         filled = 0
         for value in values:
             place = self.rule.identity(value)
@@ -526,6 +649,9 @@ class Feed:
         self.recovered_values += filled
         self._counters.add("feed.recovered", filled)
         self._report(self._gap(reason, last, held[0], missing, filled))
+
+    def _release(self, held: list[Any]) -> None:
+        """Deliver what was held back; a hole in it is told."""
         before, look = held[0], self.rule.missing
         for at, value in enumerate(held):
             may_be = at > 0 and (at in self._torn or not self.rule.after_loss)
@@ -563,17 +689,20 @@ class Feed:
     def on_renewal(self) -> None:
         """The topic is being left and joined again on the same connection."""
         with self._exclusively():
+            self._caught_up_for = None
             self._interrupted = "the topic was silent"
 
     def on_left(self) -> None:
         """The venue says that the topic was left, to be joined again: what was on its way until now still followed the last
         value, and may have been taken for what comes after the hole."""
         with self._exclusively():
+            self._caught_up_for = None
             self._interrupted = "the topic was silent"
 
     def shown_newer(self) -> None:
         """A probe showed values that this topic has not brought: what comes next need not follow what came last."""
         with self._exclusively():
+            self._caught_up_for = None
             self._interrupted = self._interrupted or "the topic was silent"
 
     def on_tick(self, now_s: float, backfill_within_s: float) -> None:

@@ -10,7 +10,9 @@ crawl, with one alarm; everything else is tried for ever.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import pykka
@@ -26,9 +28,9 @@ from connector.errors import (
     RateLimited,
     RetryLater,
 )
-from connector.supervision import ActorContext
-from connector.throttle import Backoff, Priority
-from connector.transport.contract import Links
+from connector.supervision import ActorContext, Timer
+from connector.throttle import LIVED_S, Backoff, Priority
+from connector.transport.contract import LinkPhase, Links
 from connector.venue.messages import RawAnswer, SignedFetch, post
 from connector.venue.session import (
     AccountDoubt,
@@ -45,6 +47,7 @@ __all__ = ["PrivateSide", "PrivateUp", "dead_key_wait_s", "private_handlers", "p
 
 PROBE_EVERY_S = 15.0
 LOGIN_WITHIN_S = 5.0
+CLOCK_LOOK_S = 0.1
 RENEW_AGAIN_S = 10.0
 """A key whose renewal got no answer is renewed again after this; it lives twice as long as the pause between renewals."""
 TOO_MANY = (418, 429)
@@ -57,6 +60,19 @@ class PrivateUp(msgspec.Struct, frozen=True):
     """To the state actor: the account's events come from now on; what happened before has to be asked for."""
 
     connection: int
+
+
+class _Reachable(msgspec.Struct, frozen=True):
+    """From whoever was answered first, perhaps another actor: the host that this side waits for is there again."""
+
+    side: PrivateSide
+
+
+class _ClockKnown(msgspec.Struct, frozen=True):
+    """To itself: the venue's clock, which the opening is signed by, may be known by now."""
+
+    connection: SessionConnection
+    until_s: float
 
 
 class _Connect(msgspec.Struct, frozen=True):
@@ -100,8 +116,10 @@ def private_handlers() -> dict[type, Callable[[Any], None]]:
         SessionEnded: lambda message: message.connection.side.on_ended(message),
         SessionEndingSeen: lambda message: message.connection.side.on_ending(message),
         _Connect: lambda message: message.side.on_due(),
+        _Reachable: lambda message: message.side.on_reachable(),
         _KeyCame: lambda message: message.side.on_key(message),
         _KeyRenewed: lambda message: message.connection.side.on_key_renewed(message),
+        _ClockKnown: lambda message: message.connection.side.on_clock_known(message),
         _Opened: lambda message: message.connection.side.on_answered(message),
         _Probed: lambda message: message.connection.side.on_probed(message),
     }
@@ -145,18 +163,22 @@ class PrivateSide:
         self._language, self._session, self._events = language, session, events
         self._trade: TradeLanguage = trading.language
         self._clock = memory.clock
-        self._backoff = Backoff(memory.settings.reconnect, context.random, memory.connects)
+        host = urlsplit(language.url(memory.hosts, "")).netloc
+        wake = partial(self._post, _Reachable(self))
+        self._backoff = Backoff(memory.settings.reconnect, context.random, memory.connects, host=host, wake=wake)
         self._refused_keys = 0
         self._number = 0
         self._current: SessionConnection | None = None
         self._successor: SessionConnection | None = None
+        self._heard: SessionConnection | None = None  # the last that the host said something on
         self._up_s: float | None = None
         self._opened_s: float | None = None
         self._next_probe_s = 0.0
         self._next_renewal_s = 0.0
         self._key_asked_s: float | None = None  # since when a key is being asked for
         self._is_mute = False  # nothing comes by the current connection any more, though it is open
-        self._armed = False
+        self._attempt: Timer | None = None
+        self._not_before_s = float("-inf")  # named by the venue
         self._stopping = False
         self.last_end = ""
 
@@ -182,6 +204,8 @@ class PrivateSide:
             return
         if not self._session.is_up:
             self._begin_successor("the venue takes no more requests on this connection")
+        if self._current.frames or now_s - self._up_s >= LIVED_S:
+            self._note_speech(self._current)
         age_s = now_s - (self._opened_s or now_s)
         limit_s = self._language.max_age_s
         if limit_s is not None and age_s > limit_s - self._language.rollover_before_s:
@@ -196,25 +220,31 @@ class PrivateSide:
     # ------------------------------------------------------------ connecting
 
     def _connect_in(self, delay_s: float) -> None:
-        if not self._armed and not self._stopping:
-            self._armed = True
-            self._context.call_later(delay_s, _Connect(self))
+        if self._attempt is None and not self._stopping:
+            self._attempt = self._context.call_later(delay_s, _Connect(self))
+
+    def on_reachable(self) -> None:
+        """The wait is over before its time, unless the venue named it."""
+        if self._attempt is not None and self._clock.monotonic_s() >= self._not_before_s:
+            self._attempt.cancel()
+            self.on_due()
 
     def on_due(self) -> None:
-        self._armed = False
+        self._attempt = None
         if self._stopping or self._current is not None:
             return
         if self._memory.instruments is None:  # events could not be read: the list is on its way
             self._connect_in(0.25)
             return
-        if self._language.key is not None:
-            self._ask_for_key()
-            return
-        wait_s = self._memory.connects.try_reserve(self._clock.monotonic_s())
+        now_s, keyed = self._clock.monotonic_s(), self._language.key is not None
+        connects = self._memory.connects
+        wait_s = connects.wait_s(now_s, self._backoff) if keyed else connects.try_reserve(now_s, self._backoff)
         if wait_s > 0.0:
             self._connect_in(wait_s)
-            return
-        self._current = self._open("")
+        elif keyed:
+            self._ask_for_key()
+        else:
+            self._current = self._open("")
 
     def _open(self, key: str) -> SessionConnection:
         self._number += 1
@@ -263,7 +293,8 @@ class PrivateSide:
         except ConnectorError as refused:
             self._on_key_refused(refused)
             return
-        wait_s = self._memory.connects.try_reserve(self._clock.monotonic_s())
+        who = self._backoff if self._current is None else None
+        wait_s = self._memory.connects.try_reserve(self._clock.monotonic_s(), who)
         if wait_s > 0.0:
             if self._current is None:
                 self._connect_in(wait_s)
@@ -283,7 +314,7 @@ class PrivateSide:
             # and again, it would never open.
             self._note_refusal(refused)
         if self._current is None:
-            self._connect_in(self._delay_s(None, getattr(refused, "retry_after_s", None)))
+            self._connect_in(self._delay_s(None, getattr(refused, "retry_after_s", None), reached=True))
         self._drop_mute()
 
     def _renew(self, connection: SessionConnection) -> None:
@@ -357,7 +388,21 @@ class PrivateSide:
         if message.connection not in (self._current, self._successor):
             self._drop(message.connection)
             return
-        self._go_on(message.connection)
+        # After an outage longer than a measurement is good for, the clock is not known: better to wait for it than to hang up.
+        if self._language.opening() and self._trading.venue_ms() is None:
+            self._trading.on_clock_doubt()
+            until_s = self._clock.monotonic_s() + LOGIN_WITHIN_S
+            self._context.call_later(CLOCK_LOOK_S, _ClockKnown(message.connection, until_s))
+        else:
+            self._go_on(message.connection)
+
+    def on_clock_known(self, message: _ClockKnown) -> None:
+        if message.connection not in (self._current, self._successor):
+            return
+        if self._trading.venue_ms() is None and self._clock.monotonic_s() < message.until_s:
+            self._context.call_later(CLOCK_LOOK_S, message)
+        else:
+            self._go_on(message.connection)
 
     def _go_on(self, connection: SessionConnection) -> None:
         """Send the next request of the opening; after the last, the connection is up."""
@@ -377,6 +422,7 @@ class PrivateSide:
         if isinstance(outcome, SessionLost):
             self._drop(connection)  # its end follows as a message
             return
+        self._note_speech(connection)
         refused = self._trade.failure(outcome, write=False)
         if refused is None:
             connection.step += 1
@@ -386,6 +432,12 @@ class PrivateSide:
         self.last_end = f"the opening of the private connection was refused: {refused}"
         self._note_refusal(refused)
         self._drop(connection)
+
+    def _note_speech(self, connection: SessionConnection) -> None:
+        """The host said something: it can be reached, and whoever waits for that need not wait longer."""
+        if self._heard is not connection:
+            self._heard = connection
+            self._backoff.succeeded(self._clock.monotonic_s())
 
     def _note_refusal(self, refused: ConnectorError) -> None:
         if isinstance(refused, AuthenticationFailed):
@@ -463,10 +515,16 @@ class PrivateSide:
         if closed.status in TOO_MANY:
             refused = RateLimited(closed.reason, retry_after_s=closed.retry_after_s)
             self._memory.connects.penalize(refused, self._clock.monotonic_s())
-        self._connect_in(self._delay_s(lived_s, closed.retry_after_s))
+        reached, accepted = connection.frames > 0 or closed.by_us, closed.phase in (LinkPhase.OPEN, LinkPhase.CLOSING)
+        self._connect_in(self._delay_s(lived_s, closed.retry_after_s, reached=reached, accepted=accepted))
 
-    def _delay_s(self, lived_s: float | None, retry_after_s: float | None) -> float:
-        delay_s = max(self._backoff.after_failure(lived_s, self._clock.monotonic_s()), retry_after_s or 0.0)
+    def _delay_s(
+        self, lived_s: float | None, retry_after_s: float | None, *, reached: bool, accepted: bool = False
+    ) -> float:
+        now_s = self._clock.monotonic_s()
+        patience_s = self._backoff.after_failure(lived_s, now_s, reached=reached, accepted=accepted)
+        delay_s = max(patience_s, retry_after_s or 0.0)
+        self._not_before_s = now_s + (retry_after_s or 0.0)
         return max(delay_s, dead_key_wait_s(self._refused_keys)) if self._refused_keys else delay_s
 
     def on_ending(self, message: SessionEndingSeen) -> None:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -21,8 +22,8 @@ from connector.domain.instruments import InstrumentStatus
 from connector.domain.topics import Topic
 from connector.drivers.contract import Ack, ConnectionEnding, Refusal
 from connector.errors import ConnectorError, InvalidRequest, LinkError, NotConnected, RateLimited, UnknownSymbol
-from connector.supervision import SupervisedActor
-from connector.throttle import Backoff
+from connector.supervision import SupervisedActor, Timer
+from connector.throttle import LIVED_S, Backoff
 from connector.transport.contract import LinkClosed, Links
 from connector.venue.book_feed import BookFeed
 from connector.venue.connection import Connection, ControlSeen, LinkEnded, LinkOpened
@@ -54,6 +55,12 @@ class _Attempt(msgspec.Struct, frozen=True):
     slot: int
 
 
+class _Reachable(msgspec.Struct, frozen=True):
+    """From whoever was answered first, perhaps another actor: the host that this connection waits for is there again."""
+
+    slot: _Slot
+
+
 class _SendFrames(msgspec.Struct, frozen=True):
     """To itself: the venue's spacing between frames has passed."""
 
@@ -68,6 +75,7 @@ class _Carrier:
     subscriptions: SubscriptionSet
     opened_s: float | None = None
     settled_s: float | None = None
+    spoke: bool = False
     heartbeat_s: float = 0.0  # when the venue was last sent the frame it wants to hear
 
 
@@ -81,7 +89,8 @@ class _Slot:
     names: set[str] = field(default_factory=set)
     current: _Carrier | None = None
     successor: _Carrier | None = None
-    attempt_armed: bool = False
+    attempt: Timer | None = None
+    not_before_s: float = float("-inf")  # named by the venue
     frames_armed: bool = False
     last_end: str = ""
     ending: str = ""  # why the venue will end the current connection; a successor is owed until one has taken over
@@ -127,6 +136,7 @@ class WebSocketActor(SupervisedActor):
             LinkEnded: self._on_ended,
             ControlSeen: self._on_control,
             _Attempt: lambda message: self._connect(self._slots[message.slot]),
+            _Reachable: lambda message: self._on_reachable(message.slot),
             _SendFrames: self._on_send_frames,
             _Tick: lambda _: self._on_tick(),
             **self._silence.handlers,
@@ -208,7 +218,7 @@ class WebSocketActor(SupervisedActor):
                 feed.prepare(slot.successor.connection)
         for slot in self._slots.values():
             self._route(slot)
-            if slot.current is None and slot.number in changed and not slot.attempt_armed:
+            if slot.current is None and slot.number in changed and slot.attempt is None:
                 self._connect(slot)
             self._send_frames(slot)
 
@@ -245,8 +255,10 @@ class WebSocketActor(SupervisedActor):
         for slot in self._slots.values():
             if slot.group == group and len(slot.names) < self._limits.topics_per_connection:
                 return slot
-        backoff = Backoff(self._memory.settings.reconnect, self.context.random, self._memory.connects)
+        host = urlsplit(self._language.url(self._memory.hosts, group)).netloc
+        backoff = Backoff(self._memory.settings.reconnect, self.context.random, self._memory.connects, host=host)
         slot = _Slot(len(self._slots) + 1, group, backoff)
+        backoff.wake = partial(self._post_if_current, _Reachable(slot))
         self._slots[slot.number] = slot
         return slot
 
@@ -263,12 +275,6 @@ class WebSocketActor(SupervisedActor):
         self._connection_number += 1
         self._connects += 1
         self._memory.counters.add("stream.connects")
-        ref = self.actor_ref
-
-        def post_if_current(message: Any) -> None:
-            if self.context.is_current():
-                post(ref, message)
-
         connection = Connection(
             self._connection_number,
             self._language,
@@ -276,7 +282,7 @@ class WebSocketActor(SupervisedActor):
             self._clock,
             self._memory.alarms,
             self.context.is_current,
-            post_if_current,
+            self._post_if_current,
         )
         carrier = _Carrier(connection, SubscriptionSet(self._limits))
         carrier.subscriptions.want(slot.names)
@@ -290,11 +296,15 @@ class WebSocketActor(SupervisedActor):
         self._memory.keep_link(link)
         return carrier
 
+    def _post_if_current(self, message: Any) -> None:
+        if self.context.is_current():
+            post(self.actor_ref, message)
+
     def _connect(self, slot: _Slot) -> None:
-        slot.attempt_armed = False
+        slot.attempt = None
         if self._stopping or slot.current is not None or not slot.names:
             return
-        wait_s = self._memory.connects.try_reserve(self._clock.monotonic_s())
+        wait_s = self._memory.connects.try_reserve(self._clock.monotonic_s(), slot.backoff)
         if wait_s > 0.0:
             self._memory.counters.add("stream.connects_delayed")
             self._attempt_in(slot, wait_s)
@@ -303,9 +313,15 @@ class WebSocketActor(SupervisedActor):
         self._route(slot)
 
     def _attempt_in(self, slot: _Slot, delay_s: float) -> None:
-        if not slot.attempt_armed:
-            slot.attempt_armed = True
-            self.context.call_later(delay_s, _Attempt(slot.number))
+        if slot.attempt is None:
+            slot.attempt = self.context.call_later(delay_s, _Attempt(slot.number))
+
+    def _on_reachable(self, slot: _Slot) -> None:
+        """The wait is over before its time, unless the venue named it."""
+        if slot.attempt is not None and self._clock.monotonic_s() >= slot.not_before_s:
+            slot.attempt.cancel()
+            self._memory.counters.add("stream.attempts_woken")
+            self._connect(slot)
 
     def _find(self, connection: Connection) -> tuple[_Slot, _Carrier] | None:
         for slot in self._slots.values():
@@ -329,6 +345,8 @@ class WebSocketActor(SupervisedActor):
             else:
                 table[name].own(carrier.connection)
         self._send_frames(slot)
+        for name in sorted(slot.names):
+            table[name].catch_up(carrier.opened_s, joined=False)
 
     def _on_ended(self, message: LinkEnded) -> None:
         found = self._find(message.connection)
@@ -362,7 +380,8 @@ class WebSocketActor(SupervisedActor):
             self._silence.forget(name)
             table[name].on_disconnected(slot.last_end)
         lived_s = None if carrier.opened_s is None else now_s - carrier.opened_s
-        delay_s = slot.backoff.after_failure(lived_s, now_s)
+        delay_s = slot.backoff.after_failure(lived_s, now_s, reached=carrier.connection.frames > 0)
+        slot.not_before_s = now_s + (retry_after_s or 0.0)
         self._attempt_in(slot, max(delay_s, retry_after_s or 0.0))
 
     def _replace(self, slot: _Slot, why: str) -> None:
@@ -437,6 +456,7 @@ class WebSocketActor(SupervisedActor):
         if found is None:
             return
         slot, carrier = found
+        self._note_speech(slot, carrier)
         control = message.control
         table = self._memory.feed_table()
         if isinstance(control, Ack):
@@ -456,6 +476,12 @@ class WebSocketActor(SupervisedActor):
             self._begin_rollover(slot, control.reason)
         self._send_frames(slot)
 
+    def _note_speech(self, slot: _Slot, carrier: _Carrier) -> None:
+        """The host said something: it can be reached, and whoever waits for that need not wait longer."""
+        if not carrier.spoke:
+            carrier.spoke = True
+            slot.backoff.succeeded(self._clock.monotonic_s())
+
     def _on_confirmed(self, name: str, feed: Feed, *, proven: bool, again: bool = False) -> None:
         """`again`: an acknowledgement that proves nothing came before, and the values since then tell the topic's rate."""
         if not proven and feed.rule.probe is not None:
@@ -467,6 +493,7 @@ class WebSocketActor(SupervisedActor):
         if not again:
             feed.rate.forget(feed.accepted, now_s)
         self._silence.confirmed(name, now_s)
+        feed.catch_up(now_s, joined=True)
 
     # ------------------------------------------------------------ ticks and liveness
 
@@ -483,6 +510,8 @@ class WebSocketActor(SupervisedActor):
         for slot in list(self._slots.values()):
             for carrier in (slot.current, slot.successor):
                 if carrier is not None and carrier.opened_s is not None:
+                    if carrier.connection.frames or now_s - carrier.opened_s >= LIVED_S:
+                        self._note_speech(slot, carrier)
                     self._settle(carrier, table, now_s)
                     self._beat(carrier, now_s)
             self._send_frames(slot)

@@ -21,7 +21,10 @@ PROMISES: dict[str, tuple[str, str]] = {
     "F02": (_RECONNECT, "back in 1 s, worst 3 s"),
     "F03": ("noticed by our own deadline, then as F01", "back in 15 s"),
     "F04": ("noticed by our own deadline, then as F01", "back in 15 s"),
-    "F05": ("tried with full jitter inside the connection allowance, for ever", "back 30 s after the end"),
+    "F05": (
+        "one attempt asks for all, with jitter, inside the connection allowance, for ever",
+        "back 30 s after the end",
+    ),
     "F06": ("given up after 5 s, tried again", "back 30 s after the end"),
     "F07": ("given up after 5 s, tried again", "no thread blocked after 6 s"),
     "F08": ("tried again by the class of the code; Retry-After obeyed", "back 30 s after the end"),

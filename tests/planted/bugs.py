@@ -1391,13 +1391,13 @@ CLOCK = (
         "An actor reads the machine's clock by itself",
         "a correction of the clock moves its deadlines, and no simulated test can see it",
         "connector/throttle/connects.py",
-        "        with self._lock:\n            taken = self._taken\n",
+        "        with self._lock:\n            host = None if who is None else self._hosts.get(who.host)\n            if who",
         (
             "        import time\n"
             "\n"
             "        now_s = time.time()\n"
             "        with self._lock:\n"
-            "            taken = self._taken\n"
+            "            host = None if who is None else self._hosts.get(who.host)\n            if who"
         ),
         ("tests/test_ports.py",),
     ),

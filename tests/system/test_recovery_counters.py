@@ -26,9 +26,9 @@ PRIVATE = ("session.", "trading.", "orders.", "account.")
 """Ways back of signed-in sessions and orders; no public fault leads there."""
 
 
-OTHER_MANNERS = {"book.renewals", "book.stream_snapshots", "rest.pages", "stream.heartbeats"}
-"""Ways of venues that want heartbeats, answer in pages, or send snapshots by themselves; tests/venue/test_stream_manners.py
-reaches them."""
+OTHER_MANNERS = {"book.renewals", "book.stream_snapshots", "rest.pages", "stream.attempts_woken", "stream.heartbeats"}
+"""Ways of venues that want heartbeats, several connections, answer in pages, or send snapshots by themselves;
+tests/venue/test_stream_manners.py reaches them."""
 
 
 def counters_in_code() -> set[str]:

@@ -309,6 +309,272 @@ def test_a_second_hole_while_the_first_is_being_filled_is_told(bench):
     assert [(gap.first_missing, gap.last_missing, gap.filled) for gap in gaps] == [(2, 4, 3), (6, 8, 0)]
 
 
+# ---------------------------------------------------------------- asked for before it shows
+
+
+def lost(bench, *, rate_s=0.1, joined=True):
+    """The connection breaks, another takes over a second later, and the feed may ask for what was missed."""
+    bench.feed.rate.mean_interval_s = rate_s
+    bench.feed.on_disconnected("the cable")
+    bench.clock.advance(1)
+    bench.source = object()
+    bench.feed.own(bench.source)
+    bench.feed.catch_up(bench.clock.monotonic_s(), joined=joined)
+
+
+def marks(told):
+    return [each for each in told if not isinstance(each, Gap)]
+
+
+def test_what_was_missed_is_asked_for_before_a_live_value_shows_that_anything_was(bench):
+    bench.frames(1, 2)
+    lost(bench, joined=False)
+    (wish,) = bench.wishes
+    assert (wish.missing.query.from_id, wish.missing.is_open) == (3, True)
+    bench.feed.recovered(wish.token, (trade(2), trade(3), trade(4)))
+
+    *values, gap = bench.values()
+    assert values == [1, 2, -3, -4]
+    assert (gap.first_missing, gap.last_missing, gap.missing, gap.filled) == (3, 4, 2, 2)
+    bench.frames(4, 5)
+    assert bench.values() == [5]
+    assert len(bench.wishes) == 1 and bench.feed.gaps == 1
+
+
+def test_values_fetched_before_the_stream_speaks_do_not_make_the_topic_live(bench):
+    bench.frames(1, 2)
+    lost(bench)
+    bench.feed.recovered(bench.wishes[0].token, (trade(3),))
+    assert bench.feed.state is TopicState.STALE
+
+    bench.frames(4)
+    assert bench.feed.state is TopicState.LIVE
+
+
+def test_live_values_wait_for_the_answer_and_follow_on_it(bench):
+    bench.frames(1, 2)
+    lost(bench)
+    bench.frames(5, 6)
+    assert bench.values() == [1, 2]
+    bench.feed.recovered(bench.wishes[0].token, tuple(trade(number) for number in range(3, 9)))
+
+    assert marks(bench.values()) == [-3, -4, 5, 6]
+    assert len(bench.wishes) == 1 and bench.feed.gaps == 1
+
+
+def test_what_still_lies_between_the_answer_and_the_first_live_value_is_fetched_too(bench):
+    bench.frames(1, 2)
+    lost(bench)
+    bench.frames(7)
+    bench.feed.recovered(bench.wishes[0].token, (trade(3), trade(4)))
+    assert marks(bench.values()) == [1, 2, -3, -4]
+    again = bench.wishes[1]
+    assert (again.missing.first, again.missing.last) == (5, 6)
+    bench.feed.recovered(again.token, (trade(5), trade(6)))
+
+    assert marks(bench.values()) == [-5, -6, 7]
+
+
+def test_a_hole_behind_an_answer_that_came_before_the_stream_was_joined_is_found_as_ever(bench):
+    bench.frames(1, 2)
+    lost(bench, joined=False)
+    bench.feed.recovered(bench.wishes[0].token, (trade(3),))
+    bench.feed.catch_up(bench.clock.monotonic_s(), joined=True)
+    assert len(bench.wishes) == 1, "asked once per connection"
+    bench.frames(6)
+    bench.feed.recovered(bench.wishes[1].token, (trade(4), trade(5)))
+
+    told = bench.values()
+    assert marks(told) == [1, 2, -3, -4, -5, 6]
+    assert [(gap.first_missing, gap.last_missing, gap.reason) for gap in told if isinstance(gap, Gap)] == [
+        (3, 3, "connection lost"),
+        (4, 5, "connection lost"),
+    ]
+
+
+def test_a_live_value_that_follows_directly_does_not_wait_for_the_answer(bench):
+    bench.frames(1, 2)
+    lost(bench)
+    bench.frames(3)
+    assert bench.values() == [1, 2, 3]
+    bench.feed.recovered(bench.wishes[0].token, (trade(3),))
+    bench.frames(4)
+
+    assert bench.values() == [4]
+    assert bench.feed.gaps == 0
+
+
+@pytest.mark.parametrize("rate_s", [None, 2.0])
+def test_a_topic_too_quiet_to_have_missed_anything_for_sure_is_not_asked_about(bench, rate_s):
+    bench.frames(1, 2)
+    lost(bench, rate_s=rate_s)
+
+    assert bench.wishes == []
+
+
+def test_nothing_is_asked_early_where_nothing_was_lost_nothing_came_before_or_nothing_is_to_be_fetched(bench):
+    bench.feed.rate.mean_interval_s = 0.1
+    bench.feed.catch_up(9.0, joined=True)
+    bench.frames(1)
+    bench.clock.advance(9)
+    bench.feed.catch_up(bench.clock.monotonic_s(), joined=True)
+    other = Bench(backfill=False)
+    other.frames(1)
+    lost(other)
+
+    assert bench.wishes == other.wishes == []
+
+
+def test_a_question_that_failed_is_asked_again_by_the_first_live_value(bench):
+    bench.frames(1, 2)
+    lost(bench)
+    bench.feed.give_up_recovery(bench.wishes[0].token, "fetching failed")
+    bench.frames(5)
+    bench.feed.recovered(bench.wishes[1].token, (trade(3), trade(4)))
+
+    assert marks(bench.values()) == [1, 2, -3, -4, 5]
+
+
+def test_a_question_that_failed_while_a_live_value_waited_is_asked_again_at_once(bench):
+    bench.frames(1, 2)
+    lost(bench)
+    bench.frames(5)
+    bench.feed.give_up_recovery(bench.wishes[0].token, "fetching failed")
+    assert (bench.wishes[1].missing.first, bench.wishes[1].missing.last) == (3, 4)
+    bench.feed.give_up_recovery(bench.wishes[1].token, "fetching failed")
+
+    *_, gap, five = bench.values()
+    assert (gap.first_missing, gap.last_missing, gap.missing, gap.filled, five) == (3, 4, 2, 0, 5)
+
+
+@pytest.mark.parametrize("live", [(), (5,)])
+def test_a_live_value_waits_for_an_early_answer_no_longer_than_for_another(bench, live):
+    bench.frames(1, 2)
+    lost(bench)
+    bench.frames(*live)
+    bench.clock.advance(6)
+    bench.feed.on_tick(bench.clock.monotonic_s(), 5.0)
+    told = bench.values()
+
+    assert marks(told) == [1, 2, *live]
+    assert [(gap.first_missing, gap.last_missing) for gap in told if isinstance(gap, Gap)] == [(3, 4)] * len(live)
+    bench.feed.recovered(bench.wishes[0].token, (trade(3),))
+    assert bench.values() == []
+
+
+def test_more_live_values_than_can_be_held_end_the_wait_for_an_early_answer(bench, monkeypatch):
+    monkeypatch.setattr("connector.venue.feed.HELD_AT_MOST", 3)
+    bench.frames(1, 2)
+    lost(bench)
+    bench.frames(5, 6, 7, 8)
+
+    *_, gap, five, six, seven, eight = bench.values()
+    assert [five, six, seven, eight] == [5, 6, 7, 8]
+    assert (gap.first_missing, gap.last_missing, gap.filled) == (3, 4, 0)
+
+
+def test_an_early_answer_that_comes_after_another_loss_is_delivered_and_the_next_question_begins_behind_it(bench):
+    bench.frames(1, 2)
+    lost(bench)
+    bench.feed.on_disconnected("again")
+    bench.feed.recovered(bench.wishes[0].token, (trade(3), trade(4)))
+    lost(bench)
+
+    assert marks(bench.values()) == [1, 2, -3, -4]
+    assert bench.wishes[1].missing.first == 5
+
+
+def test_where_ids_say_nothing_it_is_asked_only_once_the_stream_is_joined(opaque):
+    opaque.frames(1, 5)
+    lost(opaque, joined=False)
+    assert opaque.wishes == []
+
+    opaque.feed.catch_up(opaque.clock.monotonic_s(), joined=True)
+    opaque.feed.recovered(opaque.wishes[0].token, (sequenced(1), sequenced(5), sequenced(7), sequenced(8)))
+    *values, gap = opaque.values()
+    assert values == ["1", "5", "-7", "-8"]
+    assert (gap.missing, gap.filled, gap.first_missing) == (None, 2, None)
+
+
+def test_where_ids_say_nothing_a_value_that_came_both_ways_shows_that_nothing_is_missing_any_more(opaque):
+    opaque.frames(1, 5)
+    lost(opaque)
+    opaque.feed.recovered(opaque.wishes[0].token, (sequenced(5), sequenced(7), sequenced(8)))
+    opaque.frames(8, 10)
+
+    assert marks(opaque.values()) == ["1", "5", "-7", "-8", "10"]
+    assert len(opaque.wishes) == 1 and opaque.feed.gaps == 1
+
+
+def test_where_ids_say_nothing_a_held_value_that_came_both_ways_shows_it_too(opaque):
+    opaque.frames(1, 5)
+    lost(opaque)
+    opaque.frames(8, 10)
+    opaque.feed.recovered(opaque.wishes[0].token, (sequenced(5), sequenced(7), sequenced(8), sequenced(9)))
+
+    assert marks(opaque.values()) == ["1", "5", "-7", "8", "10"]
+    assert len(opaque.wishes) == 1
+
+
+def test_an_answer_that_brings_nothing_new_and_does_not_reach_back_is_no_proof_that_nothing_was_missed(opaque):
+    opaque.frames(1, 5)
+    lost(opaque)
+    opaque.frames(8, 9)
+    opaque.feed.recovered(opaque.wishes[0].token, (sequenced(8), sequenced(9)))
+    opaque.feed.recovered(opaque.wishes[1].token, (sequenced(8), sequenced(9)))
+
+    told = opaque.values()
+    assert marks(told) == ["1", "5", "8", "9"]
+    assert [gap.missing for gap in told if isinstance(gap, Gap)] == [None]
+
+
+@pytest.mark.parametrize("order", ["answer first", "live first"])
+def test_where_ids_say_nothing_and_no_value_came_both_ways_it_is_asked_again(opaque, order):
+    opaque.frames(1, 5)
+    lost(opaque)
+    if order == "live first":
+        opaque.frames(10)
+    opaque.feed.recovered(opaque.wishes[0].token, (sequenced(5), sequenced(7)))
+    if order == "answer first":
+        opaque.frames(10)
+    assert marks(opaque.values()) == ["1", "5", "-7"]
+    again = opaque.wishes[1]
+    opaque.feed.recovered(again.token, (sequenced(7), sequenced(9), sequenced(10)))
+
+    assert marks(opaque.values()) == ["-9", "10"]
+    assert opaque.feed.gaps == 2
+
+
+def test_a_value_fetched_for_an_earlier_connection_proves_nothing_of_a_later_one(opaque):
+    opaque.frames(1, 5)
+    lost(opaque)
+    opaque.feed.recovered(opaque.wishes[0].token, (sequenced(7),))
+    lost(opaque, joined=False)
+    opaque.frames(7, 12)
+
+    assert len(opaque.wishes) == 2 and not opaque.wishes[1].missing.is_open
+
+
+def test_several_fetched_values_of_one_sequence_are_told_apart_from_live_ones_of_the_same():
+    named = {"a": 5, "b": 5, "c": 7, "d": 7, "e": 7}
+
+    def named_trade(name):
+        return msgspec.structs.replace(trade(named[name]), trade_id=name, sequence=named[name])
+
+    bench = Bench(rule=OPAQUE_TRADES, read=lambda frame, at: named_trade(frame.decode()))
+    bench.frames("a")
+    lost(bench)
+    bench.feed.recovered(bench.wishes[0].token, tuple(map(named_trade, "abcd")))
+    bench.frames("d", "e")
+
+    taken = []
+    while bench.consumer.waiting:
+        value = bench.consumer.get(0)
+        if isinstance(value, Trade):
+            taken.append((value.trade_id, value.recovered))
+    assert taken == [("a", False), ("b", True), ("c", True), ("d", True), ("e", False)]
+
+
 def test_without_backfill_a_gap_is_told_at_once_and_nothing_is_asked():
     bench = Bench(backfill=False)
     bench.frames(1, 5)

@@ -232,7 +232,7 @@ def test_every_counter_left_to_these_tests_is_reached_here():
     assert all(f'counter(connector, "{name}")' in text for name in LEFT_TO_US)
 
 
-LEFT_TO_US = {"book.renewals", "book.stream_snapshots", "rest.pages", "stream.heartbeats"}
+LEFT_TO_US = {"book.renewals", "book.stream_snapshots", "rest.pages", "stream.attempts_woken", "stream.heartbeats"}
 
 
 def counter(connector, name):
@@ -453,6 +453,127 @@ def test_a_refused_upgrade_is_not_tried_again_before_the_time_the_venue_named(be
 
     runtime.advance(10.0)
     assert len(far.links.opened) == refused + 1
+
+
+def test_connections_that_break_five_seconds_apart_are_each_replaced_at_once(bench):
+    runtime, far, connector = bench
+    connector.subscribe("binance", "trades", "BTC/USDT")
+    runtime.advance(5.0)
+    for _ in range(5):
+        far.links.server.cut(far.link_of("trades:BTC"))
+        runtime.advance(0.5)
+        assert far.link_of("trades:BTC") is not None
+        runtime.advance(4.5)
+
+
+def test_a_venue_that_accepts_answers_and_hangs_up_is_not_hammered(bench):
+    runtime, far, connector = bench
+    connector.subscribe("binance", "trades", "BTC/USDT")
+    runtime.advance(5.0)
+    hears = far.links.on_message
+
+    def hang_up(link, text):
+        hears(link, text)
+        runtime.call_later(0.05, lambda: link in far.links.live and far.links.server.cut(link))
+
+    far.links.on_message = hang_up
+    opened = len(far.links.opened)
+    far.links.server.cut(far.link_of("trades:BTC"))
+    runtime.advance(20.0)
+    assert len(far.links.opened) - opened <= 20
+    runtime.advance(280.0)
+    assert len(far.links.opened) - opened <= 60
+
+
+def both(connector):
+    return [connector.subscribe("binance", kind, "BTC/USDT") for kind in ("trades", "book")]
+
+
+def test_while_a_host_is_out_of_reach_its_connections_try_no_oftener_than_one_would(bench):
+    runtime, far, connector = bench
+    both(connector)
+    runtime.advance(5.0)
+    opened = len(far.links.opened)
+    far.links.on_connect = far.links.server.fail
+    for link in far.links.live:
+        far.links.server.cut(link)
+    runtime.advance(20.0)
+    tried = far.links.opened[opened:]
+    assert 10 <= len(tried) <= 25
+    assert len({link.settings.url for link in tried}) == 2, "they take turns"
+    runtime.advance(280.0)
+    assert len(far.links.opened) - opened <= 50
+
+
+@pytest.mark.parametrize("outage_s", [20.0, 600.0])
+def test_the_first_that_is_answered_wakes_the_others(bench, outage_s):
+    runtime, far, connector = bench
+    topics = both(connector)
+    runtime.advance(5.0)
+    far.links.on_connect = far.links.server.fail
+    for link in far.links.live:
+        far.links.server.cut(link)
+    runtime.advance(outage_s)
+    far.links.on_connect = far.links.server.accept
+    waited_s = 0.0
+    while not far.links.live:
+        runtime.advance(0.1)
+        waited_s += 0.1
+    assert waited_s <= (2.5 if outage_s <= 20.0 else 15.5)
+    runtime.advance(1.0)
+
+    assert len(far.links.live) == 2
+    assert counter(connector, "stream.attempts_woken") == 1
+    far.send("trades:BTC", ids=["a"])
+    runtime.advance(0.5)
+    assert [topic.state for topic in topics] == [TopicState.LIVE] * 2
+
+
+def test_whoever_waits_as_long_as_the_venue_said_is_not_woken_before(bench):
+    runtime, far, connector = bench
+    both(connector)
+    runtime.advance(5.0)
+    opened = len(far.links.opened)
+
+    def refuse_one(link):
+        if link.settings.url.endswith("tape"):
+            far.links.server.refuse(503, link, retry_after_s=60.0)
+        else:
+            far.links.server.fail(link)
+
+    far.links.on_connect = refuse_one
+    for link in far.links.live:
+        far.links.server.cut(link)
+    runtime.advance(10.0)
+    far.links.on_connect = far.links.server.accept
+    runtime.advance(40.0)
+    tape = [link for link in far.links.opened[opened:] if link.settings.url.endswith("tape")]
+    assert len(tape) == 1 and far.link_of("book:BTC") is not None
+
+    runtime.advance(15.0)
+    assert far.link_of("trades:BTC") is not None
+
+
+def test_missed_trades_are_there_before_the_stream_brings_the_first(bench):
+    runtime, far, connector = bench
+    trades = connector.subscribe("binance", "trades", "BTC/USDT")
+    runtime.advance(2.0)
+    for each in range(10):
+        far.send("trades:BTC", seq=each, ids=[f"t{each}"])
+        runtime.advance(0.5)
+    taken(trades)
+    far.recent = [(9, "t9"), (10, "t10"), (11, "t11")]
+    runtime.advance(1.0)
+    far.links.server.cut(far.link_of("trades:BTC"))
+    runtime.advance(1.0)
+
+    assert [(trade.trade_id, trade.recovered) for trade in taken(trades)] == [("t10", True), ("t11", True)]
+    assert trades.state is not TopicState.LIVE, "the stream itself has not spoken"
+    far.send("trades:BTC", seq=11, ids=["t11"])
+    far.send("trades:BTC", seq=12, ids=["t12"])
+    runtime.advance(0.1)
+    assert [trade.trade_id for trade in taken(trades)] == ["t12"]
+    assert counter(connector, "feed.catch_ups") == 1
 
 
 def test_no_more_connections_are_tried_than_the_venue_allows_however_many_are_lost():
