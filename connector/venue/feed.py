@@ -74,7 +74,7 @@ class Reader:
         self._heads: dict[bytes, Feed] = {}  # by how a topic's frames begin, up to and with the quote behind its name
         self._name_at = len(name_after)
         self._at: Feed | None = None
-        self._calling: Callable[[Any], None] | None = None  # what the value in hand was given to
+        self._calling: Subscription | None = None  # whose callback runs now
         self._waiting = 0  # how many wait until `_at` is another; counted under _moved
         self._moved = threading.Condition()
 
@@ -95,19 +95,29 @@ class Reader:
                 self._at = None
                 feed.on_frame(self, frame, received_ns, now_s)
                 continue
+            # Taken from the feed first: called as its methods, they would be looked for in its class each time.
+            read, key_of = feed._read, feed._key
             try:
-                value = feed._read(frame, received_ns)  # type: ignore[misc]
+                value = read(frame, received_ns)  # type: ignore[misc]
             except WireFormatError as unreadable:
                 feed._refuse(unreadable)
                 continue
             if value is not None and type(value) is not list:
-                key, last_key = feed._key(value), feed._last_key
+                key, last_key = key_of(value), feed._last_key
                 if key is not None and (key - last_key == 1 or (not feed._in_steps and key > last_key)):  # type: ignore[operator]
                     feed._last_key, feed.last, feed.last_new_s = key, value, now_s
                     feed._plain += 1
-                    self._calling = take = feed._take_new
-                    take(value)
-                    self._calling = None
+                    consumer = feed._sole
+                    if consumer is None:
+                        feed._call_all(value)
+                    elif not consumer.ended:
+                        consumer.delivered += 1
+                        self._calling, callback = consumer, consumer.callback
+                        try:
+                            callback(value)  # type: ignore[misc]
+                        except BaseException as failure:  # noqa: BLE001  the consumer's alone, SystemExit included
+                            consumer.failed(failure)
+                        self._calling = None
                     continue
             feed._spread(value, now_s)
             if self._at is feed and not feed._is_plain:
@@ -139,7 +149,7 @@ class Reader:
 class _Hot:
     """What every message touches, side by side in memory: of thousands of topics, most are far from the processor."""
 
-    __slots__ = ("_in_steps", "_key", "_last_key", "_plain", "_read", "_reader", "_take_new", "last", "last_new_s")
+    __slots__ = ("_in_steps", "_key", "_last_key", "_plain", "_read", "_reader", "_sole", "last", "last_new_s")
 
 
 class Feed(_Hot):
@@ -215,7 +225,7 @@ class Feed(_Hot):
         self._reason = "not subscribed yet"
         self._changed = threading.Condition()  # guards _consumers, announces _state; no consumer is called under it
         self._consumers: tuple[Subscription, ...] = ()
-        self._take_new: Callable[[Any], None] = self._call_all
+        self._sole: Subscription | None = None  # the only consumer, where it is called directly
 
     # ------------------------------------------------------------ consumers
 
@@ -229,7 +239,7 @@ class Feed(_Hot):
 
     def _set_consumers(self, consumers: tuple[Subscription, ...]) -> None:
         self._consumers = consumers
-        self._take_new = consumers[0].take if len(consumers) == 1 else self._call_all
+        self._sole = consumers[0] if len(consumers) == 1 and consumers[0].callback is not None else None
 
     @property
     def consumers(self) -> tuple[Subscription, ...]:
@@ -269,8 +279,7 @@ class Feed(_Hot):
         if reader is None:
             self._lock = threading.Lock()  # the late thread keeps the old one; see `_call_all`
         else:
-            hung = hung or next((each for each in self._consumers if each.take is reader._calling), None)
-            reader._at = None
+            hung, reader._at = hung or reader._calling, None
         self._owner = None
         self._held, self._recovery = None, None
         if hung is not None:
