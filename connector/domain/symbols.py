@@ -26,7 +26,7 @@ class Product(enum.Enum):
     INVERSE = "inverse"
 
 
-class Symbol(msgspec.Struct, frozen=True, order=True):
+class Symbol(msgspec.Struct, frozen=True, order=True, gc=False):
     """One instrument's name, the same on every venue.
 
     Attributes:

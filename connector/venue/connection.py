@@ -59,7 +59,7 @@ class Connection(Reader):
         self.link: Link | None = None
         self._routes: dict[bytes, Feed] = {}
         self.frames = self.strays = 0
-        self._language, self._route, self._name_after = language, language.route, name_after
+        self._language = language
         self._clock, self._alarms, self._is_current, self._post = clock, alarms, is_current, post
 
     @property
@@ -68,9 +68,8 @@ class Connection(Reader):
 
     @routes.setter
     def routes(self, routes: dict[bytes, Feed]) -> None:
-        after = self._name_after
-        self._heads = {after + name + b'"': feed for name, feed in routes.items()} if after else {}
         self._routes = routes
+        self._route(routes)
 
     def on_open(self, link: Link) -> None:
         if not self._is_current():  # its actor ended, perhaps before it could keep the link
@@ -88,7 +87,7 @@ class Connection(Reader):
         self._pass_on(frames, received_ns, now_s)
 
     def _on_other(self, frame: bytes, received_ns: int, now_s: float) -> None:
-        name = self._route(frame)
+        name = self._language.route(frame)
         if name is None:
             self._on_control(frame)
             return

@@ -43,6 +43,8 @@ REMEMBERED = 512
 COUNT_RESTART_S = 5.0
 """A venue whose ids keep rising below our last one for so long has started counting again."""
 
+KNOWN_PER_TOPIC = 8
+"""Beginnings of frames that are remembered, for each topic of a connection."""
 CALLBACK_WITHIN_S = 2.0
 """How long anybody waits for a consumer's callback before that consumer is taken off."""
 
@@ -61,6 +63,31 @@ class Backfill(msgspec.Struct, frozen=True):
     token: int
 
 
+class _Routing:
+    """Which feed a frame belongs to, by its first bytes. Replaced, never changed from outside.
+
+    Attributes:
+        known: the feed by the first `length` bytes of a frame, as far as they have been met. They hold the topic's name and
+            what stands behind it, so several may mean one feed; looking for the end of the name would cost more than they do.
+    """
+
+    __slots__ = ("_heads", "_name_at", "known", "length")
+
+    def __init__(self, heads: dict[bytes, Feed], name_at: int) -> None:
+        self._heads, self._name_at = heads, name_at  # heads: up to and with the quote behind the name
+        self.length = max(map(len, heads), default=0)
+        self.known: dict[bytes, Feed] = {}
+
+    def find(self, frame: bytes) -> Feed | None:
+        """The feed of a frame that begins as none before it; None when no topic's frames begin like that."""
+        feed = self._heads.get(frame[: frame.find(b'"', self._name_at) + 1])
+        if feed is not None:
+            if len(self.known) >= KNOWN_PER_TOPIC * len(self._heads):  # what stands behind the name varies
+                self.known.clear()
+            self.known[frame[: self.length]] = feed
+        return feed
+
+
 class Reader:
     """The thread that brings the frames of one connection, as the feeds see it.
 
@@ -71,8 +98,8 @@ class Reader:
     """
 
     def __init__(self, name_after: bytes) -> None:
-        self._heads: dict[bytes, Feed] = {}  # by how a topic's frames begin, up to and with the quote behind its name
-        self._name_at = len(name_after)
+        self._name_after = name_after
+        self._routing = _Routing({}, len(name_after))
         self._at: Feed | None = None
         self._calling: Subscription | None = None  # whose callback runs now
         self._waiting = 0  # how many wait until `_at` is another; counted under _moved
@@ -80,14 +107,17 @@ class Reader:
 
     def _pass_on(self, frames: list[bytes], received_ns: int, now_s: float) -> None:
         """Deliver what was received together. Never raises for what a frame contains or a consumer does."""
-        heads, name_at = self._heads, self._name_at
+        routing = self._routing
+        known, length = routing.known, routing.length
         for frame in frames:
-            # Nearly every frame begins with one of the heads, and is the next value of a live topic. For that one, this is
+            # Nearly every frame is the next value of a live topic, and its first bytes have been met. For that one, this is
             # what `Feed.on_frame` and what it calls would do, written out; whatever is not as usual goes there.
-            feed = heads.get(frame[: frame.find(b'"', name_at) + 1])
+            feed = known.get(frame[:length])
             if feed is None:
-                self._on_other(frame, received_ns, now_s)
-                continue
+                feed = routing.find(frame)
+                if feed is None:
+                    self._on_other(frame, received_ns, now_s)
+                    continue
             self._at = feed
             if self._waiting:
                 self._tell_moved()
@@ -125,6 +155,12 @@ class Reader:
         self._at = None
         if self._waiting:
             self._tell_moved()
+
+    def _route(self, routes: dict[bytes, Feed]) -> None:
+        """Whose frames are whose from the next batch on, by the topics' names."""
+        after = self._name_after
+        heads = {after + name + b'"': feed for name, feed in routes.items()} if after else {}
+        self._routing = _Routing(heads, len(after))
 
     def _on_other(self, frame: bytes, received_ns: int, now_s: float) -> None:
         """A frame that begins with none of the heads."""

@@ -1651,8 +1651,8 @@ DRIVERS = (
         'Binance\'s "buyer is the maker" is read as "the taker bought"',
         "every flow signal has the wrong sign",
         "connector/drivers/binance/streams.py",
-        "            side = sell if data.m else buy  # m: the buyer was the maker, so the taker sold",
-        "            side = buy if data.m else sell",
+        "            side = _SELL if data.m else _BUY  # m: the buyer was the maker, so the taker sold",
+        "            side = _BUY if data.m else _SELL",
         ("tests/drivers/test_binance_streams.py",),
     ),
     Bug(

@@ -12,7 +12,7 @@ from connector.telemetry import Counters, OncePerKind
 from connector.testing.clocks import FakeClock
 from connector.venue.continuity import OPAQUE_TRADES
 from connector.venue.delivery import Subscription, TopicState, TopicStatus
-from connector.venue.feed import COUNT_RESTART_S, Feed, Reader
+from connector.venue.feed import COUNT_RESTART_S, KNOWN_PER_TOPIC, Feed, Reader
 
 BTC = Symbol("BTC", "USDT")
 TRADES = Topic(TopicKind.TRADES, BTC)
@@ -458,7 +458,7 @@ class Together(Reader):
 
     def __init__(self, **feeds):
         super().__init__(NAME_AFTER)
-        self._heads = {NAME_AFTER + name.encode() + b'"': feed for name, feed in feeds.items()}
+        self._route({name.encode(): feed for name, feed in feeds.items()})
         self.others = []
 
     def _on_other(self, frame, received_ns, now_s):
@@ -500,6 +500,24 @@ def test_frames_that_arrive_together_reach_each_its_own_topic_in_their_order(tog
     assert (together.feed.duplicates, together.feed.unreadable, together.feed.values) == (1, 1, 4)
     assert (together.feed.frames, together.feed.accepted, together.direct.delivered) == (6, 4, 4)
     assert together.source.others == [b't:c"9', b"u:1"]
+
+
+def test_what_stands_behind_the_name_may_vary_without_end_and_is_not_remembered_without_end(together):
+    """The longest name decides how many first bytes are compared: behind shorter ones, figures are among them."""
+    together.source._route({b"a": together.feed, b"b-with-a-name-that-is-much-longer": together.other.feed})
+    together.hand_over(*range(2, 200), b't:"', b"t:", b"", b't:a-"200', b't:b-with-a-name-that-is-much-longer"2')
+
+    assert together.taken == list(range(1, 200))
+    assert together.source.others == [b't:"', b"t:", b"", b't:a-"200']
+    assert len(together.source._routing.known) <= 2 * KNOWN_PER_TOPIC
+
+
+def test_frames_that_were_routed_elsewhere_meanwhile_go_there(together):
+    together.source._route({b"b": together.feed})
+    together.hand_over(2, b't:b"2')
+
+    assert (together.taken, together.others_taken) == ([1, 2], [1])
+    assert together.source.others == [b't:a"2']
 
 
 def test_frames_behind_an_unreadable_or_repeated_one_go_on_as_before(together):

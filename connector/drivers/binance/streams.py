@@ -82,20 +82,28 @@ _PLAIN = {
 
 # ---------------------------------------------------------------- readers
 
+# What all readers of a kind share stands here, not in each of them: of thousands of topics, what their readers hold is far from
+# the processor when the next frame comes.
+_BUY, _SELL = Side.BUY, Side.SELL
+_decode_trade, _decode_agg_trade, _decode_book_ticker = (
+    wire.TRADE.decode,
+    wire.AGG_TRADE.decode,
+    wire.BOOK_TICKER.decode,
+)
+
 
 def _trade(topic: Topic, instrument: Instrument) -> TopicReader:
-    venue, symbol, name, decode = instrument.venue, instrument.symbol, instrument.venue_name, wire.TRADE.decode
-    buy, sell = Side.BUY, Side.SELL
+    venue, symbol, name = instrument.venue, instrument.symbol, instrument.venue_name
 
     def read_trade(frame: bytes, received_ns: int) -> Trade:
         try:
-            data = decode(frame).data
+            data = _decode_trade(frame).data
             price, quantity = data.p, data.q
             if data.s != name:
                 raise frames.other("trade", name, data.s, frame)
             if not (SMALLEST <= price <= LARGEST and SMALLEST <= quantity <= LARGEST):
                 raise frames.out_of_range("trade", frame)
-            side = sell if data.m else buy  # m: the buyer was the maker, so the taker sold
+            side = _SELL if data.m else _BUY  # m: the buyer was the maker, so the taker sold
             return Trade(venue, symbol, data.T * NS_PER_MS, received_ns, data.t, price, quantity, side)
         except UNREADABLE as problem:
             raise frames.unreadable("trade", problem, frame) from problem
@@ -104,12 +112,11 @@ def _trade(topic: Topic, instrument: Instrument) -> TopicReader:
 
 
 def _agg_trade(topic: Topic, instrument: Instrument) -> TopicReader:
-    venue, symbol, name, decode = instrument.venue, instrument.symbol, instrument.venue_name, wire.AGG_TRADE.decode
-    buy, sell = Side.BUY, Side.SELL
+    venue, symbol, name = instrument.venue, instrument.symbol, instrument.venue_name
 
     def read_agg_trade(frame: bytes, received_ns: int) -> AggTrade | None:
         try:
-            data = decode(frame).data
+            data = _decode_agg_trade(frame).data
             price, quantity, first, last = data.p, data.q, data.f, data.l
             if data.s != name:
                 raise frames.other("aggregate trade", name, data.s, frame)
@@ -119,7 +126,7 @@ def _agg_trade(topic: Topic, instrument: Instrument) -> TopicReader:
                 raise frames.out_of_range("aggregate trade", frame)
             if last < first:
                 raise WireFormatError("aggregate trade", f"trades {first} to {last} run backwards", frame)
-            side = sell if data.m else buy
+            side = _SELL if data.m else _BUY
             return AggTrade(venue, symbol, data.T * NS_PER_MS, received_ns, data.a, price, quantity, side, first, last)
         except UNREADABLE as problem:
             raise frames.unreadable("aggregate trade", problem, frame) from problem
@@ -211,11 +218,11 @@ def _ticker(topic: Topic, instrument: Instrument) -> TopicReader:
 
 
 def _book_ticker(topic: Topic, instrument: Instrument) -> TopicReader:
-    venue, symbol, name, decode = instrument.venue, instrument.symbol, instrument.venue_name, wire.BOOK_TICKER.decode
+    venue, symbol, name = instrument.venue, instrument.symbol, instrument.venue_name
 
     def read_book_ticker(frame: bytes, received_ns: int) -> BookTicker:
         try:
-            data = decode(frame).data
+            data = _decode_book_ticker(frame).data
             bid, bid_quantity, ask, ask_quantity = data.b, data.B, data.a, data.A
             if data.s != name:
                 raise frames.other("book ticker", name, data.s, frame)
