@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from connector.domain.instruments import Instrument
 from connector.domain.market import AggTrade, BookDelta, BookTicker, Candle, OrderBook, Side, Ticker, Trade
+from connector.domain.symbols import Symbol
 from connector.domain.times import NS_PER_MS
 from connector.domain.topics import Topic, TopicKind
 from connector.drivers.binance import facts, frames, wire
@@ -82,8 +83,8 @@ _PLAIN = {
 
 # ---------------------------------------------------------------- readers
 
-# What all readers of a kind share stands here, not in each of them: of thousands of topics, what their readers hold is far from
-# the processor when the next frame comes.
+# Of thousands of topics, what the reader of one holds is far from the processor when its next frame comes. So what readers of a
+# kind share stands here, and what is one's own are defaults, which lie side by side: each name taken from around lies elsewhere.
 _BUY, _SELL = Side.BUY, Side.SELL
 _decode_trade, _decode_agg_trade, _decode_book_ticker = (
     wire.TRADE.decode,
@@ -95,7 +96,9 @@ _decode_trade, _decode_agg_trade, _decode_book_ticker = (
 def _trade(topic: Topic, instrument: Instrument) -> TopicReader:
     venue, symbol, name = instrument.venue, instrument.symbol, instrument.venue_name
 
-    def read_trade(frame: bytes, received_ns: int) -> Trade:
+    def read_trade(
+        frame: bytes, received_ns: int, venue: str = venue, symbol: Symbol = symbol, name: str = name
+    ) -> Trade:
         try:
             data = _decode_trade(frame).data
             price, quantity = data.p, data.q
@@ -114,7 +117,9 @@ def _trade(topic: Topic, instrument: Instrument) -> TopicReader:
 def _agg_trade(topic: Topic, instrument: Instrument) -> TopicReader:
     venue, symbol, name = instrument.venue, instrument.symbol, instrument.venue_name
 
-    def read_agg_trade(frame: bytes, received_ns: int) -> AggTrade | None:
+    def read_agg_trade(
+        frame: bytes, received_ns: int, venue: str = venue, symbol: Symbol = symbol, name: str = name
+    ) -> AggTrade | None:
         try:
             data = _decode_agg_trade(frame).data
             price, quantity, first, last = data.p, data.q, data.f, data.l
@@ -220,7 +225,9 @@ def _ticker(topic: Topic, instrument: Instrument) -> TopicReader:
 def _book_ticker(topic: Topic, instrument: Instrument) -> TopicReader:
     venue, symbol, name = instrument.venue, instrument.symbol, instrument.venue_name
 
-    def read_book_ticker(frame: bytes, received_ns: int) -> BookTicker:
+    def read_book_ticker(
+        frame: bytes, received_ns: int, venue: str = venue, symbol: Symbol = symbol, name: str = name
+    ) -> BookTicker:
         try:
             data = _decode_book_ticker(frame).data
             bid, bid_quantity, ask, ask_quantity = data.b, data.B, data.a, data.A
