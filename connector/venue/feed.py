@@ -107,6 +107,12 @@ class Reader:
 
     def _pass_on(self, frames: list[bytes], received_ns: int, now_s: float) -> None:
         """Deliver what was received together. Never raises for what a frame contains or a consumer does."""
+        try:
+            self._pass_each_on(frames, received_ns, now_s)
+        finally:
+            self._leave()
+
+    def _pass_each_on(self, frames: list[bytes], received_ns: int, now_s: float) -> None:
         routing = self._routing
         known, length = routing.known, routing.length
         for frame in frames:
@@ -116,15 +122,16 @@ class Reader:
             if feed is None:
                 feed = routing.find(frame)
                 if feed is None:
+                    self._leave()
                     self._on_other(frame, received_ns, now_s)
                     continue
             self._at = feed
-            if self._waiting:
-                self._tell_moved()
             if feed._reader is not self:
-                self._at = None
+                self._leave()
                 feed.on_frame(self, frame, received_ns, now_s)
                 continue
+            if self._waiting:  # for us to leave another feed
+                self._tell_moved()
             # Taken from the feed first: called as its methods, they would be looked for in its class each time.
             read, key_of = feed._read, feed._key
             try:
@@ -152,6 +159,9 @@ class Reader:
             feed._spread(value, now_s)
             if self._at is feed and not feed._is_plain:
                 feed._reader = None  # the last act here: whoever finds none does not wait for us
+
+    def _leave(self) -> None:
+        """Before anything that may wait for a feed's lock: whoever has it may be waiting for us."""
         self._at = None
         if self._waiting:
             self._tell_moved()

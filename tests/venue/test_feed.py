@@ -638,8 +638,38 @@ def test_one_of_several_callbacks_that_hangs_is_taken_off_and_the_others_go_on_w
     assert (together.direct.state, second.state) == (TopicState.CLOSED, TopicState.LIVE)
 
 
-def test_a_reader_let_in_and_sent_away_for_many_times_loses_doubles_and_swaps_nothing(together):
-    """Threads that change state, owner and consumers while frames come as fast as they can."""
+def test_a_reader_that_breaks_on_a_frame_has_left_the_feed(together):
+    def broken(frame, received_ns):
+        raise LookupError("a mistake in a driver")
+
+    together.feed.bind(lambda: broken)
+    with pytest.raises(LookupError):
+        together.hand_over(2)
+
+    assert together.source._at is None
+
+
+def test_frames_that_begin_unusually_are_taken_while_somebody_waits_for_their_feed(together, monkeypatch):
+    monkeypatch.setattr("connector.venue.feed.CALLBACK_WITHIN_S", 60.0)
+    other = threading.Thread(target=together.feed.set_state, args=(TopicState.STALE, "asked in between"))
+
+    def interrupt(value):
+        if value.trade_id == 2:
+            other.start()
+            while other.is_alive() and not together.source._waiting:
+                pass
+
+    together.each = interrupt
+    together.source._on_other = lambda frame, at, now_s: together.feed.on_frame(together.source, frame[1:], at, now_s)
+    together.hand_over(2, b' t:a"3', 4)
+    other.join(5.0)
+
+    assert not other.is_alive() and together.taken == [1, 2, 3, 4]
+
+
+def test_a_reader_let_in_and_sent_away_for_many_times_loses_doubles_and_swaps_nothing(together, monkeypatch):
+    """Threads that change state and owner while frames come as fast as they can; who waits too long waits for ever."""
+    monkeypatch.setattr("connector.venue.feed.CALLBACK_WITHIN_S", 60.0)
     over, taken, count = threading.Event(), together.taken, 20_000
 
     def disturb():
@@ -655,6 +685,7 @@ def test_a_reader_let_in_and_sent_away_for_many_times_loses_doubles_and_swaps_no
     over.set()
     for each in others:
         each.join(5.0)
+        assert not each.is_alive()
 
     last = taken[-1]
     assert last > count - 50 and taken == list(range(1, last + 1))
