@@ -37,9 +37,9 @@ TOPICS = 3_000
 COUNTS = {"trade": 200_000, "ticker": 200_000, "topics": 200_000, "depth": 20_000}
 TRANSPORTS = ("picows", "websocket-client")
 BOUNDS = {
-    ("picows", "trade"): 1.5,
-    ("picows", "ticker"): 1.5,
-    ("picows", "topics"): 1.5,
+    ("picows", "trade"): 1.35,
+    ("picows", "ticker"): 1.35,
+    ("picows", "topics"): 1.6,
     ("picows", "depth"): 0.5,
     ("websocket-client", "trade"): 1.1,
     ("websocket-client", "ticker"): 1.1,
