@@ -5,7 +5,6 @@ The library reads no environment variable and no file by itself; `load_credentia
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,6 +106,8 @@ def _from_environment(name: str, environment: Mapping[str, str]) -> dict[str, st
 
 
 def _from_file(name: str, path: Path) -> dict[str, str]:
+    import tomllib  # everybody waits for what is imported above, and few keep their keys in a file
+
     try:
         tables = tomllib.loads(_text(path))
     except tomllib.TOMLDecodeError:

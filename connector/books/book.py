@@ -2,9 +2,9 @@
 
 A level stays what the wire wrote, a pair of texts, until it is read; the same exact `Decimal`s are then made, once, and kept.
 What has to be known at once, the order of prices, is kept in whole numbers: a price is so many units of 1e-18, which is exact
-for every price of up to 18 places. Each spelling of a price is worked out once and remembered, so an update of a known price
-costs two dict lookups and a store, a new or removed one a binary search and a short move of memory. Best prices are the ends of
-the lists.
+for every price of up to 18 places. Each spelling of a price in an update is worked out once and remembered, so an update of a
+known price costs two dict lookups and a store, a new or removed one a binary search and a short move of memory. Best prices are
+the ends of the lists.
 
 A snapshot cut at its limit says nothing about what lies beyond its last level. A book made from one keeps to the range it covers:
 levels outside are ignored, so every level handed out is known, and none between two of them is missing.
@@ -110,7 +110,7 @@ class _Side:
         self.spelt: dict[str | Decimal, int] = {}
         self.levels: dict[int, RawLevel] = {}
         for level in levels:
-            key = self.learn(level[0])
+            key = _key_of(level[0])  # not remembered: most levels of a snapshot never change
             if _is_zero(level[1]):
                 self.levels.pop(key, None)
             else:

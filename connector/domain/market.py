@@ -51,7 +51,7 @@ class Side(enum.Enum):
     SELL = "sell"
 
 
-class _Timed(msgspec.Struct, frozen=True, kw_only=False):
+class _Timed(msgspec.Struct, frozen=True, gc=False):  # none can be in a cycle, and there are millions
     venue: str
     symbol: Symbol
     event_time_ns: int | None

@@ -101,7 +101,7 @@ class MirrorFeed(MirrorTopic):
     """A feed of the venue's process, here."""
 
     def _take_value(self, value: Any, now_s: float) -> None:
-        if self._is_plain:  # nearly every one: the next value of a live topic, as in `Feed.on_frames`
+        if self._is_plain:  # nearly every one: the next value of a live topic, as in `Reader._pass_on`
             key, last_key = self._key(value), self._last_key
             if key is not None and (key - last_key == 1 or (not self._in_steps and key > last_key)):  # type: ignore[operator]
                 self._last_key, self.last, self.last_new_s = key, value, now_s

@@ -16,7 +16,7 @@ from connector.drivers.contract import Control, Noise, StreamLanguage
 from connector.errors import LinkError
 from connector.telemetry import OncePerKind
 from connector.transport.contract import Link, LinkClosed, LinkPhase
-from connector.venue.feed import Feed
+from connector.venue.feed import Feed, Reader
 
 __all__ = ["Connection", "ControlSeen", "LinkEnded", "LinkOpened"]
 
@@ -41,7 +41,7 @@ class ControlSeen(msgspec.Struct, frozen=True):
     control: Control
 
 
-class Connection:
+class Connection(Reader):
     """Handler of one link. `routes` is replaced, never changed, so the reader thread needs no lock to look things up."""
 
     def __init__(
@@ -54,12 +54,12 @@ class Connection:
         is_current: Callable[[], bool],
         post: Callable[[Any], None],
     ) -> None:
+        super().__init__(name_after)
         self.number = number
         self.link: Link | None = None
         self._routes: dict[bytes, Feed] = {}
-        self._heads: dict[bytes, Feed] = {}  # by how a topic's frames begin, up to and with the quote behind its name
         self.frames = self.strays = 0
-        self._language, self._route, self._name_after = language, language.route, name_after
+        self._language = language
         self._clock, self._alarms, self._is_current, self._post = clock, alarms, is_current, post
 
     @property
@@ -68,9 +68,8 @@ class Connection:
 
     @routes.setter
     def routes(self, routes: dict[bytes, Feed]) -> None:
-        after = self._name_after
-        self._heads = {after + name + b'"': feed for name, feed in routes.items()} if after else {}
         self._routes = routes
+        self._route(routes)
 
     def on_open(self, link: Link) -> None:
         if not self._is_current():  # its actor ended, perhaps before it could keep the link
@@ -84,23 +83,11 @@ class Connection:
             link.shutdown()
             return
         now_s = self._clock.monotonic_s()
-        heads, at = self._heads, len(self._name_after)
-        count = len(frames)
-        self.frames += count
-        first = 0
-        while first < count:
-            frame = frames[first]
-            # Nearly every frame begins with one of the heads; the language is asked about the rest.
-            head = frame[: frame.find(b'"', at) + 1]
-            feed = heads.get(head)
-            if feed is not None:
-                first = feed.on_frames(self, frames, first, head, received_ns, now_s)
-            else:
-                self._on_other(frame, received_ns, now_s)
-                first += 1
+        self.frames += len(frames)
+        self._pass_on(frames, received_ns, now_s)
 
     def _on_other(self, frame: bytes, received_ns: int, now_s: float) -> None:
-        name = self._route(frame)
+        name = self._language.route(frame)
         if name is None:
             self._on_control(frame)
             return

@@ -161,7 +161,7 @@ class TopicContinuity:
 
 CONTINUITY: dict[TopicKind, TopicContinuity] = {
     TopicKind.TRADES: TopicContinuity(
-        key=attrgetter("trade_id"),
+        key=lambda value: value.trade_id,
         contiguous=True,
         missing=_missing_trades,
         since=_trades_since,
@@ -171,7 +171,7 @@ CONTINUITY: dict[TopicKind, TopicContinuity] = {
         shows_newer=lambda seen, answer: bool(answer) and answer[-1].last_trade_id > seen.trade_id,
     ),
     TopicKind.AGG_TRADES: TopicContinuity(
-        key=attrgetter("agg_id"),
+        key=lambda value: value.agg_id,
         contiguous=True,
         missing=_missing_agg_trades,
         since=_agg_trades_since,
@@ -180,14 +180,14 @@ CONTINUITY: dict[TopicKind, TopicContinuity] = {
         shows_newer=lambda seen, answer: bool(answer) and answer[-1].agg_id > seen.agg_id,
     ),
     TopicKind.CANDLES: TopicContinuity(
-        key=attrgetter("event_time_ns"),
+        key=lambda value: value.event_time_ns,
         missing=_missing_candles,
         identity=lambda candle: int(candle.open_time_ns),
         probe=lambda topic: CandlesQuery(topic.symbol, topic.interval or "", limit=1),
         shows_newer=lambda seen, answer: bool(answer) and _candle_changed(seen, answer[-1]),
     ),
     TopicKind.TICKER: TopicContinuity(
-        key=attrgetter("event_time_ns"),
+        key=lambda value: value.event_time_ns,
         probe=lambda topic: TickersQuery((topic.symbol,)),
         # Not the trade count: it also falls as old trades leave the window.
         shows_newer=lambda seen, answer: (
@@ -195,12 +195,12 @@ CONTINUITY: dict[TopicKind, TopicContinuity] = {
         ),
     ),
     TopicKind.BOOK_TICKER: TopicContinuity(
-        key=attrgetter("update_id"),
+        key=lambda value: value.update_id,
         probe=lambda topic: BookTickersQuery((topic.symbol,)),
         shows_newer=lambda seen, answer: bool(answer) and (answer[-1].bid, answer[-1].ask) != (seen.bid, seen.ask),
     ),
     TopicKind.PARTIAL_BOOK: TopicContinuity(
-        key=attrgetter("update_id"),
+        key=lambda value: value.update_id,
         probe=lambda topic: DepthQuery(topic.symbol, limit=5),
         # Not the update id: it also rises by changes below the levels this topic sends.
         shows_newer=lambda seen, answer: (
@@ -208,17 +208,17 @@ CONTINUITY: dict[TopicKind, TopicContinuity] = {
         ),
     ),
     TopicKind.BOOK: TopicContinuity(
-        key=attrgetter("last_update_id"),
+        key=lambda value: value.last_update_id,
         probe=lambda topic: DepthQuery(topic.symbol, limit=5),
         shows_newer=lambda seen, answer: answer.update_id > _book_update(seen),
     ),
     TopicKind.MARK_PRICE: TopicContinuity(
-        key=attrgetter("event_time_ns"),
+        key=lambda value: value.event_time_ns,
         probe=lambda topic: MarkPricesQuery((topic.symbol,)),
         shows_newer=lambda seen, answer: bool(answer) and answer[-1].mark != seen.mark,
     ),
     TopicKind.LIQUIDATIONS: TopicContinuity(
-        key=attrgetter("event_time_ns"),
+        key=lambda value: value.event_time_ns,
         distinct=lambda event: (event.side, event.price, event.quantity),
         probe=None,
         shows_newer=lambda seen, answer: False,
@@ -227,7 +227,7 @@ CONTINUITY: dict[TopicKind, TopicContinuity] = {
 
 
 OPAQUE_TRADES = TopicContinuity(
-    key=attrgetter("sequence"),
+    key=lambda value: value.sequence,
     distinct=attrgetter("trade_id"),
     missing=_missing_opaque_trades,
     since=_opaque_trades_since,

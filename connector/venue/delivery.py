@@ -88,7 +88,13 @@ _LIVE_OR_OVER = frozenset({TopicState.LIVE, TopicState.REFUSED, TopicState.CLOSE
 RECENT_GAPS = 100
 
 
-class Subscription:
+class _Hot:
+    """What every value touches, side by side in memory; see `venue.feed`."""
+
+    __slots__ = ("callback", "delivered", "ended")
+
+
+class Subscription(_Hot):
     """One consumer of one topic, as the engine holds it; stays the same over every restart below.
 
     Attributes:
@@ -100,6 +106,11 @@ class Subscription:
 
     Safe on any thread. Closing it from inside its own callback is fine.
     """
+
+    __slots__ = (  # noqa: SIM905
+        "_callback _capacity _clock _feed _lost _notices _on_close _overflow _push_back_s _room _values dropped failures gaps "
+        "last_failure take topic venue"
+    ).split()
 
     def __init__(
         self,

@@ -2,9 +2,9 @@
 
 A feed outlives connections and actors: it remembers the last value, so that whatever comes next can be seen to follow.
 It never opens, sends or waits. Frames enter on the reader thread of the connection that owns the topic; values fetched
-after an outage on the thread that fetched them; changes of state on the stream actor's. `_lock` makes that one at a time,
-and consumers are called while it is held, so a consumer sees one call at a time too. Questions a feed needs answered
-(missing values) leave through `ask`, which must only post a message.
+after an outage on the thread that fetched them; changes of state on the stream actor's. `_lock`, and the one `Reader` that is
+let in without it, make that one at a time, consumers' calls included. Questions a feed needs answered (missing values) leave
+through `ask`, which must only post a message.
 
 A callback that does not return is taken off: whoever waits for it longer than `CALLBACK_WITHIN_S` removes that consumer and
 goes on with a new lock, so that one consumer's trouble stays its own. The late thread delivers nothing more.
@@ -47,6 +47,8 @@ REMEMBERED = 512
 COUNT_RESTART_S = 5.0
 """A venue whose ids keep rising below our last one for so long has started counting again."""
 
+KNOWN_PER_TOPIC = 8
+"""Beginnings of frames that are remembered, for each topic of a connection."""
 CALLBACK_WITHIN_S = 2.0
 """How long anybody waits for a consumer's callback before that consumer is taken off."""
 
@@ -65,7 +67,142 @@ class Backfill(msgspec.Struct, frozen=True):
     token: int
 
 
-class Feed:
+class _Routing:
+    """Which feed a frame belongs to, by its first bytes. Replaced, never changed from outside.
+
+    Attributes:
+        known: the feed by the first `length` bytes of a frame, as far as they have been met. They hold the topic's name and
+            what stands behind it, so several may mean one feed; looking for the end of the name would cost more than they do.
+    """
+
+    __slots__ = ("_heads", "_name_at", "known", "length")
+
+    def __init__(self, heads: dict[bytes, Feed], name_at: int) -> None:
+        self._heads, self._name_at = heads, name_at  # heads: up to and with the quote behind the name
+        self.length = max(map(len, heads), default=0)
+        self.known: dict[bytes, Feed] = {}
+
+    def find(self, frame: bytes) -> Feed | None:
+        """The feed of a frame that begins as none before it; None when no topic's frames begin like that."""
+        feed = self._heads.get(frame[: frame.find(b'"', self._name_at) + 1])
+        if feed is not None:
+            if len(self.known) >= KNOWN_PER_TOPIC * len(self._heads):  # what stands behind the name varies
+                self.known.clear()
+            self.known[frame[: self.length]] = feed
+        return feed
+
+
+class Reader:
+    """The thread that brings the frames of one connection, as the feeds see it.
+
+    A feed that is live and has nothing pending lets its owner's reader in: until it is called back, that reader alone touches
+    what a usual frame touches, so the next value of any topic is delivered without a lock. `_at` says whose frame is in
+    hand. Whoever needs the feed takes its lock, sends the reader away (`Feed._reader`), and waits until `_at` is another;
+    a reader that sets `_at` first and looks at `_reader` second cannot be overlooked.
+    """
+
+    def __init__(self, name_after: bytes) -> None:
+        self._name_after = name_after
+        self._routing = _Routing({}, len(name_after))
+        self._at: Feed | None = None
+        self._calling: Subscription | None = None  # whose callback runs now
+        self._waiting = 0  # how many wait until `_at` is another; counted under _moved
+        self._moved = threading.Condition()
+
+    def _pass_on(self, frames: list[bytes], received_ns: int, now_s: float) -> None:
+        """Deliver what was received together. Never raises for what a frame contains or a consumer does."""
+        try:
+            self._pass_each_on(frames, received_ns, now_s)
+        finally:
+            self._leave()
+
+    def _pass_each_on(self, frames: list[bytes], received_ns: int, now_s: float) -> None:
+        routing = self._routing
+        known, length = routing.known, routing.length
+        for frame in frames:
+            # Nearly every frame is the next value of a live topic, and its first bytes have been met. For that one, this is
+            # what `Feed.on_frame` and what it calls would do, written out; whatever is not as usual goes there.
+            feed = known.get(frame[:length])
+            if feed is None:
+                feed = routing.find(frame)
+                if feed is None:
+                    self._leave()
+                    self._on_other(frame, received_ns, now_s)
+                    continue
+            self._at = feed
+            if feed._reader is not self:
+                self._leave()
+                feed.on_frame(self, frame, received_ns, now_s)
+                continue
+            if self._waiting:  # for us to leave another feed
+                self._tell_moved()
+            # Taken from the feed first: called as its methods, they would be looked for in its class each time.
+            read, key_of = feed._read, feed._key
+            try:
+                value = read(frame, received_ns)  # type: ignore[misc]
+            except WireFormatError as unreadable:
+                feed._refuse(unreadable)
+                continue
+            if value is not None and type(value) is not list:
+                key, last_key = key_of(value), feed._last_key
+                if key is not None and (key - last_key == 1 or (not feed._in_steps and key > last_key)):  # type: ignore[operator]
+                    feed._last_key, feed.last, feed.last_new_s = key, value, now_s
+                    feed._plain += 1
+                    consumer = feed._sole
+                    if consumer is None:
+                        feed._call_all(value)
+                    elif not consumer.ended:
+                        consumer.delivered += 1
+                        self._calling, callback = consumer, consumer.callback
+                        try:
+                            callback(value)  # type: ignore[misc]
+                        except BaseException as failure:  # noqa: BLE001  the consumer's alone, SystemExit included
+                            consumer.failed(failure)
+                        self._calling = None
+                    continue
+            feed._spread(value, now_s)
+            if self._at is feed and not feed._is_plain:
+                feed._reader = None  # the last act here: whoever finds none does not wait for us
+
+    def _leave(self) -> None:
+        """Before anything that may wait for a feed's lock: whoever has it may be waiting for us."""
+        self._at = None
+        if self._waiting:
+            self._tell_moved()
+
+    def _route(self, routes: dict[bytes, Feed]) -> None:
+        """Whose frames are whose from the next batch on, by the topics' names."""
+        after = self._name_after
+        heads = {after + name + b'"': feed for name, feed in routes.items()} if after else {}
+        self._routing = _Routing(heads, len(after))
+
+    def _on_other(self, frame: bytes, received_ns: int, now_s: float) -> None:
+        """A frame that begins with none of the heads."""
+        raise NotImplementedError
+
+    def _tell_moved(self) -> None:
+        with self._moved:
+            self._moved.notify_all()
+
+    def _leaves(self, feed: Feed, within_s: float) -> bool:
+        """Wait until the frame in hand is not this feed's; False when it still was after `within_s`."""
+        if self._at is not feed:
+            return True
+        with self._moved:
+            self._waiting += 1
+            try:
+                return self._moved.wait_for(lambda: self._at is not feed, within_s)
+            finally:
+                self._waiting -= 1
+
+
+class _Hot:
+    """What every message touches, side by side in memory: of thousands of topics, most are far from the processor."""
+
+    __slots__ = ("_in_steps", "_key", "_last_key", "_plain", "_read", "_reader", "_sole", "last", "last_new_s")
+
+
+class Feed(_Hot):
     """One topic's last value, consumers and counters. `repr` is a status line.
 
     Attributes:
@@ -78,12 +215,10 @@ class Feed:
 
     # Beyond thirty attributes a dict would make each access slower.
     __slots__ = (  # noqa: SIM905
-        "_alarms _ask _at_key _backfill _before_hole _calling _caught_up_for _changed _clock _consumers "
-        "_counters _fetched _frames_before_owner _held _hole_made_by _in_steps _interrupted _is_plain _key "
-        "_last_key _lock _make_reader _may_be_plain _other_accepted _other_frames _other_values _owner _plain "
-        "_read _reason _recent _recovery _sole _state _stray _successor _successor_frames _token _torn "
-        "_waiting duplicates epoch gaps last last_new_s quiet_s rate recovered_values rule topic unreadable "
-        "venue"
+        "_alarms _ask _at_key _backfill _before_hole _calling _caught_up_for _changed _clock _consumers _counters _fetched "
+        "_frames_before_owner _held _hole_made_by _interrupted _is_plain _lock _make_reader _may_be_plain _other_accepted "
+        "_other_frames _other_values _owner _reason _recent _recovery _state _stray _successor _successor_frames _token _torn "
+        "duplicates epoch gaps quiet_s rate recovered_values rule topic unreadable venue"
     ).split()
 
     def __init__(
@@ -122,7 +257,7 @@ class Feed:
         self._make_reader: Callable[[], Callable[[bytes, int], Any]] | None = None
         self._read: Callable[[bytes, int], Any] | None = None
         self._lock = threading.Lock()  # one frame, one recovery, one change of owner or state at a time
-        self._waiting = 0  # how many wait for that lock while a reader has it; counted under _changed
+        self._reader: Reader | None = None  # let in: it delivers the next values without that lock, see there
         self._calling: Subscription | None = None  # whose callback runs now
         self._owner: Source | None = None
         self._frames_before_owner = 0
@@ -173,31 +308,30 @@ class Feed:
     @contextmanager
     def _exclusively(self) -> Iterator[None]:
         """The lock, for everybody but the reader; takes off a consumer that keeps it for too long."""
-        lock = self._lock
-        if not lock.acquire(blocking=False):
-            lock = self._wait_for_reader(lock)
+        while True:
+            lock = self._lock
+            if not lock.acquire(timeout=CALLBACK_WITHIN_S):
+                if lock is self._lock:
+                    self._take_off()
+            elif lock is self._lock:
+                break
+            else:  # it was given up, for a new one
+                lock.release()
         try:
+            reader, self._reader = self._reader, None
+            if reader is not None and not reader._leaves(self, CALLBACK_WITHIN_S):
+                self._take_off(reader)
             yield
         finally:
             lock.release()
 
-    def _wait_for_reader(self, lock: threading.Lock) -> threading.Lock:
-        """The lock to hold, acquired. The reader gives it up after the frame in hand as long as somebody waits."""
-        with self._changed:
-            self._waiting += 1
-        try:
-            while not lock.acquire(timeout=CALLBACK_WITHIN_S):
-                if lock is self._lock:
-                    self._take_off()
-                lock = self._lock
-        finally:
-            with self._changed:
-                self._waiting -= 1
-        return lock
-
-    def _take_off(self) -> None:
+    def _take_off(self, reader: Reader | None = None) -> None:
+        """Go on without whoever has the feed: another thread that keeps its lock, or `reader`."""
         hung, self._calling = self._calling, None
-        self._lock = threading.Lock()  # the late thread keeps the old one; see `_call_all` and `on_frames`
+        if reader is None:
+            self._lock = threading.Lock()  # the late thread keeps the old one; see `_call_all`
+        else:
+            hung, reader._at = hung or reader._calling, None
         self._owner = None
         self._held, self._recovery = None, None
         if hung is not None:
@@ -279,57 +413,13 @@ class Feed:
 
     def on_frame(self, source: Source, frame: bytes, received_ns: int, now_s: float) -> None:
         """Deliver one frame. Never raises for what a frame contains or a consumer does."""
-        self.on_frames(source, [frame], 0, b"", received_ns, now_s)
-
-    def on_frames(
-        self, source: Source, frames: list[bytes], first: int, head: bytes, received_ns: int, now_s: float
-    ) -> int:
-        """Deliver `frames[first]` and those right behind it that begin with the same `head`, which names this topic.
-
-        Returns the index of the first frame that was not looked at. Never raises for what a frame contains or a consumer does.
-        """
-        at, last = first, len(frames) - 1
-        frame = frames[at]
         with self._lock:  # uncontended but for recoveries, changes of owner and of state
-            while True:
-                if self._is_plain and source is self._owner:
-                    # Nearly every frame: the next value of a live topic, to one callback. What `_take` and what it calls would
-                    # do, written out; whatever is not as usual goes there.
-                    try:
-                        value = self._read(frame, received_ns)  # type: ignore[misc]
-                    except WireFormatError as unreadable:
-                        self._refuse(unreadable)
-                    else:
-                        consumer = self._sole
-                        if consumer is None or value is None or type(value) is list:
-                            self._spread(value, now_s)
-                        else:
-                            key, last_key = self._key(value), self._last_key
-                            if key is None or (key - last_key != 1 and (self._in_steps or key <= last_key)):  # type: ignore[operator]
-                                self._spread(value, now_s)
-                            else:
-                                self._last_key, self.last, self.last_new_s = key, value, now_s
-                                self._plain += 1
-                                if not consumer.ended:
-                                    self._calling = consumer
-                                    consumer.delivered += 1
-                                    try:
-                                        consumer.callback(value)  # type: ignore[misc]
-                                    except BaseException as failure:  # noqa: BLE001  the consumer's alone, SystemExit included
-                                        consumer.failed(failure)
-                                    if self._calling is not consumer:
-                                        return at + 1  # taken off meanwhile; there is a new lock
-                                    self._calling = None
-                elif source is self._owner:
-                    self._take(frame, received_ns, now_s)
-                elif source is self._successor:
-                    self._successor_frames.append((frame, received_ns))
-                if at == last or self._waiting:
-                    return at + 1
-                frame = frames[at + 1]
-                if not frame.startswith(head):
-                    return at + 1
-                at += 1
+            if source is self._owner:
+                self._take(frame, received_ns, now_s)
+                if self._is_plain and source is self._owner and isinstance(source, Reader):
+                    self._reader = source
+            elif source is self._successor:
+                self._successor_frames.append((frame, received_ns))
 
     def _refuse(self, unreadable: WireFormatError) -> None:
         self._other_frames += 1

@@ -12,7 +12,7 @@ from connector.telemetry import Counters, OncePerKind
 from connector.testing.clocks import FakeClock
 from connector.venue.continuity import OPAQUE_TRADES
 from connector.venue.delivery import Subscription, TopicState, TopicStatus
-from connector.venue.feed import COUNT_RESTART_S, Feed
+from connector.venue.feed import COUNT_RESTART_S, KNOWN_PER_TOPIC, Feed, Reader
 
 BTC = Symbol("BTC", "USDT")
 TRADES = Topic(TopicKind.TRADES, BTC)
@@ -716,43 +716,85 @@ def test_a_topic_nobody_wants_starts_afresh_when_it_is_wanted_again(bench):
 
 # ---------------------------------------------------------------- frames that arrive together
 
-HEAD = b"t:"
+NAME_AFTER = b"t:"
+
+
+class Together(Reader):
+    """The reader of two topics: frames are `t:<topic>"<trade id>`."""
+
+    def __init__(self, **feeds):
+        super().__init__(NAME_AFTER)
+        self._route({name.encode(): feed for name, feed in feeds.items()})
+        self.others = []
+
+    def _on_other(self, frame, received_ns, now_s):
+        self.others.append(frame)
+
+    def hand_over(self, *frames):
+        """Numbers are frames of the topic `a`."""
+        frames = [frame if isinstance(frame, bytes) else b't:a"%d' % frame for frame in frames]
+        self._pass_on(frames, 0, 0.0)
 
 
 @pytest.fixture
 def together():
-    """A live feed with one callback, where frames are handed over as they arrive: several at once."""
-    run = Bench(read=lambda frame, at: read(frame.removeprefix(HEAD), at))
-    run.feed.detach(run.consumer)
-    run.taken = []
+    """Two live feeds with one callback each; `each` is called with every value of the first."""
+    run, other = (Bench(read=lambda frame, at: read(frame[4:], at)) for _ in "ab")
+    run.taken, run.others_taken = [], []
     run.each = lambda value: None
 
     def take(value):
         run.taken.append(getattr(value, "trade_id", value))
         run.each(value)
 
-    run.direct = Subscription(run.feed, run.clock, callback=take)
-    run.feed.attach(run.direct)
-
-    def hand_over(*numbers, first=0):
-        frames = [number if isinstance(number, bytes) else HEAD + str(number).encode() for number in numbers]
-        return run.feed.on_frames(run.source, frames, first, HEAD, 0, run.clock.monotonic_s())
-
-    run.hand_over = hand_over
-    run.hand_over(1)
+    run.source = Together(a=run.feed, b=other.feed)
+    for bench, callback in ((run, take), (other, lambda value: run.others_taken.append(value.trade_id))):
+        bench.feed.detach(bench.consumer)
+        bench.direct = Subscription(bench.feed, bench.clock, callback=callback)
+        bench.feed.attach(bench.direct)
+        bench.feed.own(run.source)
+    run.hand_over = run.source.hand_over
+    run.other = other
+    run.hand_over(1, b't:b"1')
     return run
 
 
-def test_frames_of_one_topic_that_arrive_together_are_delivered_together_up_to_the_first_of_another(together):
-    assert together.hand_over(2, 3, 3, b"t:spoilt", 4, b"u:1", 5) == 5
+def test_frames_that_arrive_together_reach_each_its_own_topic_in_their_order(together):
+    together.hand_over(2, b't:b"2', 3, 3, b't:a"spoilt', b't:c"9', 4, b't:b"3', b"u:1")
+
+    assert (together.taken, together.others_taken) == ([1, 2, 3, 4], [1, 2, 3])
+    assert (together.feed.duplicates, together.feed.unreadable, together.feed.values) == (1, 1, 4)
+    assert (together.feed.frames, together.feed.accepted, together.direct.delivered) == (6, 4, 4)
+    assert together.source.others == [b't:c"9', b"u:1"]
+
+
+def test_what_stands_behind_the_name_may_vary_without_end_and_is_not_remembered_without_end(together):
+    """The longest name decides how many first bytes are compared: behind shorter ones, figures are among them."""
+    together.source._route({b"a": together.feed, b"b-with-a-name-that-is-much-longer": together.other.feed})
+    together.hand_over(*range(2, 200), b't:"', b"t:", b"", b't:a-"200', b't:b-with-a-name-that-is-much-longer"2')
+
+    assert together.taken == list(range(1, 200))
+    assert together.source.others == [b't:"', b"t:", b"", b't:a-"200']
+    assert len(together.source._routing.known) <= 2 * KNOWN_PER_TOPIC
+
+
+def test_frames_that_were_routed_elsewhere_meanwhile_go_there(together):
+    together.source._route({b"b": together.feed})
+    together.hand_over(2, b't:b"2')
+
+    assert (together.taken, together.others_taken) == ([1, 2], [1])
+    assert together.source.others == [b't:a"2']
+
+
+def test_frames_behind_an_unreadable_or_repeated_one_go_on_as_before(together):
+    together.hand_over(2, 2, b't:a"spoilt', 3, 1, 4)
 
     assert together.taken == [1, 2, 3, 4]
-    assert (together.feed.duplicates, together.feed.unreadable, together.feed.values) == (1, 1, 4)
 
 
 def test_a_hole_in_the_middle_of_frames_that_arrive_together_holds_back_what_is_behind_it(together):
-    together.hand_over(2, 5, 6)
-    assert together.taken == [1, 2] and together.wishes
+    together.hand_over(2, 5, b't:b"2', 6)
+    assert together.taken == [1, 2] and together.wishes and together.others_taken == [1, 2]
     together.feed.recovered(together.wishes[0].token, (trade(3), trade(4)))
 
     assert together.taken == [1, 2, 3, 4, 5, 6]
@@ -760,9 +802,9 @@ def test_a_hole_in_the_middle_of_frames_that_arrive_together_holds_back_what_is_
 
 def test_a_callback_that_closes_itself_hears_none_of_what_arrived_with_its_last_value(together):
     together.each = lambda value: together.direct.close() if value.trade_id == 3 else None
-    assert together.hand_over(2, 3, 4, 5) == 4
+    together.hand_over(2, 3, 4, 5)
 
-    assert together.taken == [1, 2, 3]
+    assert together.taken == [1, 2, 3] and together.direct.delivered == 3
     assert together.feed.accepted == 5, "the feed goes on"
 
 
@@ -777,34 +819,140 @@ def test_a_callback_that_fails_on_one_value_hears_the_others_that_came_with_it(t
     assert together.taken == [1, 2, 3, 4] and together.direct.failures == 1
 
 
+def test_a_second_consumer_hears_the_next_value_of_those_that_arrived_together(together):
+    late = []
+    second = Subscription(together.feed, together.clock, callback=lambda value: late.append(value.trade_id))
+    together.each = lambda value: together.feed.attach(second) if value.trade_id == 2 else None
+    together.hand_over(2, 3, 4)
+
+    assert (together.taken, late) == ([1, 2, 3, 4], [3, 4])
+
+
+def test_frames_of_a_connection_that_was_replaced_between_two_that_arrived_together_reach_nobody(together):
+    successor = Together(a=together.feed)
+    together.feed.own(successor)
+    together.hand_over(2, b't:b"2', 3)
+    successor.hand_over(2, 3)
+    together.hand_over(4)
+
+    assert together.taken == [1, 2, 3] and together.others_taken == [1, 2]
+
+
 def test_whoever_waits_for_the_feed_gets_it_between_two_frames_that_arrived_together(together):
-    other = threading.Thread(target=together.feed.set_state, args=(TopicState.STALE, "asked in between"))
+    seen = []
+
+    def ask():
+        with together.feed._exclusively():
+            seen.append(together.taken[-1])
+
+    other = threading.Thread(target=ask)
 
     def interrupt(value):
         if value.trade_id == 2:
             other.start()
-            while not together.feed._waiting:  # the reader goes on only when the other stands in line
+            while other.is_alive() and not together.source._waiting:  # until the other stands in line
                 pass
+            seen.append("left")
 
     together.each = interrupt
-    assert together.hand_over(2, 3, 4) == 1
+    together.hand_over(2, 3, 4)
     other.join(5.0)
 
-    assert not other.is_alive() and together.taken == [1, 2]
+    assert seen == ["left", 2] and together.taken == [1, 2, 3, 4]
 
 
 def test_of_frames_that_arrived_together_a_hung_callback_delivers_none_once_it_is_taken_off(together, monkeypatch):
     monkeypatch.setattr("connector.venue.feed.CALLBACK_WITHIN_S", 0.02)
     gone_on = threading.Event()
     together.each = lambda value: gone_on.wait(10.0) if value.trade_id == 2 else None
-    looked_at = []
-    reader = threading.Thread(target=lambda: looked_at.append(together.hand_over(2, 3, 4)))
+    reader = threading.Thread(target=lambda: together.hand_over(2, 3, b't:b"2', 4))
     reader.start()
     while together.taken[-1] != 2:
         pass
+    together.other.feed.set_state(TopicState.STALE, "asked while another topic's callback hangs")
+    assert together.other.direct.state is TopicState.STALE, "nobody waits for another topic's callback"
     together.feed.set_state(TopicState.STALE, "asked while it hangs")
     gone_on.set()
     reader.join(5.0)
 
-    assert looked_at == [1] and together.taken == [1, 2]
+    assert not reader.is_alive() and (together.taken, together.others_taken) == ([1, 2], [1, 2])
     assert together.direct.state is TopicState.CLOSED
+    assert "a consumer does not return" in together.alarms
+
+
+def test_one_of_several_callbacks_that_hangs_is_taken_off_and_the_others_go_on_with_the_next_connection(
+    together, monkeypatch
+):
+    monkeypatch.setattr("connector.venue.feed.CALLBACK_WITHIN_S", 0.02)
+    gone_on, behind = threading.Event(), []
+    second = Subscription(together.feed, together.clock, callback=lambda value: behind.append(value.trade_id))
+    together.feed.attach(second)
+    together.hand_over(2)
+    together.each = lambda value: gone_on.wait(10.0) if value.trade_id == 3 else None
+    reader = threading.Thread(target=lambda: together.hand_over(3, 4))
+    reader.start()
+    while together.taken[-1] != 3:
+        pass
+    successor = Together(a=together.feed)
+    together.feed.on_disconnected("the connection is silent")
+    together.feed.own(successor)
+    successor.hand_over(4, 5)
+    gone_on.set()
+    reader.join(5.0)
+
+    assert not reader.is_alive() and (together.taken, behind) == ([1, 2, 3], [2, 4, 5])
+    assert (together.direct.state, second.state) == (TopicState.CLOSED, TopicState.LIVE)
+
+
+def test_a_reader_that_breaks_on_a_frame_has_left_the_feed(together):
+    def broken(frame, received_ns):
+        raise LookupError("a mistake in a driver")
+
+    together.feed.bind(lambda: broken)
+    with pytest.raises(LookupError):
+        together.hand_over(2)
+
+    assert together.source._at is None
+
+
+def test_frames_that_begin_unusually_are_taken_while_somebody_waits_for_their_feed(together, monkeypatch):
+    monkeypatch.setattr("connector.venue.feed.CALLBACK_WITHIN_S", 60.0)
+    other = threading.Thread(target=together.feed.set_state, args=(TopicState.STALE, "asked in between"))
+
+    def interrupt(value):
+        if value.trade_id == 2:
+            other.start()
+            while other.is_alive() and not together.source._waiting:
+                pass
+
+    together.each = interrupt
+    together.source._on_other = lambda frame, at, now_s: together.feed.on_frame(together.source, frame[1:], at, now_s)
+    together.hand_over(2, b' t:a"3', 4)
+    other.join(5.0)
+
+    assert not other.is_alive() and together.taken == [1, 2, 3, 4]
+
+
+def test_a_reader_let_in_and_sent_away_for_many_times_loses_doubles_and_swaps_nothing(together, monkeypatch):
+    """Threads that change state and owner while frames come as fast as they can; who waits too long waits for ever."""
+    monkeypatch.setattr("connector.venue.feed.CALLBACK_WITHIN_S", 60.0)
+    over, taken, count = threading.Event(), together.taken, 20_000
+
+    def disturb():
+        while not over.is_set():
+            together.feed.set_state(TopicState.LIVE, "asked")
+            together.feed.own(together.source)
+
+    others = [threading.Thread(target=disturb) for _ in range(2)]
+    for each in others:
+        each.start()
+    for first in range(2, count, 50):
+        together.hand_over(*range(first, first + 50))
+    over.set()
+    for each in others:
+        each.join(5.0)
+        assert not each.is_alive()
+
+    last = taken[-1]
+    assert last > count - 50 and taken == list(range(1, last + 1))
+    assert together.feed.frames == together.feed.accepted == together.direct.delivered == last

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from connector.domain.instruments import Instrument
 from connector.domain.market import AggTrade, BookDelta, BookTicker, Candle, OrderBook, Side, Ticker, Trade
+from connector.domain.symbols import Symbol
 from connector.domain.times import NS_PER_MS
 from connector.domain.topics import Topic, TopicKind
 from connector.drivers.binance import facts, frames, wire
@@ -82,20 +83,30 @@ _PLAIN = {
 
 # ---------------------------------------------------------------- readers
 
+# Of thousands of topics, what the reader of one holds is far from the processor when its next frame comes. So what readers of a
+# kind share stands here, and what is one's own are defaults, which lie side by side: each name taken from around lies elsewhere.
+_BUY, _SELL = Side.BUY, Side.SELL
+_decode_trade, _decode_agg_trade, _decode_book_ticker = (
+    wire.TRADE.decode,
+    wire.AGG_TRADE.decode,
+    wire.BOOK_TICKER.decode,
+)
+
 
 def _trade(topic: Topic, instrument: Instrument) -> TopicReader:
-    venue, symbol, name, decode = instrument.venue, instrument.symbol, instrument.venue_name, wire.TRADE.decode
-    buy, sell = Side.BUY, Side.SELL
+    venue, symbol, name = instrument.venue, instrument.symbol, instrument.venue_name
 
-    def read_trade(frame: bytes, received_ns: int) -> Trade:
+    def read_trade(
+        frame: bytes, received_ns: int, venue: str = venue, symbol: Symbol = symbol, name: str = name
+    ) -> Trade:
         try:
-            data = decode(frame).data
+            data = _decode_trade(frame).data
             price, quantity = data.p, data.q
             if data.s != name:
                 raise frames.other("trade", name, data.s, frame)
             if not (SMALLEST <= price <= LARGEST and SMALLEST <= quantity <= LARGEST):
                 raise frames.out_of_range("trade", frame)
-            side = sell if data.m else buy  # m: the buyer was the maker, so the taker sold
+            side = _SELL if data.m else _BUY  # m: the buyer was the maker, so the taker sold
             return Trade(venue, symbol, data.T * NS_PER_MS, received_ns, data.t, price, quantity, side)
         except UNREADABLE as problem:
             raise frames.unreadable("trade", problem, frame) from problem
@@ -104,12 +115,13 @@ def _trade(topic: Topic, instrument: Instrument) -> TopicReader:
 
 
 def _agg_trade(topic: Topic, instrument: Instrument) -> TopicReader:
-    venue, symbol, name, decode = instrument.venue, instrument.symbol, instrument.venue_name, wire.AGG_TRADE.decode
-    buy, sell = Side.BUY, Side.SELL
+    venue, symbol, name = instrument.venue, instrument.symbol, instrument.venue_name
 
-    def read_agg_trade(frame: bytes, received_ns: int) -> AggTrade | None:
+    def read_agg_trade(
+        frame: bytes, received_ns: int, venue: str = venue, symbol: Symbol = symbol, name: str = name
+    ) -> AggTrade | None:
         try:
-            data = decode(frame).data
+            data = _decode_agg_trade(frame).data
             price, quantity, first, last = data.p, data.q, data.f, data.l
             if data.s != name:
                 raise frames.other("aggregate trade", name, data.s, frame)
@@ -119,7 +131,7 @@ def _agg_trade(topic: Topic, instrument: Instrument) -> TopicReader:
                 raise frames.out_of_range("aggregate trade", frame)
             if last < first:
                 raise WireFormatError("aggregate trade", f"trades {first} to {last} run backwards", frame)
-            side = sell if data.m else buy
+            side = _SELL if data.m else _BUY
             return AggTrade(venue, symbol, data.T * NS_PER_MS, received_ns, data.a, price, quantity, side, first, last)
         except UNREADABLE as problem:
             raise frames.unreadable("aggregate trade", problem, frame) from problem
@@ -211,11 +223,13 @@ def _ticker(topic: Topic, instrument: Instrument) -> TopicReader:
 
 
 def _book_ticker(topic: Topic, instrument: Instrument) -> TopicReader:
-    venue, symbol, name, decode = instrument.venue, instrument.symbol, instrument.venue_name, wire.BOOK_TICKER.decode
+    venue, symbol, name = instrument.venue, instrument.symbol, instrument.venue_name
 
-    def read_book_ticker(frame: bytes, received_ns: int) -> BookTicker:
+    def read_book_ticker(
+        frame: bytes, received_ns: int, venue: str = venue, symbol: Symbol = symbol, name: str = name
+    ) -> BookTicker:
         try:
-            data = decode(frame).data
+            data = _decode_book_ticker(frame).data
             bid, bid_quantity, ask, ask_quantity = data.b, data.B, data.a, data.A
             if data.s != name:
                 raise frames.other("book ticker", name, data.s, frame)
