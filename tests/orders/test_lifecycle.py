@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from decimal import Decimal
 from itertools import permutations, product
 
@@ -435,3 +436,12 @@ def test_a_thousand_fills_do_not_fill_the_diary():
 def test_a_record_survives_json_to_the_last_digit():
     record = after(trade(1, "1", 3, S.PARTIALLY_FILLED, "0.10"), report(None, "1", 4))
     assert msgspec.json.decode(msgspec.json.encode(record), type=OrderRecord) == record
+
+
+def test_what_is_kept_of_orders_is_frozen_and_out_of_the_garbage_collectors_sight():
+    """A full collection over thousands of orders stops every thread for as long as a hundred orders take."""
+    record = after(trade(1, "1", 3, S.PARTIALLY_FILLED, "0.10"), report(None, "1", 4))
+    values = [record, record.intent, record.order, record.newest, *record.fills, *record.evidence, place(), SYMBOL]
+    assert len({type(value) for value in values}) == 8
+    for value in values:
+        assert type(value).__struct_config__.frozen and not gc.is_tracked(value), value
