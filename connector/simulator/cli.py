@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from types import FrameType
 from typing import Any, NamedTuple
 
 from connector.simulator.dialects import DEFAULT
@@ -123,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 raise ValueError(f"there is no fault {fault.name!r}")
     except (OSError, ValueError) as wrong:
         parser.exit(2, f"{parser.prog}: {wrong}\n")
-    usual = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    usual = signal.signal(signal.SIGTERM, _end)  # not by way of SIGINT, which a shell's background jobs ignore
     try:
         asyncio.run(_watch(simulator, faults, options.for_s))
     except KeyboardInterrupt:
@@ -133,6 +134,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         signal.signal(signal.SIGTERM, usual)
     return 0
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 async def _watch(simulator: Simulator, faults: list[ScheduledFault], for_s: float | None) -> None:

@@ -1,6 +1,7 @@
 """The simulator as a thing that runs: life, threads, TLS, the command line, what it may import."""
 
 import json
+import os
 import re
 import ssl
 import subprocess
@@ -213,9 +214,18 @@ def test_a_port_in_use_ends_the_program_in_words(simulator, capsys):
     assert f"cannot listen on 127.0.0.1:{taken.port}" in capsys.readouterr().err
 
 
-def test_it_runs_as_a_program_with_faults_and_a_control_endpoint():
+IGNORING_INTERRUPTS = ["sh", "-c", 'trap "" INT; exec "$@"', "sh"]
+"""As a shell starts its background jobs."""
+
+
+@pytest.mark.parametrize(
+    "in_background", [False, pytest.param(True, marks=pytest.mark.skipif(os.name == "nt", reason="POSIX"))]
+)
+def test_it_runs_as_a_program_with_faults_and_a_control_endpoint(in_background):
     command = [sys.executable, "-m", "connector.simulator", "--port", "0", "--rate", "500", "--for", "20"]
     command += ["--fault", "silence@0:stream=btcusdt@trade", "--fault", "cut@0:scope=nowhere"]
+    if in_background:
+        command = [*IGNORING_INTERRUPTS, *command]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             first = process.stdout.readline()
