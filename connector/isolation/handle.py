@@ -85,7 +85,7 @@ class IsolatedVenueHandle(VenueHandle):
             UnknownSymbol: it lists none of this name. NotConnected: its list has not arrived yet.
         """
         table = self._memory.instruments
-        return super().instrument(symbol, timeout_s) if table is None else table.require(Symbol.parse(symbol))
+        return super().instrument(symbol, timeout_s) if table is None else table.known(Symbol.parse(symbol))
 
     def diagnostics(self) -> VenueDiagnostics:
         """Where this venue runs, as its process told last. Never blocks."""

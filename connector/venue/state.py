@@ -106,7 +106,7 @@ class StateQueryActor(SupervisedActor):
     def _instrument(self, symbol: Symbol) -> Instrument:
         self._require_list()
         assert self._memory.instruments is not None
-        return self._memory.instruments.require(symbol)
+        return self._memory.instruments.known(symbol)
 
     def _require_list(self) -> None:
         if self._memory.instruments is None:

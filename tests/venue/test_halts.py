@@ -5,6 +5,7 @@ from decimal import Decimal
 from connector.domain import BookState, Side, Symbol
 from connector.domain.commands import CancelOrder, OutcomeKind, PlaceOrder
 from connector.domain.credentials import Credentials
+from connector.domain.instruments import InstrumentStatus
 from connector.domain.orders import OrderStatus, OrderType
 from connector.simulator import AccountSettings, Live, SimulatorSettings
 from connector.store import MemoryStore
@@ -98,7 +99,9 @@ def test_an_order_on_a_symbol_that_left_the_list_is_still_followed_and_can_be_ca
         refused = ask(world, connector, an_order(**RESTING))
         cancelled = ask(world, connector, CancelOrder(symbol=BTC, client_id=placed.client_id))
         status = connector.venue(BYBIT).order(placed.client_id)[0].status
+        instrument = connector.venue(BYBIT).instrument("BTC/USDT:USDT")
 
+    assert (instrument.status, instrument.status_text) == (InstrumentStatus.HALTED, "not listed any more")
     assert (placed.kind, listed) == (OutcomeKind.ACCEPTED, False)
     assert refused.kind is OutcomeKind.REFUSED
     assert "SYMBOL_STATUS" in str(refused.reason) and "not listed any more" in str(refused.reason)
