@@ -537,7 +537,8 @@ class VenueHandle:
         """What the venue says about one instrument.
 
         Raises:
-            UnknownSymbol: it lists none of this name, and listed none while this venue ran. NotConnected: its list has not arrived yet.
+            UnknownSymbol: it lists none of this name, and listed none while this venue ran.
+            NotConnected: its list has not arrived yet.
         """
         found: Instrument = self.state.ask(GetInstrument(Symbol.parse(symbol)), timeout=timeout_s)
         return found
