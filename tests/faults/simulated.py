@@ -354,7 +354,7 @@ class Life:
             text = texts.get(topic.name)
             if text is not None and topic.record.withheld > withheld:
                 trades = self.far.exchange.markets[product.symbols[text]].trades
-                self.not_sent[text].update(each.agg_id for each in trades[-20:] if each.time_us == trades[-1].time_us)
+                self.not_sent[text].update(each.agg_id for each in trades[-200:] if each.time_us == trades[-1].time_us)
 
         hub.publish = noting  # type: ignore[method-assign]
 
