@@ -109,15 +109,18 @@ class _Rig:
         return self.connector.subscribe(self.name, kind, symbol or self.product.main, **options)
 
 
+class _Trades(TradeJudge):
+    """Asks no actor, which may be away."""
+
+    def _instrument(self) -> Any:
+        return self.rig.memory.instruments.known(Symbol.parse(self.symbol))
+
+
 class _Books(BookJudge):
     """Compares at once: here the ledger stands still while it is read. A consumer that waited would be taken off."""
 
-    _listed: Any = None
-
     def _instrument(self) -> Any:
-        """As the venue listed it last: some take what is halted off their lists."""
-        self._listed = self.rig.memory.instruments.get(Symbol.parse(self.symbol)) or self._listed
-        return self._listed
+        return self.rig.memory.instruments.known(Symbol.parse(self.symbol))
 
     def _take(self, update: Any) -> None:
         super()._take(update)
@@ -149,7 +152,7 @@ class Bystander:
     def __init__(self, world: World, connector: Any, product: Product, sequences: dict[tuple[str, int], int]) -> None:
         self._runtime, self._far = world.runtime, world.far[self.NAME]
         self._rig = _Rig(world, connector, product, sequences, self.NAME)
-        self._trades, self._book = TradeJudge(self._rig), _Books(self._rig, every=3)
+        self._trades, self._book = _Trades(self._rig), _Books(self._rig, every=3)
         self._began_s, self._was_live = self._runtime.monotonic_s(), False
 
     def wrong(self) -> list[str]:
@@ -329,8 +332,8 @@ class Life:
         self.connector.start()
         self.rig = _Rig(self.world, self.connector, self.plan.product, self.sequences)
         self.venue = self.rig.venue
-        self.trades = TradeJudge(self.rig)
-        self.others = TradeJudge(self.rig, self.plan.product.other)
+        self.trades = _Trades(self.rig)
+        self.others = _Trades(self.rig, self.plan.product.other)
         self.trades.not_sent, self.others.not_sent = (
             self.not_sent[self.trades.symbol],
             self.not_sent[self.others.symbol],
