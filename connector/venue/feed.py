@@ -724,7 +724,7 @@ class Feed(_Hot):
         self._release(held)
 
     def _fill(self, missing: Missing, last: Any, held: list[Any], values: tuple[Any, ...], reason: str) -> None:
-        """Deliver those of the fetched values that belong into the hole, and tell it."""
+        """Deliver those of the fetched values that belong into the hole, and tell it; unless they show that there is none."""
         assert self.rule.identity is not None
         filled = 0
         for value in values:
@@ -738,7 +738,13 @@ class Feed(_Hot):
                 self._deliver(msgspec.structs.replace(value, recovered=True))
         self.recovered_values += filled
         self._counters.add("feed.recovered", filled)
-        self._report(self._gap(reason, last, held[0], missing, filled))
+        if filled or not self._are_neighbours(last, held[0], values):
+            self._report(self._gap(reason, last, held[0], missing, filled))
+
+    def _are_neighbours(self, one: Any, other: Any, values: tuple[Any, ...]) -> bool:
+        """Whether what was fetched reaches over both, so that all that lies between would be in it."""
+        distinct = self.rule.distinct
+        return distinct is not None and {distinct(one), distinct(other)} <= set(map(distinct, values))
 
     def _release(self, held: list[Any]) -> None:
         """Deliver what was held back; a hole in it is told."""
