@@ -697,7 +697,7 @@ def soak(days: float, tell: Callable[[str], object] = print) -> dict[str, Any]:
     """A month, or as long as is asked for, as plain figures."""
     plan = Plan(1, BINANCE, ())
     plan.trading = plan.session = True
-    plan.two_lives, plan.skew_ms, plan.order_every_s, plan.tick_s = False, 0, 600.0, 1.0
+    plan.two_lives, plan.skew_ms, plan.order_every_s, plan.tick_s, plan.bystander = False, 0, 600.0, 1.0, None
     began_s = time.process_time()
     life = Soak(plan, days, tell)
     half = life.memory_mb[len(life.memory_mb) // 2 :]

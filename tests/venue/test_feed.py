@@ -222,6 +222,26 @@ def test_ids_that_say_nothing_show_a_hole_only_where_the_stream_was_interrupted(
     assert (gap.missing, gap.filled, gap.first_missing, gap.reason) == (None, 1, None, "connection lost")
 
 
+@pytest.mark.parametrize(
+    ("fetched", "gaps"),
+    [
+        pytest.param((3, 5, 9), 0, id="over both ends of the hole, and nothing within"),
+        pytest.param((9,), 1, id="not back to what came last"),
+        pytest.param((3, 5), 1, id="not up to what came next"),
+        pytest.param((), 1, id="nothing"),
+    ],
+)
+def test_a_hole_is_told_unless_what_was_fetched_shows_that_there_is_none(opaque, fetched, gaps):
+    opaque.frames(1, 5)
+    opaque.feed.shown_newer()  # the answer to a question was quicker than the stream
+    opaque.frames(9)
+    opaque.feed.recovered(opaque.wishes[0].token, tuple(map(sequenced, fetched)))
+
+    told = opaque.values()
+    assert [each for each in told if not isinstance(each, Gap)] == ["1", "5", "9"]
+    assert sum(isinstance(each, Gap) for each in told) == opaque.feed.gaps == gaps
+
+
 def test_value_that_comes_behind_a_later_one_is_told_where_ids_say_nothing(opaque):
     for at, number in ((10, 1), (20, 5), (30, 7), (40, 9), (50, 6)):
         opaque.feed.on_frame(opaque.source, str(number).encode(), at, 0.0)
