@@ -145,7 +145,7 @@ class HttpClient:
             )
         if proxy is not None:
             split_proxy(proxy)
-        self._clock = clock or SystemClock()
+        self.clock = clock or SystemClock()
         self._base, self._prefix = f"{parts.scheme}://{parts.netloc}", parts.path.rstrip("/")
         self._host, self._port = parts.hostname, parts.port or _PORTS[parts.scheme]
         shown = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
@@ -153,7 +153,7 @@ class HttpClient:
         self._timeouts, self._proxy, self._tls, self._retries = timeouts, proxy, tls, retries
         self._limit = max_response_bytes
         self.name = name
-        self._dialer = dialer or Dialer(self._clock)
+        self._dialer = dialer or Dialer(self.clock)
         self._context = make_tls_context(tls) if parts.scheme == "https" else None
         if self._context is not None:
             self._context.sslsocket_class = _BoundedTlsSocket
@@ -194,7 +194,7 @@ class HttpClient:
             raise NotConnected(
                 f"{self.name}: {request.method} {request.path} was not sent: {in_words(problem)}"
             ) from None
-        worker.deadline_s = deadline_s if deadline_s is not None else self._clock.monotonic_s() + self._timeouts.total_s
+        worker.deadline_s = deadline_s if deadline_s is not None else self.clock.monotonic_s() + self._timeouts.total_s
         self._count("calls")
         if not request.safe:
             return self._send_once(request)
@@ -203,7 +203,7 @@ class HttpClient:
             stop=lambda state: (
                 state.attempt_number >= policy.attempts
                 or self._closed.is_set()
-                or self._clock.monotonic_s() + state.upcoming_sleep >= worker.deadline_s
+                or self.clock.monotonic_s() + state.upcoming_sleep >= worker.deadline_s
             ),
             wait=lambda state: self._jitter() * min(policy.cap_s, policy.base_s * 2 ** (state.attempt_number - 1)),
             retry=tenacity.retry_if_exception_type((LinkError, NotConnected))
@@ -268,7 +268,7 @@ class HttpClient:
         if self._closed.is_set():
             worker.close()  # `close` did not know it yet when it was made meanwhile
             return NotConnected(f"{what} was not sent: the client is closed")
-        if self._clock.monotonic_s() >= worker.deadline_s:
+        if self.clock.monotonic_s() >= worker.deadline_s:
             return NotConnected(f"{what} was not sent: its deadline had passed")
         self._count("attempts")
         worker.begin(self._prefix + request.target)
@@ -295,7 +295,7 @@ class HttpClient:
                 worker.close()
         if self._closed.is_set():
             problem = "the client was closed"
-        elif self._clock.monotonic_s() >= worker.deadline_s:
+        elif self.clock.monotonic_s() >= worker.deadline_s:
             problem = "no whole answer came before the deadline"
         if not worker.left:
             return NotConnected(f"{what} was not sent: {problem}")
@@ -314,13 +314,13 @@ class HttpClient:
         line = self._take_line(worker)
         keep = False
         try:
-            sent_ns = self._clock.time_ns()
+            sent_ns = self.clock.time_ns()
             status, told, body, keep = line.exchange(data, self._limit)
-            received_ns = self._clock.time_ns()
+            received_ns = self.clock.time_ns()
         finally:
             worker.disown(line.sock)
             if keep:
-                line.used_s = self._clock.monotonic_s()
+                line.used_s = self.clock.monotonic_s()
                 self._lines.append(line)
                 self._close_idle_lines(line.used_s)
                 if self._closed.is_set():  # `close` may have looked before it was back
@@ -363,7 +363,7 @@ class HttpClient:
             data=request.body or None,
         )
         prepared.url = self._base + self._prefix + request.target  # as signed: requests would quote it anew
-        sent_ns = self._clock.time_ns()
+        sent_ns = self.clock.time_ns()
         with worker.session.send(
             prepared,
             stream=True,
@@ -381,7 +381,7 @@ class HttpClient:
                 headers={name.lower(): value for name, value in response.headers.items()},
                 body=bytes(body),
                 sent_ns=sent_ns,
-                received_ns=self._clock.time_ns(),
+                received_ns=self.clock.time_ns(),
             )
 
     # ---------------------------------------------------------------- workers
@@ -431,7 +431,7 @@ class _Worker:
         Raises:
             TimeoutError: the deadline has passed.
         """
-        remaining_s = self.deadline_s - self.client._clock.monotonic_s()
+        remaining_s = self.deadline_s - self.client.clock.monotonic_s()
         if remaining_s <= 0 or self.waiter.interrupted:
             raise TimeoutError("the deadline of the call has passed")
         wanted_s, set_s = min(limit_s, remaining_s), sock.gettimeout()
@@ -440,11 +440,11 @@ class _Worker:
 
     def dial(self, host: str, port: int) -> socket.socket:
         client = self.client
-        deadline_s = min(self.deadline_s, client._clock.monotonic_s() + client._timeouts.connect_s)
+        deadline_s = min(self.deadline_s, client.clock.monotonic_s() + client._timeouts.connect_s)
         sock = client._dialer.dial(host, port, proxy=client._proxy, deadline_s=deadline_s, waiter=self.waiter)
         client._count("connections")
         plain = _BoundedSocket(sock.family, sock.type, sock.proto, fileno=sock.detach())
-        plain.settimeout(max(deadline_s - client._clock.monotonic_s(), 0.001))  # what TLS may still take
+        plain.settimeout(max(deadline_s - client.clock.monotonic_s(), 0.001))  # what TLS may still take
         self.own(plain)
         return plain
 

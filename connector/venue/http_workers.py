@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["HttpWorkers"]
 
 IDLE_S = 60.0
-"""A thread that had nothing to do for so long ends, and with it its connection; the last one stays."""
+"""So many threads stay as were busy at once in the last period of this length, and one at least; the others end, and with them
+their connections. Which of them: whichever is through with a request first, since the idle ones take turns."""
 
 _Job = tuple[HttpRequest, float, Callable[[HttpResponse | ConnectorError], None]]
 
@@ -36,8 +37,9 @@ class HttpWorkers:
     def __init__(self, client: HttpClient, context: ActorContext, workers: int, idle_s: float = IDLE_S) -> None:
         self._client, self._context, self._workers, self._idle_s = client, context, workers, idle_s
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._lock = threading.Lock()  # guards the three below; arithmetic only inside
-        self._threads = self._under_way = 0
+        self._lock = threading.Lock()  # guards all below; arithmetic only inside
+        self._threads = self._under_way = self._busiest = self._spare = 0
+        self._since_s = client.clock.monotonic_s()
         self._closed = False
 
     def submit(
@@ -47,6 +49,7 @@ class HttpWorkers:
             closed = self._closed
             if not closed:
                 self._under_way += 1
+                self._busiest = max(self._busiest, self._under_way)
                 one_more = self._threads < min(self._under_way, self._workers)
                 self._threads += one_more
                 number = self._threads
@@ -72,24 +75,27 @@ class HttpWorkers:
                     self._end(job[2], NotConnected(f"the request was not sent: no thread for it, {problem}."))
 
     def _work(self) -> None:
-        while True:
+        while not self._may_leave():
             try:
                 job = self._jobs.get(timeout=self._idle_s)
             except queue.Empty:
-                if self._may_leave():
-                    self._client.leave()
-                    return
                 continue
             if job is None:
                 return
             self._do(*job)
+        self._client.leave()
 
     def _may_leave(self) -> bool:
-        """Whether this thread is not needed: a request that was counted and is not in the queue yet finds another."""
+        """Whether this thread is one too many. A request that was counted and is not in the queue yet finds another."""
+        now_s = self._client.clock.monotonic_s()
         with self._lock:
-            spare = not self._closed and self._threads > max(1, self._under_way)
-            self._threads -= spare
-        return spare
+            if now_s - self._since_s >= self._idle_s:
+                self._spare = self._threads - max(1, self._busiest)
+                self._busiest, self._since_s = self._under_way, now_s
+            leaves = self._spare > 0 and not self._closed and self._threads > max(1, self._under_way)
+            self._spare -= leaves
+            self._threads -= leaves
+        return leaves
 
     def _do(
         self, request: HttpRequest, deadline_s: float, done: Callable[[HttpResponse | ConnectorError], None]
