@@ -297,7 +297,7 @@ class RestActor(SupervisedActor):
         now_s, wait_s = self._clock.monotonic_s(), health.wait_s(Circuit.READS)
         if wait_s > 0.0 and now_s < self._held_look_s:
             if self._held:
-                self._pump_in(self._held_look_s - now_s, now_s)
+                self._pump_in(self._held_look_s - now_s + 0.001, now_s)  # past it, however the times were rounded
             return
         held, self._held, self._held_look_s = self._held, [], float("inf")
         for entry in held:
