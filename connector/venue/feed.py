@@ -540,7 +540,13 @@ class Feed(_Hot):
         self._call_all(value)
 
     def _count_restarted(self, key: int, value: Any, now_s: float) -> bool:
-        """True when ids below our last one have been rising long enough to be a new count instead of repeats."""
+        """True when ids below our last one have been rising long enough to be a new count instead of repeats.
+
+        What happened no later than our last one is a repeat: of what was fetched while the stream stood still, say.
+        """
+        at_ns, last_ns = value.event_time_ns, None if self.last is None else self.last.event_time_ns
+        if at_ns is not None and last_ns is not None and at_ns <= last_ns:
+            return False
         stray = self._stray
         if stray is None or key <= stray[0]:
             if stray is None or now_s - stray[1] > 2 * COUNT_RESTART_S:

@@ -619,7 +619,9 @@ def test_a_successor_takes_over_without_losing_or_doubling_a_value(bench):
     assert bench.feed.gaps == 0
 
 
-def test_a_venue_that_starts_counting_again_is_followed_after_a_while_and_the_break_is_told(bench):
+def test_a_venue_that_starts_counting_again_is_followed_after_a_while_and_the_break_is_told():
+    moments = iter(range(1, 100))
+    bench = Bench(read=lambda frame, at: msgspec.structs.replace(read(frame, at), event_time_ns=next(moments)))
     bench.frames(1000)
     for number in range(1, 9):
         bench.frames(number)
@@ -630,6 +632,22 @@ def test_a_venue_that_starts_counting_again_is_followed_after_a_while_and_the_br
     assert isinstance(values[1], Gap)
     assert values[1].reason == "the venue started counting again"
     assert values[2:] == list(range(values[2], 9))
+
+
+def test_what_was_fetched_while_the_stream_stood_still_is_no_new_count_when_the_stream_brings_it_late(bench):
+    bench.frames(1)
+    bench.feed.on_disconnected("the cable")
+    bench.feed.own(bench.source)
+    bench.frames(9)
+    bench.feed.recovered(bench.wishes[0].token, tuple(map(trade, range(2, 9))))
+    for number in (1, 5, 6, 7, 8, 9):
+        bench.frames(number)
+        bench.clock.advance(COUNT_RESTART_S / 4)
+    bench.frames(10)
+
+    values = bench.values()
+    assert [value for value in values if not isinstance(value, Gap)] == [1, -2, -3, -4, -5, -6, -7, -8, 9, 10]
+    assert [value.reason for value in values if isinstance(value, Gap)] == ["connection lost"]
 
 
 def test_the_same_old_value_repeated_for_ever_is_never_taken_for_a_new_count(bench):
