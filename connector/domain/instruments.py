@@ -160,7 +160,7 @@ class InstrumentTable(Mapping[Symbol, Instrument]):
     def __init__(self, venue: str, instruments: Iterable[Instrument], former: Iterable[Instrument] = ()) -> None:
         self.venue = venue
         self._by_symbol = {instrument.symbol: instrument for instrument in instruments}
-        self._former = {each.symbol: each for each in former if each.symbol not in self._by_symbol}
+        self._former = {each.symbol: each for each in former}
         self._by_name = {each.venue_name: each for each in (*self._former.values(), *self._by_symbol.values())}
 
     def __getitem__(self, symbol: Symbol) -> Instrument:
@@ -187,11 +187,12 @@ class InstrumentTable(Mapping[Symbol, Instrument]):
         """This list, and what only the earlier one of the same venue knows, halted."""
         if earlier is None:
             return self
-        gone = (
+        gone = [
             msgspec.structs.replace(each, status=InstrumentStatus.HALTED, status_text=NOT_LISTED)
             for each in (*earlier._former.values(), *earlier._by_symbol.values())
-        )
-        return InstrumentTable(self.venue, self._by_symbol.values(), gone)
+            if each.symbol not in self._by_symbol
+        ]
+        return InstrumentTable(self.venue, self._by_symbol.values(), gone) if gone else self
 
     def require(self, symbol: Symbol) -> Instrument:
         """The instrument of a symbol.
